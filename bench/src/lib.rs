@@ -1,0 +1,24 @@
+//! Side-by-side runs of Lockstep against other proxies that do the same pinning.
+//!
+//! Every contender runs as a process of its own on loopback, with an origin of its own behind it.
+//! One closed-loop load generator visits them in turn, round after round, and checks that each
+//! answer came from the version that was asked for. What counts most is CPU time per request: the
+//! load generator, the origin and the contender share the machine's cores.
+#![forbid(unsafe_code)]
+
+pub mod bare;
+pub mod cli;
+mod compare;
+mod contender;
+mod contract;
+mod cpu;
+mod error;
+mod layout;
+mod load;
+pub mod origin;
+mod process;
+mod report;
+mod rounds;
+pub mod run;
+
+pub use error::{Failure, Result};

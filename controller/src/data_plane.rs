@@ -1,0 +1,27 @@
+//! What the controller asks of the data plane, without knowing what it is.
+
+use std::time::Duration;
+
+use crate::{AppId, VersionId};
+
+/// The data plane as the controller sees it.
+pub trait DataPlane: Send + Sync {
+    /// The generation of the snapshot that requests are routed by.
+    fn routed_generation(&self) -> u64;
+
+    /// Endpoints of a version that are known to work: those that passed a health check, or all
+    /// where there is none.
+    fn ready_endpoints(&self, app: &AppId, version: &VersionId) -> usize;
+
+    /// The traffic of a version.
+    fn traffic(&self, app: &AppId, version: &VersionId) -> Traffic;
+}
+
+/// The traffic of one version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests and streams that run.
+    pub in_flight: u64,
+    /// Time since the last one ended, or since the version was first seen.
+    pub idle_for: Duration,
+}

@@ -1,0 +1,141 @@
+//! The state machine of an app's versions: what follows from the specification, from commands and
+//! from the passing of time. Pure: it is told the time and what the data plane sees, and only ever
+//! changes the record that it is given. `reconcile` follows the source, `command` follows people,
+//! `advance` follows time.
+
+mod advance;
+pub mod command;
+mod reconcile;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::record::{AppRecord, Cause, Transition};
+use crate::{AppSpec, Traffic, VersionId, VersionState};
+
+/// Who does what happens by itself.
+pub const CONTROLLER: &str = "controller";
+
+/// What a step may ask about the world.
+pub trait World {
+    /// Endpoints of a version that are ready.
+    fn ready(&self, version: &VersionId) -> usize;
+    /// Its traffic.
+    fn traffic(&self, version: &VersionId) -> Traffic;
+    /// Whether everything that routes does so by the record as it stands.
+    fn routes_record(&self) -> bool;
+}
+
+/// One step of one app.
+pub struct Step<'s> {
+    record: &'s mut AppRecord,
+    now: Timestamp,
+    actor: &'s str,
+    made: Vec<Transition>,
+}
+
+impl<'s> Step<'s> {
+    /// A step that changes `record` in the name of `actor`.
+    pub fn new(record: &'s mut AppRecord, now: Timestamp, actor: &'s str) -> Self {
+        Self { record, now, actor, made: Vec::new() }
+    }
+
+    /// The transitions that the step made, in order.
+    #[must_use]
+    pub fn finish(self) -> Vec<Transition> {
+        self.made
+    }
+
+    /// Moves a version into another state.
+    fn transit(&mut self, id: &VersionId, to: VersionState, reason: Cause) {
+        let (now, actor) = (self.now, self.actor);
+        let Some(version) = self.record.version_mut(id) else { return };
+        let from = version.state;
+        version.state = to;
+        version.reason = reason;
+        actor.clone_into(&mut version.actor);
+        version.since = now;
+        version.stalled = false;
+        match to {
+            // Traffic that returns does not begin the grace anew.
+            VersionState::Draining if reason != Cause::Traffic => version.drained_at = Some(now),
+            VersionState::Expired => version.expired_at = Some(now),
+            VersionState::Staged | VersionState::Pending | VersionState::Active => {
+                version.drained_at = None;
+                version.expired_at = None;
+                version.expiry_asked_by = None;
+            }
+            VersionState::Draining | VersionState::Expiring => {}
+        }
+        let version = id.clone();
+        self.note(Transition { at: now, version, from: Some(from), to, reason, actor: actor.to_owned() });
+    }
+
+    fn note(&mut self, transition: Transition) {
+        self.record.remember(transition.clone());
+        self.made.push(transition);
+    }
+
+    /// Makes a version the one that becomes active next. Another one that was waiting steps back.
+    fn make_pending(&mut self, id: &VersionId, reason: Cause) {
+        for other in self.record.in_state(VersionState::Pending) {
+            if other != *id {
+                self.transit(&other, VersionState::Staged, Cause::Superseded);
+            }
+        }
+        self.transit(id, VersionState::Pending, reason);
+    }
+
+    /// Makes a version the active one. What was active before drains, or goes if its source has
+    /// dropped it already.
+    fn activate(&mut self, id: &VersionId, reason: Cause) {
+        if let Some(old) = self.record.active.replace(id.clone()).filter(|old| old != id) {
+            let present = self.record.version(&old).is_some_and(|old| old.present);
+            if present {
+                self.transit(&old, VersionState::Draining, Cause::Superseded);
+            } else {
+                self.transit(&old, VersionState::Expiring, Cause::Removed);
+            }
+        }
+        self.transit(id, VersionState::Active, reason);
+    }
+
+    /// Decides what a version that was never active should be.
+    fn judge(&mut self, spec: &AppSpec, id: &VersionId) {
+        if spec.active.as_ref().is_some_and(|fixed| fixed != id) {
+            self.transit(id, VersionState::Staged, Cause::Held);
+        } else if spec.is_canary(id) {
+            self.transit(id, VersionState::Staged, Cause::Canary);
+        } else if !self.is_newest(id) {
+            self.transit(id, VersionState::Staged, Cause::Superseded);
+        } else if spec.policy.requires_approval {
+            self.transit(id, VersionState::Staged, Cause::AwaitingApproval);
+        } else {
+            self.make_pending(id, Cause::New);
+        }
+    }
+
+    /// Whether no newer version is active, on its way there or waiting for approval.
+    fn is_newest(&self, id: &VersionId) -> bool {
+        let revision = self.record.version(id).map_or(0, |version| version.revision);
+        !self.record.versions.iter().any(|other| {
+            other.revision > revision
+                && match other.state {
+                    VersionState::Active | VersionState::Pending => other.present,
+                    VersionState::Staged => {
+                        other.present && matches!(other.reason, Cause::AwaitingApproval | Cause::Held)
+                    }
+                    _ => false,
+                }
+        })
+    }
+}
+
+/// Time from `from` to `to`; none if the clock was set back.
+fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
+    to.duration_since(from).try_into().unwrap_or(Duration::ZERO)
+}
+
+#[cfg(test)]
+mod tests;

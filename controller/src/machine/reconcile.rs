@@ -1,0 +1,159 @@
+//! Follows the source: versions that are new, gone or back, and what the configuration says of the
+//! active version and the canary.
+
+use super::Step;
+use crate::record::{Cause, Transition, VersionRecord};
+use crate::{AppSpec, VersionId, VersionSpec, VersionState};
+
+impl Step<'_> {
+    /// Brings the record in line with the specification.
+    pub fn reconcile(&mut self, spec: &AppSpec) {
+        let first_sight = !self.record.versions.iter().any(|version| version.state.is_alive());
+        let new = self.take_over(spec);
+        if first_sight {
+            self.first_sight(spec);
+        } else {
+            for id in &new {
+                self.judge(spec, id);
+            }
+        }
+        self.follow_canary(spec);
+        self.follow_fixed(spec);
+        self.remove_absent(spec);
+    }
+
+    /// An app that is gone takes all its versions with it.
+    pub fn remove_app(&mut self) {
+        self.record.active = None;
+        let alive: Vec<_> = self.record.versions.iter().filter(|version| version.state.is_alive()).collect();
+        let alive: Vec<VersionId> = alive.into_iter().map(|version| version.id.clone()).collect();
+        for id in alive {
+            self.transit(&id, VersionState::Expiring, Cause::Removed);
+        }
+        for version in &mut self.record.versions {
+            version.present = false;
+        }
+    }
+
+    /// Notes endpoints and order of all versions; returns those that were never seen before.
+    fn take_over(&mut self, spec: &AppSpec) -> Vec<VersionId> {
+        let mut new = Vec::new();
+        for (revision, version) in (1..).zip(&spec.versions) {
+            let Some(known) = self.record.version_mut(&version.id) else {
+                self.add(version, revision);
+                new.push(version.id.clone());
+                continue;
+            };
+            known.revision = revision;
+            known.endpoints = version.endpoints.clone();
+            let was_away = !std::mem::replace(&mut known.present, true);
+            if was_away && !known.state.is_alive() {
+                self.transit(&version.id, VersionState::Staged, Cause::Returned);
+            }
+        }
+        new
+    }
+
+    fn add(&mut self, version: &VersionSpec, revision: u64) {
+        self.record.versions.push(VersionRecord {
+            id: version.id.clone(),
+            state: VersionState::Staged,
+            reason: Cause::New,
+            actor: self.actor.to_owned(),
+            revision,
+            since: self.now,
+            drained_at: None,
+            expired_at: None,
+            endpoints: version.endpoints.clone(),
+            present: true,
+            expiry_asked_by: None,
+            stalled: false,
+        });
+        self.note(Transition {
+            at: self.now,
+            version: version.id.clone(),
+            from: None,
+            to: VersionState::Staged,
+            reason: Cause::New,
+            actor: self.actor.to_owned(),
+        });
+    }
+
+    /// An app that was never seen, or was gone: the newest goes on to become active, approval or not, since
+    /// nothing else could serve; older ones may have visitors from before.
+    fn first_sight(&mut self, spec: &AppSpec) {
+        let chosen = spec
+            .active
+            .clone()
+            .or_else(|| spec.versions.iter().rev().map(|v| &v.id).find(|id| !spec.is_canary(id)).cloned());
+        let Some(chosen) = chosen else { return };
+        let mut older = true;
+        for version in &spec.versions {
+            if version.id == chosen {
+                older = false;
+                self.make_pending(&chosen, if spec.active.is_some() { Cause::Fixed } else { Cause::New });
+            } else if spec.is_canary(&version.id) {
+                self.transit(&version.id, VersionState::Staged, Cause::Canary);
+            } else if older {
+                self.transit(&version.id, VersionState::Draining, Cause::Superseded);
+            } else {
+                self.transit(&version.id, VersionState::Staged, Cause::Held);
+            }
+        }
+    }
+
+    /// A version that became the canary is staged; one that was it is judged afresh, and so is one
+    /// that was held back by a fixed version.
+    fn follow_canary(&mut self, spec: &AppSpec) {
+        let waiting: Vec<_> = self
+            .record
+            .versions
+            .iter()
+            .filter(|version| matches!(version.state, VersionState::Staged | VersionState::Pending))
+            .map(|version| (version.id.clone(), version.state, version.reason))
+            .collect();
+        for (id, state, reason) in waiting {
+            let is_canary = spec.is_canary(&id);
+            let becomes = is_canary
+                && (state == VersionState::Pending
+                    || matches!(reason, Cause::Superseded | Cause::AwaitingApproval | Cause::Held));
+            if becomes {
+                self.transit(&id, VersionState::Staged, Cause::Canary);
+            } else if state == VersionState::Staged
+                && ((reason == Cause::Canary && !is_canary)
+                    || (reason == Cause::Held && spec.active.is_none()))
+            {
+                self.judge(spec, &id);
+            }
+        }
+    }
+
+    /// The version that the configuration fixes is made active, whatever it was.
+    fn follow_fixed(&mut self, spec: &AppSpec) {
+        let Some(fixed) = &spec.active else { return };
+        let pending =
+            self.record.version(fixed).is_some_and(|version| version.state == VersionState::Pending);
+        if self.record.active.as_ref() != Some(fixed) && !pending {
+            self.make_pending(fixed, Cause::Fixed);
+        }
+    }
+
+    /// Versions that are gone expire. The active one serves on while a successor gets ready.
+    fn remove_absent(&mut self, spec: &AppSpec) {
+        let absent: Vec<_> = self
+            .record
+            .versions
+            .iter_mut()
+            .filter(|version| version.present && spec.version(&version.id).is_none())
+            .map(|version| {
+                version.present = false;
+                (version.id.clone(), version.state)
+            })
+            .collect();
+        for (id, state) in absent {
+            if state.is_alive() && state != VersionState::Active {
+                self.transit(&id, VersionState::Expiring, Cause::Removed);
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What an app wants of its versions' lives. Parsed from the configuration; nothing in here can be
+//! out of range.
+
+use std::time::Duration;
+
+use crate::{Share, VersionId};
+
+/// When versions become active and when they expire.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// When a pending version may become active.
+    pub ready: ReadyRule,
+    /// How long a superseded version is kept whatever happens.
+    pub grace: Duration,
+    /// How long it must be without traffic after that.
+    pub idle_window: Duration,
+    /// How long it may be kept at most, with traffic or without.
+    pub max_alive: Duration,
+    /// Superseded versions that are kept; `None` is without limit.
+    pub max_versions: Option<usize>,
+    /// Whether a new version waits for approval.
+    pub requires_approval: bool,
+    /// What becomes of the workload of an expired version. Versions written in the file have none.
+    pub cleanup: Cleanup,
+    /// How far Lockstep may go with workloads. Versions written in the file have none.
+    pub mode: Mode,
+}
+
+/// When a pending version may become active.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReadyRule {
+    /// Share of its endpoints that must be ready.
+    pub share: Share,
+    /// After this long it counts as stalled; it stays pending.
+    pub deadline: Duration,
+}
+
+/// A version that a share of new visitors get.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Canary {
+    /// The version.
+    pub version: VersionId,
+    /// The share.
+    pub share: Share,
+}
+
+/// What becomes of the workload of an expired version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cleanup {
+    /// It is left alone.
+    None,
+    /// It is scaled to zero.
+    Scale,
+    /// It is deleted.
+    Delete,
+}
+
+/// How far Lockstep may go with workloads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It scales and deletes them.
+    Manage,
+    /// It keeps states, but touches no workload.
+    Observe,
+    /// It says what should be done, and recognises when it was.
+    Advise,
+}

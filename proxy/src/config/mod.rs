@@ -1,0 +1,120 @@
+//! The configuration: one YAML file, read as a whole, with every mistake reported in one run.
+//!
+//! The text becomes a [`tree`] of values that know their place; the sections read it through
+//! [`cursor`]s, which collect mistakes; what comes out is a [`Config`], in which nothing can be
+//! invalid. Scalars are read as they are written, so the version `1.10` stays `1.10`.
+//!
+//! Paths of certificates, keys, authorities and secrets are relative to the directory of the
+//! configuration file, beside which they lie. `data_dir` is relative to the working directory, as
+//! the directory of the file is often mounted read-only.
+
+mod admin;
+mod app;
+mod claims;
+mod cookie;
+mod cursor;
+mod derived;
+mod error;
+mod listen;
+mod masked;
+pub mod model;
+mod policy;
+mod restart;
+pub mod secret;
+mod server;
+mod skew;
+mod tree;
+mod upstream;
+pub mod value;
+mod versions;
+
+use std::collections::HashMap;
+use std::io::Read as _;
+use std::path::Path;
+
+pub use error::{ConfigError, ConfigErrors};
+pub use model::Config;
+pub use restart::needs_restart;
+
+use cursor::Context;
+
+/// The largest file that is read; ten thousand versions take a tenth of it.
+const MAX_FILE: u64 = 16 << 20;
+
+/// Where secrets of the form `{env: NAME}` come from.
+pub trait Environment {
+    /// The value of a variable, if it is set.
+    fn variable(&self, name: &str) -> Option<String>;
+}
+
+/// The environment of this process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessEnvironment;
+
+/// Reads and checks a configuration file and all that it names.
+///
+/// # Errors
+/// All mistakes, each with its place.
+pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+    let refuse = |message| ConfigErrors::single(ConfigError::whole_file(path, message));
+    let bytes = read(path).map_err(refuse)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = valid.split(|byte| *byte == b'\n').count();
+        refuse(format!("is not UTF-8 in line {line}"))
+    })?;
+    parse(&text, path, &ProcessEnvironment)
+}
+
+/// Checks the text of a configuration; `file` names it in messages, and its directory is where
+/// relative paths begin.
+///
+/// # Errors
+/// All mistakes, each with its place.
+pub fn parse(text: &str, file: &Path, environment: &dyn Environment) -> Result<Config, ConfigErrors> {
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > MAX_FILE {
+        return Err(ConfigErrors::single(ConfigError::whole_file(file, too_large())));
+    }
+    let root = tree::parse(text)
+        .map_err(|error| ConfigErrors::single(ConfigError::at(file, error.place, "", error.message)))?;
+    let context = Context::new(file, environment);
+    let config = config(&context.root(&root));
+    context.finish(config)
+}
+
+fn config(root: &cursor::Cursor<'_>) -> Option<Config> {
+    let map = root.mapping(&[&["server", "skew", "apps"]]);
+    let server = server::read(&map.section("server", &[server::KEYS]));
+    let defaults = skew::read(&map.section("skew", &[skew::KEYS]), &skew::Defaults::built_in());
+    let apps = app::read_all(&map.list("apps"), &defaults);
+    Some(Config { server: server?, apps })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_FILE { Err(too_large()) } else { Ok(bytes) }
+}
+
+fn too_large() -> String {
+    format!("is larger than {}", value::size_text(MAX_FILE))
+}
+
+// === impl Environment ===
+
+impl Environment for ProcessEnvironment {
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+impl<S: std::hash::BuildHasher> Environment for HashMap<String, String, S> {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.get(name).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! What one request carries through its phases.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+
+use super::Edge;
+use crate::config::model::Limits;
+use crate::endpoints::Endpoint;
+use crate::endpoints::endpoint::EndpointInFlight;
+use crate::reason::Reason;
+use crate::routing::decision::{Pinning, Skew};
+use crate::routing::{AppRoute, RoutingTable, VersionRoute};
+use crate::stats::InFlight;
+use crate::tee::Capture;
+
+/// The state of one request, from its head to its last byte.
+pub struct RequestContext {
+    /// Where it ends up when it is over.
+    pub(crate) edge: Edge,
+    /// When its head was complete.
+    pub(crate) started: Instant,
+    /// The table that it was routed by, the same through all its attempts.
+    pub(crate) table: Arc<RoutingTable>,
+    /// Where it goes, once that is decided.
+    pub(crate) routed: Option<Routed>,
+    /// Why it is refused, once it is.
+    pub(crate) refusal: Option<Reason>,
+    /// Whether the client came by https.
+    pub(crate) https: bool,
+    /// The id that upstream and logs know it by.
+    pub(crate) request_id: Option<HeaderValue>,
+    /// The attempts so far.
+    pub(crate) attempts: Attempts,
+    /// Bytes of the request body that came in this attempt.
+    pub(crate) body_bytes: u64,
+    /// What the tee has gathered, on apps that want it.
+    pub(crate) capture: Option<Box<Capture>>,
+    /// The summary for log and tee of requests that never reach the `logging` phase.
+    pub(crate) finished: bool,
+}
+
+/// The version that serves a request.
+pub struct Routed {
+    /// The app.
+    pub app: Arc<AppRoute>,
+    /// The version.
+    pub version: Arc<VersionRoute>,
+    /// Why this one.
+    pub reason: Reason,
+    /// Whether the response pins.
+    pub pinning: Pinning,
+    /// The pin that could not be honoured.
+    pub skew: Option<Skew>,
+    /// Counts it as traffic of the version.
+    pub in_flight: InFlight,
+    /// Whether it loads a page.
+    pub page_load: bool,
+}
+
+/// The attempts to get an answer from an endpoint.
+#[derive(Default)]
+pub struct Attempts {
+    /// How many were begun.
+    pub begun: u32,
+    /// Endpoints that are not to be asked again.
+    pub tried: Vec<SocketAddr>,
+    /// The endpoint of the running attempt.
+    pub current: Option<EndpointInFlight>,
+    /// Whether the next one needs a connection that was never used.
+    pub fresh: bool,
+}
+
+impl RequestContext {
+    /// The context of a request whose head just arrived.
+    #[must_use]
+    pub fn new(edge: Edge) -> Self {
+        let table = edge.plane.table();
+        Self {
+            edge,
+            started: Instant::now(),
+            table,
+            routed: None,
+            refusal: None,
+            https: false,
+            request_id: None,
+            attempts: Attempts::default(),
+            body_bytes: 0,
+            capture: None,
+            finished: false,
+        }
+    }
+
+    /// Notes why the request is refused and makes the error that ends it.
+    pub(crate) fn refuse(&mut self, reason: Reason) -> Box<pingora::Error> {
+        self.refusal = Some(reason);
+        let status = reason.status().unwrap_or(500);
+        pingora::Error::explain(pingora::ErrorType::HTTPStatus(status), reason.as_str())
+    }
+
+    /// The reason for log and metric: the refusal, if there is one.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.refusal
+            .or(self.routed.as_ref().map(|routed| routed.reason))
+            .unwrap_or(Reason::Internal)
+    }
+
+    /// The limits of the table's configuration.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.table.limits()
+    }
+
+    /// Time since the head was complete.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+impl Attempts {
+    /// The endpoint of the running attempt.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&Arc<Endpoint>> {
+        self.current.as_ref().map(EndpointInFlight::endpoint)
+    }
+
+    /// Leaves the endpoint of the running attempt out from now on.
+    pub fn give_up_current(&mut self) {
+        if let Some(current) = self.current.take() {
+            self.tried.push(current.endpoint().address());
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Refuses requests that two parsers could read in two ways, before anything acts on them. Pingora
+//! is lenient where RFC 9112 allows it; an edge in front of other people's parsers can't be.
+
+use http::{HeaderMap, Method, Version, header};
+use pingora::http::RequestHeader;
+
+use crate::reason::Reason;
+
+/// What a request head is judged by.
+pub struct Head<'r> {
+    /// The head as Pingora parsed it.
+    pub request: &'r RequestHeader,
+    /// The head as it came, on HTTP/1: Pingora removes what it does not like from the parsed one.
+    pub raw: Option<&'r [u8]>,
+    /// The most bytes that a body may have.
+    pub body_limit: u64,
+}
+
+/// Judges a request head.
+///
+/// # Errors
+/// The reason for which it is refused.
+pub fn check(head: &Head<'_>) -> Result<(), Reason> {
+    let Head { request, raw, body_limit } = head;
+    let chunked = request.headers.contains_key(header::TRANSFER_ENCODING);
+    if chunked && raw.is_some_and(|raw| has_header(raw, b"content-length")) {
+        // RFC 9112, 6.1: an attempt at request smuggling as likely as not.
+        return Err(Reason::BadRequest);
+    }
+    if request.headers.get_all(header::TRANSFER_ENCODING).iter().count() > 1 {
+        return Err(Reason::BadRequest);
+    }
+    if request.method == Method::CONNECT {
+        return Err(Reason::MethodNotAllowed);
+    }
+    if request.version == Version::HTTP_11 && authority(request).is_none() {
+        // RFC 9112, 3.2.
+        return Err(Reason::BadRequest);
+    }
+    match content_length(&request.headers)? {
+        Some(length) if length > *body_limit => Err(Reason::BodyTooLarge),
+        _ => Ok(()),
+    }
+}
+
+/// The authority that a request is for: of its target, else of `Host`.
+#[must_use]
+pub fn authority(request: &RequestHeader) -> Option<&str> {
+    request
+        .uri
+        .authority()
+        .map(http::uri::Authority::as_str)
+        .or_else(|| request.headers.get(header::HOST)?.to_str().ok())
+}
+
+/// The declared length of the body. Equal duplicates are refused too: nobody sends them by mistake.
+fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Reason> {
+    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(_), Some(_)) => Err(Reason::BadRequest),
+        (Some(value), None) => {
+            let digits = value.to_str().map_err(|_| Reason::BadRequest)?;
+            if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Err(Reason::BadRequest);
+            }
+            digits.parse().map(Some).map_err(|_| Reason::BodyTooLarge)
+        }
+    }
+}
+
+fn has_header(raw: &[u8], name: &[u8]) -> bool {
+    raw.split(|byte| *byte == b'\n').skip(1).any(|line| {
+        let (field, rest) = line.split_at_checked(name.len()).unwrap_or_default();
+        field.eq_ignore_ascii_case(name) && rest.trim_ascii_start().starts_with(b":")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: u64 = 1000;
+
+    fn judge(raw: &str) -> Result<(), Reason> {
+        let mut fields = [httparse::EMPTY_HEADER; 32];
+        let mut parsed = httparse::Request::new(&mut fields);
+        parsed.parse(raw.as_bytes()).unwrap();
+        let mut request =
+            RequestHeader::build(parsed.method.unwrap(), parsed.path.unwrap().as_bytes(), None).unwrap();
+        for field in parsed.headers.iter() {
+            request.append_header(field.name.to_owned(), field.value).unwrap();
+        }
+        if request.headers.contains_key(header::TRANSFER_ENCODING) {
+            request.remove_header(&header::CONTENT_LENGTH);
+        }
+        check(&Head { request: &request, raw: Some(raw.as_bytes()), body_limit: LIMIT })
+    }
+
+    #[test]
+    fn ambiguous_framing_is_refused() {
+        let cases = [
+            ("", Ok(())),
+            ("Content-Length: 10\r\n", Ok(())),
+            ("Transfer-Encoding: chunked\r\n", Ok(())),
+            ("Content-Length: 10\r\nTransfer-Encoding: chunked\r\n", Err(Reason::BadRequest)),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Err(Reason::BadRequest)),
+            ("Content-Length: 10\r\nContent-Length: 10\r\n", Err(Reason::BadRequest)),
+            ("Content-Length: 10, 10\r\n", Err(Reason::BadRequest)),
+            ("Content-Length: +10\r\n", Err(Reason::BadRequest)),
+            ("Content-Length: \r\n", Err(Reason::BadRequest)),
+            ("Content-Length: 1000\r\n", Ok(())),
+            ("Content-Length: 1001\r\n", Err(Reason::BodyTooLarge)),
+            ("Content-Length: 99999999999999999999999\r\n", Err(Reason::BodyTooLarge)),
+            ("X-Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", Ok(())),
+        ];
+        for (headers, expected) in cases {
+            let raw = format!("POST / HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
+            assert_eq!(judge(&raw), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_needed() {
+        assert_eq!(judge("GET / HTTP/1.1\r\n\r\n"), Err(Reason::BadRequest));
+        assert_eq!(judge("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Ok(()));
+        assert_eq!(judge("GET http://a/ HTTP/1.1\r\n\r\n"), Ok(()));
+    }
+}

@@ -1,0 +1,40 @@
+//! The request path: Pingora's phases, each a few lines that gather what a pure function decides
+//! on. `request` refuses what is malformed and routes the rest, `upstream` chooses endpoints and
+//! retries, `forwarded` and `response` write headers, `errors` turns every failure into its answer.
+
+pub mod context;
+pub mod errors;
+mod finish;
+pub mod forwarded;
+pub mod hygiene;
+mod phases;
+pub mod request;
+pub mod response;
+pub mod retry;
+pub mod upstream;
+
+use std::sync::Arc;
+
+use crate::access_log::AccessLog;
+use crate::metrics::Metrics;
+use crate::plane::Plane;
+use crate::tee::Tee;
+
+pub use context::RequestContext;
+
+/// Our side of Pingora's proxy. Cheap to clone: each worker has one.
+#[derive(Clone)]
+pub struct Edge {
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) access_log: AccessLog,
+    pub(crate) tee: Tee,
+}
+
+impl Edge {
+    /// Puts the request path together.
+    #[must_use]
+    pub fn new(plane: Arc<Plane>, metrics: Arc<Metrics>, access_log: AccessLog, tee: Tee) -> Self {
+        Self { plane, metrics, access_log, tee }
+    }
+}

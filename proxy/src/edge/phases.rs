@@ -1,0 +1,237 @@
+//! Pingora's phases. Each only gathers what another module decides on.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::Error;
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+
+use super::context::RequestContext;
+use super::errors::{self, Answer};
+use super::forwarded::{self, Client};
+use super::hygiene::{self, Head};
+use super::request::{self, Conflict};
+use super::{Edge, response, upstream};
+use crate::front::Connection;
+use crate::reason::Reason;
+use crate::tee::Capture;
+
+#[async_trait]
+impl ProxyHttp for Edge {
+    type CTX = RequestContext;
+
+    fn new_ctx(&self) -> Self::CTX {
+        RequestContext::new(self.clone())
+    }
+
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {
+        // None: Pingora's default adds compression, which would hold streams back.
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, context: &mut RequestContext) -> pingora::Result<()> {
+        let limits = context.limits();
+        if let Some(connection) = Connection::of(session) {
+            connection.head_complete();
+        }
+        session.set_read_timeout(Some(limits.idle_timeout));
+        session.set_write_timeout(Some(limits.idle_timeout));
+        session.set_total_drain_timeout(Some(limits.header_timeout));
+        // A byte after the body is the next request, not the end of this one.
+        session.set_pipelining_enabled(true);
+        let raw = session.as_http1().map(|session| session.get_headers_raw_bytes());
+        let head = Head { request: session.req_header(), raw: raw.as_deref(), body_limit: limits.body_bytes };
+        hygiene::check(&head).map_err(|reason| context.refuse(reason))
+    }
+
+    async fn request_filter(&self, session: &mut Session, context: &mut RequestContext) -> pingora::Result<bool> {
+        let Some(connection) = Connection::of(session) else {
+            return Err(context.refuse(Reason::Internal));
+        };
+        let request = session.req_header();
+        context.https = forwarded::is_https(request, connection);
+        if connection.redirect_https && !context.https {
+            context.refusal = Some(Reason::RedirectHttps);
+            let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
+            let answer = errors::redirect(hygiene::authority(request).unwrap_or_default(), target)?;
+            return send(session, answer).await.map(|()| true);
+        }
+        context.request_id = Some(forwarded::request_id(request, connection));
+        match request::route(&context.table, request) {
+            Ok(routed) => {
+                context.capture = Capture::begin(routed.app.config().audit, session, connection);
+                context.routed = Some(routed);
+                Ok(false)
+            }
+            Err(refused) => {
+                context.refusal = Some(refused.reason);
+                respond(session, refused.reason, refused.conflict.as_ref()).await.map(|()| true)
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, context: &mut RequestContext) -> pingora::Result<Box<HttpPeer>> {
+        upstream::choose(session, context)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::fd::RawFd,
+        _digest: Option<&Digest>,
+        context: &mut RequestContext,
+    ) -> pingora::Result<()> {
+        if !reused && let Some(routed) = &context.routed {
+            routed.version.stats().connected();
+        }
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        upstream_request: &mut RequestHeader,
+        context: &mut RequestContext,
+    ) -> pingora::Result<()> {
+        let (Some(connection), Some(routed), Some(request_id)) =
+            (Connection::of(session), &context.routed, &context.request_id)
+        else {
+            return Err(context.refuse(Reason::Internal));
+        };
+        let app = routed.app.config();
+        let strip = app.strip_prefix.then(|| app.path.as_str());
+        let client = Client { connection, https: context.https, request_id, strip };
+        forwarded::rewrite(upstream_request, &client)
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        context: &mut RequestContext,
+    ) -> pingora::Result<()> {
+        let Some(body) = body else { return Ok(()) };
+        if session.was_upgraded() {
+            return Ok(());
+        }
+        context.body_bytes = context.body_bytes.saturating_add(body.len() as u64);
+        if context.body_bytes > context.limits().body_bytes {
+            return Err(context.refuse(Reason::BodyTooLarge));
+        }
+        if let Some(capture) = &mut context.capture {
+            capture.request_body(body);
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        upstream_response: &mut ResponseHeader,
+        context: &mut RequestContext,
+    ) -> pingora::Result<()> {
+        let https = context.https;
+        if let Some(routed) = &mut context.routed {
+            response::rewrite(upstream_response, routed, https)?;
+        }
+        if let Some(endpoint) = context.attempts.endpoint() {
+            endpoint.succeeded();
+        }
+        if let Some(capture) = &mut context.capture {
+            capture.response(upstream_response);
+        }
+        if session.is_process_shutting_down() {
+            session.set_keepalive(None);
+        }
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        context: &mut RequestContext,
+    ) -> pingora::Result<Option<Duration>> {
+        if let (Some(capture), Some(body)) = (&mut context.capture, body)
+            && !session.was_upgraded()
+        {
+            capture.response_body(body);
+        }
+        Ok(None)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        context: &mut RequestContext,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        upstream::connect_failed(context, error)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        context: &mut RequestContext,
+        client_reused: bool,
+    ) -> Box<Error> {
+        upstream::exchange_failed(session, context, error, client_reused)
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut RequestContext) -> FailToProxy {
+        let reason = context.refusal.unwrap_or_else(|| errors::classify(error));
+        context.refusal = Some(reason);
+        // What has begun is cut: a clean end would make half an answer look whole.
+        if reason != Reason::ClientClosed && session.response_written().is_none() {
+            session.set_keepalive(None);
+            if let Err(error) = respond(session, reason, None).await {
+                tracing::debug!(%error, "the client did not take its error response");
+            }
+        }
+        FailToProxy { error_code: reason.status().unwrap_or(500), can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, context: &mut RequestContext) {
+        context.finish(session);
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _context: &RequestContext, _error: &Error) -> bool {
+        // The access log has the line, with the reason.
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _context: &RequestContext,
+        _error: &Error,
+        _of: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+async fn respond(session: &mut Session, reason: Reason, conflict: Option<&Conflict>) -> pingora::Result<()> {
+    send(session, errors::answer(reason, conflict)?).await
+}
+
+async fn send(session: &mut Session, answer: Answer) -> pingora::Result<()> {
+    // A HEAD gets the head alone; the body filter of HTTP/1 takes care of it, HTTP/2 does not.
+    let bodyless = answer.body.is_empty() || session.req_header().method == http::Method::HEAD;
+    session.write_response_header(Box::new(answer.header), bodyless).await?;
+    if !bodyless {
+        session.write_response_body(Some(Bytes::from(answer.body)), true).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! The headers that Lockstep adds to an app's response: the pin, and which version it came from.
+
+use http::header::{CACHE_CONTROL, CONNECTION, HeaderName, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use pingora::http::ResponseHeader;
+
+use super::context::Routed;
+use crate::routing::decision::Pinning;
+
+const VERSION: HeaderName = HeaderName::from_static("x-lockstep-version");
+const LATEST: HeaderName = HeaderName::from_static("x-lockstep-latest");
+const SKEW: HeaderName = HeaderName::from_static("x-lockstep-skew");
+
+/// Fields that belong to the endpoint's connection, not to the client's (RFC 9110, 7.6.1).
+const HOP_BY_HOP: [&str; 2] = ["keep-alive", "proxy-connection"];
+
+/// Adds Lockstep's headers to a response. Interim responses are left as they are, so that the
+/// final one gets them, once.
+///
+/// # Errors
+/// If a header can't be set, which prepared values rule out.
+pub fn rewrite(response: &mut ResponseHeader, routed: &mut Routed, https: bool) -> pingora::Result<()> {
+    if response.status.is_informational() {
+        return Ok(());
+    }
+    strip_hop_by_hop(response);
+    let headers = routed.version.headers();
+    if routed.app.skew().response_headers {
+        response.insert_header(VERSION, headers.id.clone())?;
+        if let Some(active) = routed.app.active().filter(|active| active.id() != routed.version.id()) {
+            response.insert_header(LATEST, active.headers().id.clone())?;
+        }
+        if let Some(skew) = routed.skew {
+            response.insert_header(SKEW, HeaderValue::from_static(skew.as_str()))?;
+        }
+    }
+    let may_pin = routed.page_load || !is_shared_cacheable(&response.headers);
+    if routed.pinning == Pinning::Pin && may_pin {
+        let cookie = if https { &headers.cookie_https } else { &headers.cookie };
+        response.append_header(SET_COOKIE, cookie.clone())?;
+        routed.pinning = Pinning::Leave;
+    }
+    Ok(())
+}
+
+/// Whether a shared cache may store the response whoever asked (RFC 9111, 3): one visitor's pin
+/// must not become everyone's.
+#[must_use]
+pub fn is_shared_cacheable(headers: &HeaderMap) -> bool {
+    headers.get_all(CACHE_CONTROL).iter().any(|value| {
+        value.as_bytes().split(|byte| *byte == b',').any(|directive| {
+            let name = directive.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
+            name.eq_ignore_ascii_case(b"public") || name.eq_ignore_ascii_case(b"s-maxage")
+        })
+    })
+}
+
+fn strip_hop_by_hop(response: &mut ResponseHeader) {
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        return;
+    }
+    let nominated: Vec<HeaderName> = response
+        .headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .filter(|name: &HeaderName| !matches!(name.as_str(), "close" | "keep-alive" | "upgrade"))
+        .collect();
+    for name in nominated {
+        response.remove_header(&name);
+    }
+    for name in HOP_BY_HOP {
+        response.remove_header(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_caches_are_recognised() {
+        let cases = [
+            ("public, max-age=60", true),
+            ("max-age=60, PUBLIC", true),
+            ("s-maxage=10", true),
+            ("private", false),
+            ("no-store", false),
+            ("max-age=60", false),
+            ("x-public", false),
+            ("", false),
+        ];
+        for (value, expected) in cases {
+            let headers = [(CACHE_CONTROL, HeaderValue::from_static(value))].into_iter().collect();
+            assert_eq!(is_shared_cacheable(&headers), expected, "{value}");
+        }
+        assert!(!is_shared_cacheable(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn fields_of_the_endpoints_connection_go() {
+        let mut response = ResponseHeader::build(200, None).unwrap();
+        for (name, value) in [("connection", "close, X-Internal"), ("x-internal", "1"), ("keep-alive", "timeout=5"), ("x-kept", "1")] {
+            response.insert_header(name, value).unwrap();
+        }
+        strip_hop_by_hop(&mut response);
+        let left: Vec<_> = response.headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["connection", "x-kept"]);
+    }
+}

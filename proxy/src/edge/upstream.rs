@@ -1,0 +1,144 @@
+//! The endpoint of each attempt, and what a failed one leads to.
+
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType};
+use pingora_proxy::Session;
+
+use super::context::RequestContext;
+use super::hygiene;
+use super::retry::{Failure, Next, after_failure};
+use crate::endpoints::ejection::Verdict;
+use crate::endpoints::peer;
+use crate::reason::Reason;
+use crate::routing::host;
+
+/// Chooses the endpoint of the next attempt.
+///
+/// # Errors
+/// If the version has none that was not tried.
+pub fn choose(session: &Session, context: &mut RequestContext) -> pingora::Result<Box<HttpPeer>> {
+    let Some(routed) = &context.routed else {
+        return Err(context.refuse(Reason::Internal));
+    };
+    let current = context.attempts.current.take().filter(|_| context.attempts.fresh);
+    let pool = routed.version.pool();
+    let chosen = match &current {
+        // The pooled connection was stale, not the endpoint: ask the same one.
+        Some(current) => pool.again(current.endpoint()),
+        None => pool.choose(&context.attempts.tried),
+    };
+    let Some(mut choice) = chosen else {
+        let tried = !context.attempts.tried.is_empty();
+        return Err(context.refuse(if tried { Reason::ConnectFailed } else { Reason::NoEndpoint }));
+    };
+    if choice.peer.sni.is_empty() && routed.app.config().upstream.tls {
+        // Without a name Pingora would not verify the endpoint at all.
+        choice.peer.sni = server_name(session).ok_or_else(|| context.refuse(Reason::BadRequest))?;
+    }
+    if context.attempts.fresh {
+        peer::force_fresh(&mut choice.peer);
+        context.attempts.fresh = false;
+    }
+    context.attempts.begun += 1;
+    context.attempts.current = Some(choice.endpoint.begin());
+    context.body_bytes = 0;
+    if let Some(capture) = &mut context.capture {
+        capture.restart_request();
+    }
+    Ok(choice.peer)
+}
+
+/// A connection could not be made. Nothing was sent, so any method may go elsewhere.
+pub fn connect_failed(context: &mut RequestContext, mut error: Box<Error>) -> Box<Error> {
+    report_failure(context);
+    context.attempts.give_up_current();
+    let retry = attempts_left(context) > 0 && untried_endpoint(context);
+    if retry {
+        count_retry(context, "connect");
+    }
+    error.set_retry(retry);
+    error
+}
+
+/// An attempt failed after the connection was made.
+pub fn exchange_failed(
+    session: &Session,
+    context: &mut RequestContext,
+    mut error: Box<Error>,
+    reused: bool,
+) -> Box<Error> {
+    let failure = Failure {
+        upstream: error.esource() == &ErrorSource::Upstream,
+        stale_connection: reused && is_stale(&error),
+        idempotent: session.req_header().method.is_idempotent(),
+        replayable: !session.as_ref().retry_buffer_truncated(),
+        responded: session.response_written().is_some(),
+        left: attempts_left(context),
+    };
+    if failure.upstream && !failure.stale_connection {
+        report_failure(context);
+    }
+    let next = match after_failure(failure) {
+        Next::OtherEndpoint => {
+            context.attempts.give_up_current();
+            if untried_endpoint(context) { Next::OtherEndpoint } else { Next::GiveUp }
+        }
+        next => next,
+    };
+    match next {
+        Next::FreshConnection => {
+            context.attempts.fresh = true;
+            count_retry(context, "stale_connection");
+        }
+        Next::OtherEndpoint => count_retry(context, "failure"),
+        Next::GiveUp => {}
+    }
+    error.set_retry(next != Next::GiveUp);
+    error
+}
+
+/// How an endpoint that closed a pooled connection looks: the write fails, or the connection ends
+/// before a single byte of the response.
+fn is_stale(error: &Error) -> bool {
+    matches!(
+        error.etype(),
+        ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::H2Error
+    )
+}
+
+fn server_name(session: &Session) -> Option<String> {
+    host::normalize(hygiene::authority(session.req_header())?).map(std::borrow::Cow::into_owned)
+}
+
+fn attempts_left(context: &RequestContext) -> u32 {
+    let Some(routed) = &context.routed else { return 0 };
+    (u32::from(routed.app.config().upstream.retries) + 1).saturating_sub(context.attempts.begun)
+}
+
+fn untried_endpoint(context: &RequestContext) -> bool {
+    context
+        .routed
+        .as_ref()
+        .is_some_and(|routed| routed.version.pool().has_untried(&context.attempts.tried))
+}
+
+fn report_failure(context: &RequestContext) {
+    let (Some(routed), Some(endpoint)) = (&context.routed, context.attempts.endpoint()) else {
+        return;
+    };
+    if routed.version.pool().failed(endpoint) == Verdict::Ejected {
+        let labels = [&routed.app.config().id.to_string(), routed.version.id().as_str()];
+        context.edge.metrics.ejections.with_label_values(&labels).inc();
+        tracing::warn!(
+            app = %routed.app.config().id, version = %routed.version.id(),
+            endpoint = %endpoint.address(), "endpoint ejected after failures in a row",
+        );
+    }
+}
+
+fn count_retry(context: &RequestContext, cause: &str) {
+    if let Some(routed) = &context.routed {
+        let app = routed.app.config().id.to_string();
+        context.edge.metrics.upstream_retries.with_label_values(&[&app, cause]).inc();
+    }
+}

@@ -1,0 +1,70 @@
+//! One endpoint and what is known about it. Kept by address, so that a pool that is rebuilt for a
+//! changed membership goes on with the same counts.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// The live state of one endpoint.
+#[derive(Debug)]
+pub struct Endpoint {
+    address: SocketAddr,
+    in_flight: AtomicUsize,
+    /// Failures in a row.
+    pub(super) failures: AtomicU32,
+    /// Ejections in a row, for the backoff.
+    pub(super) ejections: AtomicU32,
+    /// Milliseconds of the process clock until which the endpoint is ejected; 0 if it is not.
+    pub(super) ejected_until: AtomicU64,
+}
+
+/// Counts a request as in flight on its endpoint until dropped.
+#[derive(Debug)]
+pub struct EndpointInFlight(Arc<Endpoint>);
+
+impl Endpoint {
+    /// An endpoint about which nothing is known yet.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            in_flight: AtomicUsize::new(0),
+            failures: AtomicU32::new(0),
+            ejections: AtomicU32::new(0),
+            ejected_until: AtomicU64::new(0),
+        }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Requests in flight on it.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more request in flight.
+    #[must_use]
+    pub fn begin(self: &Arc<Self>) -> EndpointInFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        EndpointInFlight(Arc::clone(self))
+    }
+}
+
+impl EndpointInFlight {
+    /// The endpoint that the request is on.
+    #[must_use]
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.0
+    }
+}
+
+impl Drop for EndpointInFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,248 @@
+//! The stream between a socket (or its TLS session) and Pingora's HTTP engine. It gathers the
+//! small writes of a response head and body into one, and while a request head is being read it
+//! enforces a deadline and a size that Pingora does not have.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    Stream, TimingDigest, UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+use super::Connection;
+use crate::metrics::Metrics;
+use crate::reason::Reason;
+
+/// Room for a response head and the beginning of its body.
+const WRITE_BUFFER: usize = 4096;
+
+/// What bounds the head of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadLimits {
+    /// Bytes.
+    pub bytes: usize,
+    /// From its first byte to its last.
+    pub timeout: Duration,
+}
+
+/// A client connection as Pingora sees it.
+pub struct GuardedStream {
+    inner: BufWriter<Stream>,
+    connection: Arc<Connection>,
+    digest: Arc<ProxyDigest>,
+    metrics: Arc<Metrics>,
+    limits: HeadLimits,
+    /// Bytes of the head so far.
+    head_bytes: usize,
+    /// Made only for heads that do not arrive in one piece.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl GuardedStream {
+    /// Guards a connection.
+    ///
+    /// # Errors
+    /// If Pingora's digest can't be built.
+    pub fn new(
+        stream: Stream,
+        connection: Arc<Connection>,
+        limits: HeadLimits,
+        metrics: Arc<Metrics>,
+    ) -> pingora::Result<Self> {
+        let digest = connection.digest()?;
+        Ok(Self {
+            inner: BufWriter::with_capacity(WRITE_BUFFER, stream),
+            connection,
+            digest,
+            metrics,
+            limits,
+            head_bytes: 0,
+            deadline: None,
+        })
+    }
+
+    /// The connection that it guards.
+    #[must_use]
+    pub fn connection(&self) -> Arc<Connection> {
+        Arc::clone(&self.connection)
+    }
+
+    /// Whether the head may go on: an answer if it is too large or too late.
+    fn check_head(&mut self, context: &mut Context<'_>) -> Option<Reason> {
+        if self.head_bytes >= self.limits.bytes {
+            return Some(Reason::HeaderTooLarge);
+        }
+        if self.head_bytes == 0 {
+            return None;
+        }
+        let timeout = self.limits.timeout;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        deadline.as_mut().poll(context).is_ready().then_some(Reason::HeaderTimeout)
+    }
+
+    /// Answers as well as the socket takes it at once, then fails the connection.
+    fn refuse(&mut self, context: &mut Context<'_>, reason: Reason) -> io::Error {
+        self.metrics.refuse(reason);
+        self.connection.head_complete();
+        let inner = Pin::new(&mut self.inner);
+        if inner.poll_write(context, refusal(reason)).is_ready() {
+            // The client is misbehaving: whether this reaches it is its own affair.
+            let _sent = Pin::new(&mut self.inner).poll_flush(context);
+            let _closed = Pin::new(&mut self.inner).poll_shutdown(context);
+        }
+        io::Error::new(ErrorKind::TimedOut, reason.as_str())
+    }
+
+    /// Counts the answers that Pingora gives by itself to heads that it can't accept.
+    fn observe(&self, written: &[u8]) {
+        if !self.connection.is_reading_head() || !written.starts_with(b"HTTP/1.1 4") {
+            return;
+        }
+        self.connection.head_complete();
+        let method = written.get(9..12) == Some(b"405");
+        self.metrics.refuse(if method { Reason::MethodNotAllowed } else { Reason::BadRequest });
+    }
+}
+
+/// The whole response to a connection that gets no further.
+#[must_use]
+pub fn refusal(reason: Reason) -> &'static [u8] {
+    match reason {
+        Reason::HeaderTooLarge => {
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        }
+        Reason::HeaderTimeout => {
+            b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        }
+        _ => {
+            b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+        }
+    }
+}
+
+impl AsyncRead for GuardedStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.connection.is_reading_head() {
+            return Pin::new(&mut this.inner).poll_read(context, buffer);
+        }
+        if let Some(reason) = this.check_head(context) {
+            return Poll::Ready(Err(this.refuse(context, reason)));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.inner).poll_read(context, buffer))?;
+        this.head_bytes += buffer.filled().len() - before;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for GuardedStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.observe(buffer);
+        this.head_bytes = 0;
+        this.deadline = None;
+        Pin::new(&mut this.inner).poll_write(context, buffer)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write_vectored(context, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+}
+
+#[async_trait]
+impl Shutdown for GuardedStream {
+    async fn shutdown(&mut self) {
+        if self.inner.flush().await.is_ok() {
+            Shutdown::shutdown(self.inner.get_mut()).await;
+        }
+    }
+}
+
+impl UniqueID for GuardedStream {
+    fn id(&self) -> UniqueIDType {
+        self.inner.get_ref().id()
+    }
+}
+
+impl Ssl for GuardedStream {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.inner.get_ref().get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.inner.get_ref().selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for GuardedStream {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        // Nothing reads it, and it would be made anew for each request.
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for GuardedStream {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        Some(Arc::clone(&self.digest))
+    }
+}
+
+impl GetSocketDigest for GuardedStream {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.inner.get_ref().get_socket_digest()
+    }
+}
+
+/// The preface of HTTP/2 is told apart before Pingora sees the stream, so it need not peek.
+impl Peek for GuardedStream {}
+
+impl fmt::Debug for GuardedStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardedStream").field("connection", &self.connection).finish_non_exhaustive()
+    }
+}
+
+/// The digest of a socket whose peer is known already, or is another than the kernel says.
+#[must_use]
+pub fn socket_digest(socket: std::os::fd::RawFd, client: std::net::SocketAddr) -> SocketDigest {
+    let digest = SocketDigest::from_raw_fd(socket);
+    // The cell is new: nothing else has filled it.
+    let _empty = digest.peer_addr.set(Some(SocketAddr::Inet(client)));
+    digest
+}

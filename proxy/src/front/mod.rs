@@ -1,0 +1,15 @@
+//! The front of the data plane: listeners, the accept loop and connections, up to the point where
+//! Pingora's HTTP engine takes over. Lockstep accepts by itself, because Pingora's own service has
+//! no deadline for request heads, no PROXY protocol on plain listeners, no bound on connections and
+//! a shutdown that sleeps instead of waiting for the last request.
+
+pub mod accept;
+pub mod connection;
+pub mod guarded;
+pub mod listener;
+pub mod proxy_header;
+pub mod serve;
+pub mod workers;
+
+pub use connection::{Connection, Limiter};
+pub use listener::{BindError, BoundListener};

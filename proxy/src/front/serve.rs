@@ -1,0 +1,174 @@
+//! Serves one connection: PROXY header, TLS, the choice between HTTP/1.1 and HTTP/2, and the
+//! requests that follow.
+
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::apps::{HttpServerApp as _, ServerApp as _};
+use pingora::protocols::http::server::Session as HttpSession;
+use pingora::protocols::l4::stream::Stream as L4Stream;
+use pingora::protocols::{ALPN, GetSocketDigest as _, Ssl as _, Stream};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::connection::{Connection, Permit, canonical};
+use super::guarded::{GuardedStream, HeadLimits, socket_digest};
+use super::listener::ListenerKind;
+use super::proxy_header;
+use super::workers::Worker;
+use crate::config::Config;
+use crate::config::model::{Limits, Server};
+use crate::metrics::Metrics;
+use crate::reason::Reason;
+
+/// How an HTTP/2 connection without TLS begins (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A connection that was accepted and not looked at yet.
+pub struct Accepted {
+    /// Its socket, registered with no runtime.
+    pub socket: std::net::TcpStream,
+    /// Its peer.
+    pub peer: SocketAddr,
+    /// The listener that it came by.
+    pub listener: Arc<ListenerKind>,
+    /// Its place among the open connections.
+    pub permit: Permit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Serves a connection to its end.
+pub async fn serve(accepted: Accepted, worker: Arc<Worker>, config: Arc<Config>, metrics: Arc<Metrics>) {
+    let server = &config.server;
+    let Accepted { socket, peer, listener, permit } = accepted;
+    metrics.connections.inc();
+    let _open = Open { metrics: Arc::clone(&metrics), _permit: permit };
+    match open(socket, peer, &listener, server, &metrics).await {
+        Ok((stream, Protocol::Http1)) => http1(stream, &worker, server.limits.idle_timeout).await,
+        Ok((stream, Protocol::Http2)) => {
+            worker.proxy.process_new(Box::new(stream), &worker.draining).await;
+        }
+        Err(Some(reason)) => {
+            metrics.refuse(reason);
+            tracing::debug!(%peer, %reason, "connection refused");
+        }
+        // It ended before it asked for anything, as health checks and preconnects do.
+        Err(None) => {}
+    }
+}
+
+struct Open {
+    metrics: Arc<Metrics>,
+    _permit: Permit,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.metrics.connections.dec();
+    }
+}
+
+async fn open(
+    socket: std::net::TcpStream,
+    peer: SocketAddr,
+    listener: &ListenerKind,
+    server: &Server,
+    metrics: &Arc<Metrics>,
+) -> Result<(GuardedStream, Protocol), Option<Reason>> {
+    let Limits { header_bytes, header_timeout, idle_timeout, .. } = server.limits;
+    let mut socket = TcpStream::from_std(socket).map_err(|_| Some(Reason::Internal))?;
+    // Without it small chunks of a stream wait for the acknowledgement of the last.
+    socket.set_nodelay(true).map_err(|_| None)?;
+    let trusted = server.trusts(peer.ip());
+    let client = client(&mut socket, peer, trusted, listener.proxy_protocol, header_timeout).await?;
+    let tls = listener.tls.is_some();
+    let connection = Arc::new(Connection::new(client, trusted, tls, listener.redirect_https));
+    let plain = if tls { None } else { Some(sniff(&socket, idle_timeout, header_timeout).await?) };
+    let digest = socket_digest(socket.as_raw_fd(), client);
+    let mut stream = L4Stream::from(socket);
+    stream.set_socket_digest(digest);
+    let (stream, protocol): (Stream, Protocol) = match &listener.tls {
+        None => (Box::new(stream), plain.unwrap_or(Protocol::Http1)),
+        Some(tls) => {
+            let handshake = timeout(header_timeout, tls.acceptor.tls_handshake(stream));
+            let stream = handshake.await.map_err(|_| Some(Reason::TlsHandshake))?;
+            let stream = stream.map_err(|_| Some(Reason::TlsHandshake))?;
+            let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+            (Box::new(stream), if http2 { Protocol::Http2 } else { Protocol::Http1 })
+        }
+    };
+    let limits = HeadLimits { bytes: header_bytes, timeout: header_timeout };
+    let guarded = GuardedStream::new(stream, connection, limits, Arc::clone(metrics));
+    Ok((guarded.map_err(|_| Some(Reason::Internal))?, protocol))
+}
+
+/// The client of a connection. On listeners with the PROXY protocol it is named by the header,
+/// which only trusted peers may send, and must.
+async fn client(
+    socket: &mut TcpStream,
+    peer: SocketAddr,
+    trusted: bool,
+    proxy_protocol: bool,
+    within: Duration,
+) -> Result<SocketAddr, Option<Reason>> {
+    if !proxy_protocol {
+        return Ok(SocketAddr::new(canonical(peer.ip()), peer.port()));
+    }
+    if !trusted {
+        return Err(Some(Reason::ProxyHeader));
+    }
+    match timeout(within, proxy_header::read(socket)).await {
+        Ok(Ok(named)) => Ok(named.unwrap_or(peer)),
+        Ok(Err(proxy_header::ProxyHeaderError::Io(_))) => Err(None),
+        Ok(Err(_)) | Err(_) => Err(Some(Reason::ProxyHeader)),
+    }
+}
+
+/// Tells HTTP/2 with prior knowledge from HTTP/1.1 by its first bytes, without consuming them.
+async fn sniff(socket: &TcpStream, idle: Duration, within: Duration) -> Result<Protocol, Option<Reason>> {
+    let mut seen = [0; PREFACE.len()];
+    let first = timeout(idle, socket.peek(&mut seen)).await;
+    let first = first.map_err(|_| None)?.map_err(|_| None)?;
+    let preface = async {
+        let mut count = first;
+        loop {
+            let bytes = seen.get(..count).unwrap_or_default();
+            if count == 0 || !PREFACE.starts_with(bytes) {
+                return Ok(Protocol::Http1);
+            }
+            if count == PREFACE.len() {
+                return Ok(Protocol::Http2);
+            }
+            // What was peeked stays readable, so there is nothing to wait for but time. It takes a
+            // client that sends its preface in pieces to get here.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            count = socket.peek(&mut seen).await.map_err(|_| None)?;
+        }
+    };
+    timeout(within, preface).await.unwrap_or(Err(Some(Reason::HeaderTimeout)))
+}
+
+/// Serves the requests of an HTTP/1.1 connection one after the other.
+async fn http1(stream: GuardedStream, worker: &Worker, idle: Duration) {
+    let connection = stream.connection();
+    let mut session = HttpSession::new_http1(Box::new(stream));
+    session.set_keepalive((!*worker.draining.borrow()).then(|| idle.as_secs().max(1)));
+    loop {
+        connection.expect_head();
+        let Some(reused) = worker.proxy.process_new_http(session, &worker.draining).await else {
+            return;
+        };
+        let (stream, settings) = reused.consume();
+        session = HttpSession::new_http1(stream);
+        if let Some(settings) = settings {
+            settings.apply_to_session(&mut session);
+        }
+    }
+}

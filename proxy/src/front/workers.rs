@@ -1,0 +1,174 @@
+//! The worker threads of the data plane. Each has a single-threaded runtime, a proxy and a
+//! connection pool of its own, so that a request never leaves its thread: no wake-up crosses
+//! threads, and no pool is locked by two.
+
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use futures::FutureExt as _;
+use pingora::apps::{HttpServerApp as _, HttpServerOptions};
+use pingora::server::configuration::ServerConf;
+use pingora_proxy::HttpProxy;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::edge::Edge;
+use crate::metrics::Metrics;
+
+/// Attempts of one request, an upper bound for all apps: the app's own number decides.
+const MAX_ATTEMPTS: usize = 256;
+/// Idle connections to endpoints that one worker keeps.
+const IDLE_UPSTREAM_CONNECTIONS: usize = 1024;
+/// Concurrent streams of one HTTP/2 client connection.
+const MAX_STREAMS: u32 = 256;
+
+/// One worker thread.
+pub struct Worker {
+    /// Pingora's engine around our phases.
+    pub proxy: Arc<HttpProxy<Edge>>,
+    /// Turns true when connections should come to an end.
+    pub draining: watch::Receiver<bool>,
+    handle: Handle,
+    open: AtomicUsize,
+    metrics: Arc<Metrics>,
+}
+
+/// All worker threads.
+pub struct Workers {
+    workers: Vec<Arc<Worker>>,
+    threads: Vec<JoinHandle<()>>,
+    connections: TaskTracker,
+    /// Ends what still runs when the shutdown grace is over.
+    cut: CancellationToken,
+    stop: CancellationToken,
+}
+
+impl Workers {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// If the system gives no thread or no runtime.
+    pub fn start(
+        count: usize,
+        edge: &Edge,
+        header_bytes: usize,
+        idle: std::time::Duration,
+        draining: &watch::Receiver<bool>,
+        metrics: &Arc<Metrics>,
+    ) -> io::Result<Self> {
+        let stop = CancellationToken::new();
+        let mut all = Self {
+            workers: Vec::new(),
+            threads: Vec::new(),
+            connections: TaskTracker::new(),
+            cut: CancellationToken::new(),
+            stop: stop.clone(),
+        };
+        for index in 0..count {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let worker = Worker {
+                proxy: Arc::new(proxy(edge.clone(), header_bytes, idle)),
+                draining: draining.clone(),
+                handle: runtime.handle().clone(),
+                open: AtomicUsize::new(0),
+                metrics: Arc::clone(metrics),
+            };
+            all.workers.push(Arc::new(worker));
+            let stop = stop.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || runtime.block_on(stop.cancelled()))?;
+            all.threads.push(thread);
+        }
+        Ok(all)
+    }
+
+    /// Runs a connection on the worker with the fewest.
+    pub fn spawn<F>(&self, serve: impl FnOnce(Arc<Worker>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Some(worker) = self.workers.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed)) else {
+            return;
+        };
+        worker.open.fetch_add(1, Ordering::Relaxed);
+        let open = OpenOn(Arc::clone(worker));
+        let serving = serve(Arc::clone(worker));
+        let cut = self.cut.clone();
+        let task = async move {
+            let worker = &open.0;
+            let served = AssertUnwindSafe(async {
+                tokio::select! {
+                    () = serving => {}
+                    () = cut.cancelled() => {}
+                }
+            });
+            if served.catch_unwind().await.is_err() {
+                worker.metrics.task_panics.with_label_values(&["connection"]).inc();
+                tracing::error!("a connection panicked; the process goes on");
+            }
+        };
+        // Tracked: `drain` waits for it.
+        drop(self.connections.spawn_on(task, &worker.handle));
+    }
+
+    /// Lets idle connections end and waits until the last request is done, or `grace` is over.
+    /// Returns how many connections were cut.
+    pub async fn drain(&self, grace: std::time::Duration) -> usize {
+        for worker in &self.workers {
+            worker.proxy.http_cleanup().await;
+        }
+        self.connections.close();
+        if tokio::time::timeout(grace, self.connections.wait()).await.is_ok() {
+            return 0;
+        }
+        let left = self.connections.len();
+        self.cut.cancel();
+        self.connections.wait().await;
+        left
+    }
+
+    /// Ends the threads.
+    pub fn stop(self) {
+        self.stop.cancel();
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker thread panicked");
+            }
+        }
+    }
+}
+
+struct OpenOn(Arc<Worker>);
+
+impl Drop for OpenOn {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn proxy(edge: Edge, header_bytes: usize, idle: std::time::Duration) -> HttpProxy<Edge> {
+    let conf = ServerConf {
+        threads: 1,
+        max_retries: MAX_ATTEMPTS,
+        upstream_keepalive_pool_size: IDLE_UPSTREAM_CONNECTIONS,
+        ..ServerConf::default()
+    };
+    let mut proxy = HttpProxy::new(edge, Arc::new(conf));
+    proxy.handle_init_modules();
+    let mut options = HttpServerOptions::default();
+    // Only streams that begin with the preface get here without ALPN.
+    options.h2c = true;
+    options.h2_idle_timeout = Some(idle);
+    proxy.server_options = Some(options);
+    let mut h2 = pingora::protocols::http::v2::server::H2Options::default();
+    h2.max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX));
+    h2.max_concurrent_streams(MAX_STREAMS);
+    proxy.h2_options = Some(h2);
+    proxy
+}

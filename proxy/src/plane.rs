@@ -1,0 +1,151 @@
+//! The state that requests read and that everything else changes: the configuration and the
+//! routing table compiled from it and from the controller's snapshot. Both are replaced whole; a
+//! replacement that can't be made leaves what was there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use lockstep_controller::{AppId, DataPlane, Traffic, VersionId, VersionSnapshot};
+use parking_lot::Mutex;
+
+use crate::clock;
+use crate::config::Config;
+use crate::endpoints::Pool;
+use crate::metrics::Metrics;
+use crate::routing::RoutingTable;
+use crate::routing::compile::{CompileError, Compiler};
+
+/// The shared state of the data plane.
+pub struct Plane {
+    config: ArcSwap<Config>,
+    table: ArcSwap<RoutingTable>,
+    compiler: Compiler,
+    /// Orders replacements, so that an older table never follows a newer one.
+    compiling: Mutex<()>,
+    compiled_at: AtomicU64,
+    draining: AtomicBool,
+    metrics: Arc<Metrics>,
+}
+
+impl Plane {
+    /// A plane that routes nothing yet.
+    #[must_use]
+    pub fn new(config: Config, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            table: ArcSwap::from_pointee(RoutingTable::empty(config.server.limits)),
+            config: ArcSwap::from_pointee(config),
+            compiler: Compiler::new(Arc::clone(&metrics)),
+            compiling: Mutex::default(),
+            compiled_at: AtomicU64::new(clock::now_ms()),
+            draining: AtomicBool::new(false),
+            metrics,
+        })
+    }
+
+    /// The configuration of the moment.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// The routing table of the moment.
+    #[must_use]
+    pub fn table(&self) -> Arc<RoutingTable> {
+        self.table.load_full()
+    }
+
+    /// Routes by a new snapshot.
+    ///
+    /// # Errors
+    /// If no table can be made of it: the last one stays.
+    pub fn route(&self, snapshot: &VersionSnapshot) -> Result<(), CompileError> {
+        let _order = self.compiling.lock();
+        if snapshot.generation < self.table.load().generation() {
+            return Ok(());
+        }
+        self.compile(&self.config(), snapshot)
+    }
+
+    /// Takes a new configuration over. `apply` hands its apps to the controller and returns the
+    /// snapshot that follows, so that both take effect in one table.
+    ///
+    /// # Errors
+    /// If no table can be made of it: configuration and table stay.
+    pub fn reconfigure(&self, config: Config, snapshot: &VersionSnapshot) -> Result<(), CompileError> {
+        let _order = self.compiling.lock();
+        let config = Arc::new(config);
+        self.compile(&config, snapshot)?;
+        self.config.store(config);
+        Ok(())
+    }
+
+    fn compile(&self, config: &Config, snapshot: &VersionSnapshot) -> Result<(), CompileError> {
+        match self.compiler.compile(config, snapshot) {
+            Ok(table) => {
+                self.metrics.table_compiles.with_label_values(&["success"]).inc();
+                self.metrics.snapshot_generation.set(i64::try_from(table.generation()).unwrap_or(i64::MAX));
+                self.table.store(Arc::new(table));
+                self.compiled_at.store(clock::now_ms(), Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) => {
+                self.metrics.table_compiles.with_label_values(&["error"]).inc();
+                Err(error)
+            }
+        }
+    }
+
+    /// The pools that have health checks.
+    #[must_use]
+    pub fn checked_pools(&self) -> Vec<Arc<Pool>> {
+        let table = self.table.load();
+        let versions = table.apps().iter().flat_map(|app| app.versions());
+        versions.map(|version| version.pool()).filter(|pool| pool.settings().health.is_some()).cloned().collect()
+    }
+
+    /// Says that the process is about to end.
+    pub fn set_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether the process is about to end.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Brings the gauges up to date that nothing else maintains.
+    pub fn refresh_gauges(&self) {
+        let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let age = clock::now_ms().saturating_sub(self.compiled_at.load(Ordering::Relaxed)) / 1000;
+        self.metrics.snapshot_age.set(signed(age));
+        self.metrics.versions.reset();
+        for app in self.table.load().apps() {
+            let id = app.config().id.to_string();
+            for version in app.versions() {
+                let labels = [id.as_str(), version.id().as_str()];
+                self.metrics.in_flight.with_label_values(&labels).set(signed(version.stats().in_flight()));
+                self.metrics.endpoints.with_label_values(&labels).set(signed(version.pool().usable() as u64));
+                self.metrics.versions.with_label_values(&[&id, version.state().as_str()]).inc();
+            }
+        }
+    }
+}
+
+impl DataPlane for Plane {
+    fn routed_generation(&self) -> u64 {
+        self.table.load().generation()
+    }
+
+    fn ready_endpoints(&self, app: &AppId, version: &VersionId) -> usize {
+        self.compiler.pool(app, version).map_or(0, |pool| pool.ready())
+    }
+
+    fn traffic(&self, app: &AppId, version: &VersionId) -> Traffic {
+        self.compiler.stats(app, version).map_or(
+            Traffic { in_flight: 0, idle_for: std::time::Duration::MAX },
+            |stats| stats.traffic(),
+        )
+    }
+}

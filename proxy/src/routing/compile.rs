@@ -1,0 +1,280 @@
+//! Compiles a configuration and the controller's snapshot into a routing table, off the request
+//! path. Pools, endpoints and counters are carried over, so that a compile that changes one version
+//! costs the others nothing, and connections live on.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use lockstep_controller::{AppId, AppSnapshot, VersionId, VersionSnapshot, VersionState, VersionStatus};
+use parking_lot::Mutex;
+use pingora::connectors::http::Connector;
+use pingora::protocols::tls::CaType;
+use thiserror::Error;
+
+use super::table::{AppRoute, CanaryRoute, RoutingTable, VersionHeaders, VersionRoute};
+use crate::config::Config;
+use crate::config::model::{App, Cookie, SameSite, Secure};
+use crate::endpoints::health::HttpCheck;
+use crate::endpoints::{Pool, PoolSettings};
+use crate::metrics::Metrics;
+use crate::stats::VersionStats;
+use crate::tls::authorities;
+
+/// Draws are 32 bits wide.
+const DRAWS: f64 = 4_294_967_296.0;
+
+/// Makes routing tables, and keeps what outlives them.
+pub struct Compiler {
+    metrics: Arc<Metrics>,
+    /// Connections for health checks.
+    connector: Arc<Connector>,
+    known: Mutex<HashMap<(AppId, VersionId), Known>>,
+}
+
+/// Why no table could be made.
+#[derive(Debug, Error)]
+pub enum CompileError {
+    /// A bundle of authorities can't be used.
+    #[error("app {app}: {source}")]
+    Authorities {
+        /// The app that names it.
+        app: AppId,
+        /// What is wrong with it.
+        source: authorities::AuthoritiesError,
+    },
+    /// A health check can't be made.
+    #[error("app {app}: health check: {message}")]
+    Health {
+        /// The app that wants it.
+        app: AppId,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A value can't be sent in a header, which validated ids and cookie names rule out.
+    #[error("app {app}: version {version} can't be named in a header")]
+    Header {
+        /// The app.
+        app: AppId,
+        /// The version.
+        version: VersionId,
+    },
+}
+
+/// What is kept of one version between tables.
+#[derive(Clone)]
+struct Known {
+    stats: Arc<VersionStats>,
+    pool: Arc<Pool>,
+}
+
+type Authorities = HashMap<PathBuf, Arc<CaType>>;
+
+impl Compiler {
+    /// A compiler that knows nothing yet.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, connector: Arc::new(Connector::new(None)), known: Mutex::default() }
+    }
+
+    /// Compiles a table.
+    ///
+    /// # Errors
+    /// If something that the configuration names can't be used; the caller keeps its last table.
+    pub fn compile(&self, config: &Config, snapshot: &VersionSnapshot) -> Result<RoutingTable, CompileError> {
+        let snapshots: HashMap<&AppId, &Arc<AppSnapshot>> =
+            snapshot.apps.iter().map(|app| (&app.id, app)).collect();
+        let mut authorities = Authorities::new();
+        let mut table = RoutingTable {
+            generation: snapshot.generation,
+            stale: snapshot.stale,
+            ..RoutingTable::empty(config.server.limits)
+        };
+        for app in &config.apps {
+            let state = snapshots.get(&app.id).map(|state| state.as_ref());
+            let route = Arc::new(self.app(app, state, &mut authorities)?);
+            insert(&mut table, &route);
+        }
+        self.sweep(config, snapshot);
+        Ok(table)
+    }
+
+    /// The pool of a version.
+    #[must_use]
+    pub fn pool(&self, app: &AppId, version: &VersionId) -> Option<Arc<Pool>> {
+        self.known.lock().get(&(app.clone(), version.clone())).map(|known| Arc::clone(&known.pool))
+    }
+
+    /// The counters of a version.
+    #[must_use]
+    pub fn stats(&self, app: &AppId, version: &VersionId) -> Option<Arc<VersionStats>> {
+        self.known.lock().get(&(app.clone(), version.clone())).map(|known| Arc::clone(&known.stats))
+    }
+
+    fn app(
+        &self,
+        app: &Arc<App>,
+        state: Option<&AppSnapshot>,
+        authorities: &mut Authorities,
+    ) -> Result<AppRoute, CompileError> {
+        let mut route = AppRoute {
+            config: Arc::clone(app),
+            versions: HashMap::new(),
+            gone: HashSet::new(),
+            active: None,
+            canary: None,
+        };
+        let Some(state) = state else { return Ok(route) };
+        let host: Arc<str> = app.hosts.first().map_or("localhost", |host| host.as_str().trim_start_matches("*.")).into();
+        let authorities = self.authorities(app, authorities)?;
+        for version in &state.versions {
+            if matches!(version.state, VersionState::Expiring | VersionState::Expired) {
+                route.gone.insert(version.id.clone());
+                continue;
+            }
+            let version = Arc::new(self.version(app, version, &host, authorities.as_ref())?);
+            route.versions.insert(version.id.clone(), version);
+        }
+        route.active = state.active.as_ref().and_then(|id| route.versions.get(id)).cloned();
+        route.canary = state.canary.as_ref().and_then(|canary| {
+            let version = Arc::clone(route.versions.get(&canary.version)?);
+            Some(CanaryRoute { version, below: below(canary.share.as_fraction()) })
+        });
+        Ok(route)
+    }
+
+    fn version(
+        &self,
+        app: &App,
+        version: &VersionStatus,
+        host: &Arc<str>,
+        authorities: Option<&Arc<CaType>>,
+    ) -> Result<VersionRoute, CompileError> {
+        let settings = PoolSettings {
+            app: app.id.clone(),
+            version: version.id.clone(),
+            endpoints: Arc::clone(&version.endpoints),
+            balance: app.balance,
+            upstream: app.upstream.clone(),
+            health: app.health.clone(),
+            ejection: app.ejection,
+            host: Arc::clone(host),
+        };
+        let known = self.known(settings, authorities)?;
+        let headers = headers(app, &version.id)
+            .ok_or_else(|| CompileError::Header { app: app.id.clone(), version: version.id.clone() })?;
+        Ok(VersionRoute {
+            id: version.id.clone(),
+            state: version.state,
+            pool: known.pool,
+            stats: known.stats,
+            headers,
+        })
+    }
+
+    /// What is known of a version, with a new pool if its settings changed.
+    fn known(&self, settings: PoolSettings, authorities: Option<&Arc<CaType>>) -> Result<Known, CompileError> {
+        let key = (settings.app.clone(), settings.version.clone());
+        let old = self.known.lock().get(&key).cloned();
+        if let Some(known) = &old
+            && *known.pool.settings() == settings
+        {
+            return Ok(known.clone());
+        }
+        let check = settings
+            .health
+            .as_ref()
+            .map(|health| HttpCheck::new(&settings, health, Arc::clone(&self.connector), authorities))
+            .transpose()
+            .map_err(|error| CompileError::Health { app: key.0.clone(), message: error.to_string() })?;
+        let stats = old.as_ref().map_or_else(
+            || Arc::new(VersionStats::new(&key.0, key.1.clone(), Arc::clone(&self.metrics))),
+            |known| Arc::clone(&known.stats),
+        );
+        let pool = Arc::new(Pool::new(settings, old.as_ref().map(|known| &*known.pool), check, authorities));
+        let known = Known { stats, pool };
+        self.known.lock().insert(key, known.clone());
+        Ok(known)
+    }
+
+    fn authorities(&self, app: &App, loaded: &mut Authorities) -> Result<Option<Arc<CaType>>, CompileError> {
+        let Some(path) = &app.upstream.ca else { return Ok(None) };
+        if let Some(known) = loaded.get(path) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let bundle = authorities::load(path)
+            .map_err(|source| CompileError::Authorities { app: app.id.clone(), source })?;
+        loaded.insert(path.clone(), Arc::clone(&bundle));
+        Ok(Some(bundle))
+    }
+
+    /// Forgets what no snapshot names any more, or what has expired. Requests that still run hold
+    /// their counters themselves.
+    fn sweep(&self, config: &Config, snapshot: &VersionSnapshot) {
+        let configured: HashSet<&AppId> = config.apps.iter().map(|app| &app.id).collect();
+        let alive: HashSet<(&AppId, &VersionId)> = snapshot
+            .apps
+            .iter()
+            .filter(|app| configured.contains(&app.id))
+            .flat_map(|app| app.versions.iter().map(move |version| (&app.id, version)))
+            .filter(|(_, version)| version.state != VersionState::Expired)
+            .map(|(app, version)| (app, &version.id))
+            .collect();
+        self.known.lock().retain(|(app, version), _| alive.contains(&(app, version)));
+    }
+}
+
+fn insert(table: &mut RoutingTable, route: &Arc<AppRoute>) {
+    let prefix = route.config.path.as_str();
+    if route.config.hosts.is_empty() {
+        table.any.insert(prefix, Arc::clone(route));
+    }
+    for host in &route.config.hosts {
+        let (hosts, name) = match host.as_str().strip_prefix("*.") {
+            Some(parent) => (&mut table.wildcard, parent),
+            None => (&mut table.exact, host.as_str()),
+        };
+        hosts.entry(name.into()).or_default().insert(prefix, Arc::clone(route));
+    }
+    table.apps.push(Arc::clone(route));
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a fraction of 2^32 is between 0 and 2^32"
+)]
+fn below(share: f64) -> u64 {
+    (share.clamp(0.0, 1.0) * DRAWS) as u64
+}
+
+fn headers(app: &App, version: &VersionId) -> Option<VersionHeaders> {
+    let cookie = |https| HeaderValue::from_str(&set_cookie(&app.skew.cookie, app.path.as_str(), version, https)).ok();
+    Some(VersionHeaders {
+        id: HeaderValue::from_str(version.as_str()).ok()?,
+        cookie: cookie(false)?,
+        cookie_https: cookie(true)?,
+    })
+}
+
+/// The pinning cookie (RFC 6265, 4.1): host-only, for the app's prefix.
+fn set_cookie(cookie: &Cookie, path: &str, version: &VersionId, https: bool) -> String {
+    let secure = match cookie.secure {
+        Secure::Auto => https,
+        Secure::Always => true,
+        Secure::Never => false,
+    };
+    let same_site = match cookie.same_site {
+        SameSite::Strict => "Strict",
+        SameSite::Lax => "Lax",
+        SameSite::None => "None",
+    };
+    format!(
+        "{}={version}; Path={path}; Max-Age={}; SameSite={same_site}{}{}",
+        cookie.name,
+        cookie.max_age.as_secs(),
+        if cookie.http_only { "; HttpOnly" } else { "" },
+        if secure { "; Secure" } else { "" },
+    )
+}

@@ -1,0 +1,203 @@
+//! Gathers what the tee records while a request passes by. Bodies are kept as references to the
+//! buffers that pass anyway, up to a limit, and never copied here.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::server::Session as HttpSession;
+
+use super::record::{Record, Route, Side};
+use crate::config::model::AuditLevel;
+use crate::edge::RequestContext;
+use crate::front::Connection;
+
+/// Bytes of one body that a record holds; the digest covers all of it.
+const MAX_BODY: usize = 256 * 1024;
+
+/// The headers that records hold. Credentials and cookies are not among them.
+const ALLOWED: [HeaderName; 16] = [
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::ACCEPT_LANGUAGE,
+    header::CACHE_CONTROL,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::DATE,
+    header::ETAG,
+    header::HOST,
+    header::ORIGIN,
+    header::RETRY_AFTER,
+    header::USER_AGENT,
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("x-deployment-id"),
+    HeaderName::from_static("x-request-id"),
+];
+
+/// What was seen of one request so far.
+pub struct Capture {
+    started_at: jiff::Timestamp,
+    first_byte_at: Option<jiff::Timestamp>,
+    client: IpAddr,
+    method: Method,
+    path: String,
+    request: Side,
+    response: Side,
+    status: Option<StatusCode>,
+}
+
+/// A body, or its beginning.
+#[derive(Debug, Default)]
+pub struct Body {
+    /// Buffers in order.
+    pub parts: Vec<Bytes>,
+    /// Bytes that passed, kept or not.
+    pub bytes: u64,
+    /// Whether some were not kept.
+    pub truncated: bool,
+    kept: usize,
+    /// Whether any are to be kept.
+    keep: bool,
+}
+
+impl Capture {
+    /// Begins to record a request, if its app wants that.
+    #[must_use]
+    pub fn begin(level: AuditLevel, session: &HttpSession, connection: &Connection) -> Option<Box<Self>> {
+        if level == AuditLevel::None {
+            return None;
+        }
+        let request = session.req_header();
+        let keep = level == AuditLevel::Full;
+        Some(Box::new(Self {
+            started_at: jiff::Timestamp::now(),
+            first_byte_at: None,
+            client: connection.client.ip(),
+            method: request.method.clone(),
+            path: request.uri.path().to_owned(),
+            request: Side { headers: allowed(&request.headers), body: Body::new(keep) },
+            response: Side { headers: Vec::new(), body: Body::new(keep) },
+            status: None,
+        }))
+    }
+
+    /// The request is sent anew: what was recorded of its body comes again.
+    pub fn restart_request(&mut self) {
+        self.request.body = Body::new(self.request.body.keep);
+    }
+
+    /// A part of the request body passed.
+    pub fn request_body(&mut self, part: &Bytes) {
+        self.request.body.push(part);
+    }
+
+    /// The head of the response passed.
+    pub fn response(&mut self, response: &ResponseHeader) {
+        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+            return;
+        }
+        self.first_byte_at = Some(jiff::Timestamp::now());
+        self.response.headers = allowed(&response.headers);
+        self.status = Some(response.status);
+    }
+
+    /// A part of the response body passed.
+    pub fn response_body(&mut self, part: &Bytes) {
+        self.response.body.push(part);
+    }
+
+    /// The finished record.
+    #[must_use]
+    pub fn finish(self, context: &RequestContext, session: &HttpSession, status: u16) -> Record {
+        let user_agent = session.get_header(header::USER_AGENT);
+        let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        Record {
+            id: ulid::Ulid::generate(),
+            started_at: self.started_at,
+            first_byte_at: self.first_byte_at,
+            ended_at: jiff::Timestamp::now(),
+            refusal: context.refusal,
+            client: self.client,
+            user_agent: user_agent.map(text),
+            request_id: context.request_id.as_ref().map(text),
+            route: context.routed.as_ref().map(|routed| Route {
+                app: routed.app.config().id.clone(),
+                version: routed.version.id().clone(),
+                reason: routed.reason,
+            }),
+            method: self.method,
+            path: self.path,
+            request: self.request,
+            status: self.status.map_or(status, |status| status.as_u16()),
+            response: self.response,
+        }
+    }
+}
+
+impl Body {
+    fn new(keep: bool) -> Self {
+        Self { keep, ..Self::default() }
+    }
+
+    fn push(&mut self, part: &Bytes) {
+        self.bytes = self.bytes.saturating_add(part.len() as u64);
+        let room = if self.keep { MAX_BODY - self.kept } else { 0 };
+        let kept = part.slice(..part.len().min(room));
+        self.truncated |= kept.len() < part.len();
+        self.kept += kept.len();
+        if !kept.is_empty() {
+            self.parts.push(kept);
+        }
+    }
+
+    /// Bytes that are held in memory.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.kept
+    }
+}
+
+fn allowed(headers: &HeaderMap) -> Vec<(HeaderName, String)> {
+    ALLOWED
+        .iter()
+        .filter_map(|name| {
+            let value = headers.get(name)?;
+            Some((name.clone(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_kept_up_to_the_limit_and_counted_beyond() {
+        let part = Bytes::from(vec![b'x'; 100 * 1024]);
+        let mut body = Body::new(true);
+        for _ in 0..4 {
+            body.push(&part);
+        }
+        assert_eq!((body.kept(), body.bytes, body.truncated), (MAX_BODY, 400 * 1024, true));
+        assert_eq!(body.parts.iter().map(Bytes::len).sum::<usize>(), MAX_BODY);
+
+        let mut metadata = Body::new(false);
+        metadata.push(&part);
+        assert_eq!((metadata.kept(), metadata.bytes), (0, 100 * 1024));
+    }
+
+    #[test]
+    fn credentials_are_not_recorded() {
+        let headers = [
+            (header::AUTHORIZATION, "Bearer secret"),
+            (header::COOKIE, "session=secret"),
+            (header::ACCEPT, "text/html"),
+        ]
+        .map(|(name, value)| (name, http::HeaderValue::from_static(value)))
+        .into_iter()
+        .collect();
+        assert_eq!(allowed(&headers), [(header::ACCEPT, "text/html".to_owned())]);
+    }
+}

@@ -1,0 +1,28 @@
+//! The harness of the end-to-end suites: it starts the real binary, real origins and real clients,
+//! on loopback ports that the system chooses, and ends all of them with the test.
+
+pub mod certificates;
+pub mod config;
+pub mod curl;
+pub mod http1;
+pub mod load;
+pub mod lockstep;
+pub mod metrics;
+pub mod origin;
+pub mod poll;
+pub mod process;
+pub mod raw;
+pub mod servers;
+pub mod tools;
+
+pub use config::{App, Config, app};
+pub use http1::Message;
+pub use lockstep::{Lockstep, OPERATOR, VIEWER};
+pub use origin::Origin;
+pub use poll::{eventually, until};
+pub use raw::{Client, Request};
+
+/// The host of the app in most tests.
+pub const HOST: &str = "shop.test";
+/// The cookie that pins.
+pub const COOKIE: &str = "__plt_dpl";
