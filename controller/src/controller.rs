@@ -14,7 +14,7 @@ pub use handle::Handle;
 
 use crate::machine::command::{Command, CommandError};
 use crate::record::Transition;
-use crate::store::{Store, StoreError};
+use crate::store::{Records, Store, StoreError};
 use crate::view::{AppView, HistoryView};
 use crate::{AppId, AppSpec, DataPlane, VersionSnapshot};
 use apps::Apps;
@@ -57,6 +57,14 @@ pub(crate) enum Request {
 }
 
 type Reply<T> = oneshot::Sender<Result<T, CommandError>>;
+
+/// The snapshot that a controller would publish first, without one.
+#[must_use]
+pub fn preview(records: Records, specs: Vec<AppSpec>, data_plane: &dyn DataPlane) -> VersionSnapshot {
+    let mut apps = Apps::new(records);
+    apps.apply(specs, data_plane);
+    apps.snapshot()
+}
 
 impl Controller {
     /// A controller that goes on where its store left off.

@@ -64,6 +64,18 @@ impl Store {
         }
     }
 
+    /// What was kept, as [`load`](Self::load) finds it, but without touching a damaged file.
+    ///
+    /// # Errors
+    /// If the file is there but can't be read.
+    pub fn peek(&self) -> Result<Records, StoreError> {
+        match fs::read(&self.path) {
+            Ok(text) => Ok(serde_json::from_slice::<File>(&text).map(|file| file.apps).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Records::new()),
+            Err(source) => Err(self.error(source)),
+        }
+    }
+
     /// Replaces what was kept.
     ///
     /// # Errors

@@ -35,6 +35,8 @@ pub struct Metrics {
     pub ejections: IntCounterVec,
     /// Versions by app and state.
     pub versions: IntGaugeVec,
+    /// Changes of state of versions by app and new state.
+    pub transitions: IntCounterVec,
     /// Requests in flight by app and version, refreshed on each scrape.
     pub in_flight: IntGaugeVec,
     /// Usable endpoints by app and version, refreshed on each scrape.
@@ -47,6 +49,8 @@ pub struct Metrics {
     pub table_compiles: IntCounterVec,
     /// Configuration reloads by result.
     pub config_reloads: IntCounterVec,
+    /// 1 while something is wrong that the admin API lists, refreshed on each scrape.
+    pub degraded: IntGauge,
     /// 1 while the file on disk is refused and an older configuration runs.
     pub config_stale: IntGauge,
     /// Tee records by result.
@@ -76,12 +80,14 @@ impl Metrics {
             upstream_retries: make.counters("upstream_retries_total", "Further attempts of requests.", &["app", "cause"])?,
             ejections: make.counters("ejections_total", "Endpoints ejected.", &["app", "version"])?,
             versions: make.gauges("versions", "Versions by state.", &["app", "state"])?,
+            transitions: make.counters("version_transitions_total", "Changes of state of versions.", &["app", "to"])?,
             in_flight: make.gauges("requests_in_flight", "Requests in flight.", &["app", "version"])?,
             endpoints: make.gauges("endpoints_usable", "Usable endpoints.", &["app", "version"])?,
             snapshot_generation: make.gauge("snapshot_generation", "Generation of the routed snapshot.")?,
             snapshot_age: make.gauge("snapshot_age_seconds", "Seconds since the routed snapshot was compiled.")?,
             table_compiles: make.counters("table_compiles_total", "Compiles of the routing table.", &["result"])?,
             config_reloads: make.counters("config_reload_total", "Configuration reloads.", &["result"])?,
+            degraded: make.gauge("degraded", "1 while something is wrong that the admin API lists.")?,
             config_stale: make.gauge("config_stale", "1 while the file on disk is refused.")?,
             tee_records: make.counters("tee_records_total", "Records of app traffic.", &["result"])?,
             log_dropped: make.counter("access_log_dropped_total", "Access log lines dropped.")?,

@@ -24,6 +24,7 @@ pub struct Plane {
     /// Orders replacements, so that an older table never follows a newer one.
     compiling: Mutex<()>,
     compiled_at: AtomicU64,
+    ready: AtomicBool,
     draining: AtomicBool,
     metrics: Arc<Metrics>,
 }
@@ -38,6 +39,7 @@ impl Plane {
             compiler: Compiler::new(Arc::clone(&metrics)),
             compiling: Mutex::default(),
             compiled_at: AtomicU64::new(clock::now_ms()),
+            ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             metrics,
         })
@@ -67,8 +69,16 @@ impl Plane {
         self.compile(&self.config(), snapshot)
     }
 
-    /// Takes a new configuration over. `apply` hands its apps to the controller and returns the
-    /// snapshot that follows, so that both take effect in one table.
+    /// Checks whether a table could be made of a new configuration.
+    ///
+    /// # Errors
+    /// What keeps it from being made.
+    pub fn prepare(&self, config: &Config) -> Result<(), CompileError> {
+        self.compiler.check(config)
+    }
+
+    /// Takes a new configuration over, with the snapshot that followed from it, so that both take
+    /// effect in one table.
     ///
     /// # Errors
     /// If no table can be made of it: configuration and table stay.
@@ -102,6 +112,17 @@ impl Plane {
         let table = self.table.load();
         let versions = table.apps().iter().flat_map(|app| app.versions());
         versions.map(|version| version.pool()).filter(|pool| pool.settings().health.is_some()).cloned().collect()
+    }
+
+    /// Says that the process is able to serve what it has.
+    pub fn set_ready(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+
+    /// Whether new requests should be sent here.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire) && !self.is_draining()
     }
 
     /// Says that the process is about to end.

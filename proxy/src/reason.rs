@@ -192,6 +192,23 @@ impl Reason {
         }
     }
 
+    /// Why the rule applied, in words, for people who ask where a request would go.
+    #[must_use]
+    pub const fn explanation(self) -> &'static str {
+        match self {
+            Self::Active => "no pin: the active version",
+            Self::Header => "pinned by the request header",
+            Self::Query => "pinned by the query parameter",
+            Self::Cookie => "pinned by the cookie",
+            Self::Canary => "no pin: drawn into the canary's share (each new visitor draws anew)",
+            Self::Latest => "navigation: latest sends page loads to the active version",
+            Self::Expired => "the pinned version has expired: the active version (on_expired)",
+            Self::Unknown => "no pin names a version of this app: the active version",
+            Self::Unhealthy => "the pinned version has no usable endpoint: the active version (on_unhealthy)",
+            other => other.message(),
+        }
+    }
+
     /// Whether a client may expect the same request to succeed soon.
     #[must_use]
     pub const fn retry_after(self) -> Option<&'static str> {

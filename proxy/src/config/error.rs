@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -20,7 +19,7 @@ pub struct Place {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConfigError {
     /// The configuration file.
-    pub file: Arc<Path>,
+    pub file: String,
     /// Where in it; absent if the file as a whole can't be used.
     #[serde(flatten)]
     pub place: Option<Place>,
@@ -50,17 +49,17 @@ impl fmt::Display for Place {
 
 impl ConfigError {
     pub(super) fn at(file: &Path, place: Place, path: &str, message: String) -> Self {
-        Self { file: file.into(), place: Some(place), path: path.to_owned(), message }
+        Self { file: file.display().to_string(), place: Some(place), path: path.to_owned(), message }
     }
 
     pub(super) fn whole_file(file: &Path, message: String) -> Self {
-        Self { file: file.into(), place: None, path: String::new(), message }
+        Self { file: file.display().to_string(), place: None, path: String::new(), message }
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
+        f.write_str(&self.file)?;
         if let Some(place) = self.place {
             write!(f, ":{place}")?;
         }

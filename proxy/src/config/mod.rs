@@ -1,8 +1,8 @@
 //! The configuration: one YAML file, read as a whole, with every mistake reported in one run.
 //!
-//! The text becomes a [`tree`] of values that know their place; the sections read it through
-//! [`cursor`]s, which collect mistakes; what comes out is a [`Config`], in which nothing can be
-//! invalid. Scalars are read as they are written, so the version `1.10` stays `1.10`.
+//! The text becomes a tree of values that know their place; the sections read it through cursors,
+//! which collect mistakes; what comes out is a [`Config`], in which nothing can be invalid. Scalars
+//! are read as they are written, so the version `1.10` stays `1.10`.
 //!
 //! Paths of certificates, keys, authorities and secrets are relative to the directory of the
 //! configuration file, beside which they lie. `data_dir` is relative to the working directory, as
@@ -11,13 +11,17 @@
 mod admin;
 mod app;
 mod claims;
+mod context;
 mod cookie;
 mod cursor;
 mod derived;
 mod error;
 mod listen;
+mod mapping;
 mod masked;
 pub mod model;
+mod names;
+mod places;
 mod policy;
 mod restart;
 pub mod secret;
@@ -34,9 +38,11 @@ use std::path::Path;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use model::Config;
+pub use places::refuse;
 pub use restart::needs_restart;
 
-use cursor::Context;
+use context::Context;
+use cursor::Cursor;
 
 /// The largest file that is read; ten thousand versions take a tenth of it.
 const MAX_FILE: u64 = 16 << 20;
@@ -82,7 +88,7 @@ pub fn parse(text: &str, file: &Path, environment: &dyn Environment) -> Result<C
     context.finish(config)
 }
 
-fn config(root: &cursor::Cursor<'_>) -> Option<Config> {
+fn config(root: &Cursor<'_>) -> Option<Config> {
     let map = root.mapping(&[&["server", "skew", "apps"]]);
     let server = server::read(&map.section("server", &[server::KEYS]));
     let defaults = skew::read(&map.section("skew", &[skew::KEYS]), &skew::Defaults::built_in());

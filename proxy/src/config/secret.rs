@@ -97,7 +97,7 @@ pub(super) fn token(cursor: &Cursor<'_>) -> Option<Secret> {
 }
 
 fn read(cursor: &Cursor<'_>) -> Option<Secret> {
-    if cursor.is_text() {
+    if !cursor.is_mapping_of(KEYS) {
         // What stands there may be the secret, so nothing of it is shown.
         cursor.error("must be a mapping: {env: NAME}, {file: PATH} or {value: TEXT}");
         return None;
@@ -128,7 +128,10 @@ fn from_environment(at: &Cursor<'_>) -> Option<(Source, String)> {
     }
     let value = at.environment().variable(name);
     if value.is_none() {
-        at.error(format!("the environment variable {} is not set, or not UTF-8", super::value::shortened(name)));
+        at.error(format!(
+            "the environment variable {} is not set, or not UTF-8",
+            super::value::shortened(name)
+        ));
     }
     Some((Source::Env(name.to_owned()), value?))
 }

@@ -75,19 +75,17 @@ enum Content {
 }
 
 /// Reads a text that holds one document; an empty one is null.
-pub(super) fn parse(text: &str) -> Result<Node, TreeError> {
+pub(super) fn parse(text: &str) -> Result<Rc<Node>, TreeError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut parser = Parser::new_from_str(text);
     let mut builder = Builder::default();
     while let Some(event) = parser.next_event() {
-        let (event, span) =
-            event.map_err(|error| fail(place(*error.marker()), format!("is not valid YAML: {}", error.info())))?;
+        let (event, span) = event
+            .map_err(|error| fail(place(*error.marker()), format!("is not valid YAML: {}", error.info())))?;
         builder.event(event, span)?;
     }
-    let root = builder.root.take();
-    drop(builder);
-    let empty = || Node { place: Place { line: 1, column: 1 }, kind: Kind::Null, size: 1, height: 1 };
-    Ok(root.and_then(|root| Rc::try_unwrap(root).ok()).unwrap_or_else(empty))
+    let start = Place { line: 1, column: 1 };
+    Ok(builder.root.unwrap_or_else(|| Rc::new(Node { place: start, kind: Kind::Null, size: 1, height: 1 })))
 }
 
 fn place(marker: Marker) -> Place {
@@ -119,9 +117,11 @@ impl Builder {
             Event::DocumentStart(_) if self.root.is_some() => {
                 Err(fail(place, "a second document begins here; one is allowed"))
             }
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
-                Ok(())
-            }
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd => Ok(()),
         }
     }
 
@@ -168,7 +168,10 @@ impl Builder {
     fn count(&mut self, place: Place, more: usize) -> Result<(), TreeError> {
         self.nodes = self.nodes.saturating_add(more);
         if self.nodes > MAX_NODES {
-            return Err(fail(place, format!("the file holds more than {MAX_NODES} values, aliases expanded")));
+            return Err(fail(
+                place,
+                format!("the file holds more than {MAX_NODES} values, aliases expanded"),
+            ));
         }
         Ok(())
     }

@@ -1,122 +1,30 @@
 //! The values that keys take: each kind can only be made valid.
 
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
 pub use lockstep_controller::Share;
 
-use crate::routing::host;
+pub use super::names::{HostPattern, PathPrefix};
 
 /// Units of durations with their milliseconds, largest first.
 const TIME_UNITS: &[(&str, u64)] =
     &[("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 /// Units of sizes with their bytes, largest first.
-const SIZE_UNITS: &[(&str, u64)] = &[("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
-
-/// A host, or all names below one (`*.example.com`), in ASCII and lower case.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct HostPattern(String);
-
-/// A path prefix: `/`, or segments without a slash at the end.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PathPrefix(String);
-
-// === impl HostPattern ===
-
-impl HostPattern {
-    /// `shop.example.com` or `*.shop.example.com`.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for HostPattern {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let refuse = || {
-            let allowed = "write a host such as shop.example.com or *.example.com, without scheme, port and path";
-            format!("{} is not a host; {allowed}", quoted(text))
-        };
-        let (prefix, name) = text.strip_prefix("*.").map_or(("", text), |name| ("*.", name));
-        let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
-        if let (Some(address), "") = (literal, prefix) {
-            let address = address.parse::<std::net::Ipv6Addr>().map_err(|_| refuse())?;
-            return Ok(Self(format!("[{address}]")));
-        }
-        if name.contains(':') {
-            return Err(refuse());
-        }
-        let name = host::normalize(name).ok_or_else(refuse)?;
-        let valid = |label: &str| {
-            (1..=63).contains(&label.len())
-                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-        };
-        if name.split('.').all(valid) { Ok(Self(format!("{prefix}{name}"))) } else { Err(refuse()) }
-    }
-}
-
-impl Display for HostPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-// === impl PathPrefix ===
-
-impl PathPrefix {
-    /// The prefix of every path.
-    #[must_use]
-    pub fn root() -> Self {
-        Self(String::from("/"))
-    }
-
-    /// `/` or, for example, `/shop`.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for PathPrefix {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "/" {
-            return Ok(Self::root());
-        }
-        // It is also sent as the `Path` of a cookie, which ends at a semicolon.
-        let valid = |segment: &str| {
-            !matches!(segment, "" | "." | "..")
-                && segment.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#;,\"\\<>".contains(&byte))
-        };
-        let trimmed = text.strip_suffix('/').unwrap_or(text);
-        match trimmed.strip_prefix('/') {
-            Some(segments) if segments.split('/').all(valid) => Ok(Self(trimmed.to_owned())),
-            _ => Err(format!(
-                "{} is not a path prefix; write / or a path such as /shop, percent-encoded, without empty \
-                 segments, `.`, `..`, query and fragment",
-                quoted(text)
-            )),
-        }
-    }
-}
-
-impl Display for PathPrefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+const SIZE_UNITS: &[(&str, u64)] =
+    &[("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// A duration of one unit that lies in a range.
 pub(super) fn duration_in(range: RangeInclusive<Duration>) -> impl Fn(&str) -> Result<Duration, String> {
     move |text| {
         let duration = with_unit(text, TIME_UNITS).map(Duration::from_millis).ok_or_else(|| {
-            format!("{} is not a duration; write a whole number with a unit, such as 500ms, 30s, 30m, 12h or 1d", quoted(text))
+            format!(
+                "{} is not a duration; write a whole number with a unit, such as 500ms, 30s, 30m, 12h or 1d",
+                quoted(text)
+            )
         })?;
         within(text, duration, &range, |bound| duration_text(*bound))
     }
@@ -126,14 +34,19 @@ pub(super) fn duration_in(range: RangeInclusive<Duration>) -> impl Fn(&str) -> R
 pub(super) fn size_in(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> {
     move |text| {
         let size = with_unit(text, SIZE_UNITS).ok_or_else(|| {
-            format!("{} is not a size; write a whole number with a unit, such as 512B, 64KiB, 10MiB or 1GiB", quoted(text))
+            format!(
+                "{} is not a size; write a whole number with a unit, such as 512B, 64KiB, 10MiB or 1GiB",
+                quoted(text)
+            )
         })?;
         within(text, size, &range, |bound| size_text(*bound))
     }
 }
 
 /// A whole number that lies in a range.
-pub(super) fn number_in<T: FromStr + PartialOrd + Display>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> {
+pub(super) fn number_in<T: FromStr + PartialOrd + Display>(
+    range: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> {
     move |text| {
         let number = text.parse().map_err(|_| {
             format!("{} is not a whole number from {} to {}", quoted(text), range.start(), range.end())
@@ -200,7 +113,12 @@ fn within<T: PartialOrd>(
     if range.contains(&value) {
         return Ok(value);
     }
-    Err(format!("{} is out of range; allowed is {} to {}", quoted(text), show(range.start()), show(range.end())))
+    Err(format!(
+        "{} is out of range; allowed is {} to {}",
+        quoted(text),
+        show(range.start()),
+        show(range.end())
+    ))
 }
 
 #[cfg(test)]

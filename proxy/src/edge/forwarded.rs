@@ -5,6 +5,7 @@ use http::header::{HOST, HeaderName};
 use http::{HeaderValue, Version};
 use pingora::http::RequestHeader;
 
+use super::hygiene;
 use super::request::PREVIEW_HEADER;
 use crate::front::Connection;
 
@@ -103,15 +104,15 @@ fn forwarded_for(request: &RequestHeader, client: &Client<'_>) -> HeaderValue {
 }
 
 fn host(request: &RequestHeader) -> Option<HeaderValue> {
-    match request.headers.get(HOST) {
-        Some(host) => Some(host.clone()),
-        None => HeaderValue::from_str(request.uri.authority()?.as_str()).ok(),
+    if let (None, Some(host)) = (hygiene::absolute_form(request), request.headers.get(HOST)) {
+        return Some(host.clone());
     }
+    HeaderValue::from_str(hygiene::authority(request)?).ok()
 }
 
 /// Origins get the origin form of the target (RFC 9112, 3.2.1), without the prefix to strip.
 fn origin_form(request: &mut RequestHeader, strip: Option<&str>) -> pingora::Result<()> {
-    let absolute = request.version != Version::HTTP_2 && request.uri.authority().is_some();
+    let absolute = hygiene::absolute_form(request).is_some();
     if absolute && let Some(host) = host(request) {
         request.insert_header(HOST, host)?;
     }

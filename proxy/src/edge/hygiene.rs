@@ -43,14 +43,27 @@ pub fn check(head: &Head<'_>) -> Result<(), Reason> {
     }
 }
 
-/// The authority that a request is for: of its target, else of `Host`.
+/// The authority that a request is for: of its target, else of `Host`. The target of a request in
+/// absolute form overrules `Host` (RFC 9112, 3.2.2).
 #[must_use]
 pub fn authority(request: &RequestHeader) -> Option<&str> {
     request
         .uri
         .authority()
         .map(http::uri::Authority::as_str)
+        .or_else(|| absolute_form(request))
         .or_else(|| request.headers.get(header::HOST)?.to_str().ok())
+}
+
+/// The authority of a target in absolute form, as proxies get it. Pingora keeps it in the raw
+/// target only.
+#[must_use]
+pub fn absolute_form(request: &RequestHeader) -> Option<&str> {
+    let target = std::str::from_utf8(request.raw_path()).ok()?;
+    let (scheme, rest) = target.split_once("://").filter(|(scheme, _)| !scheme.contains('/'))?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    (http && !authority.contains('@')).then_some(authority)
 }
 
 /// The declared length of the body. Equal duplicates are refused too: nobody sends them by mistake.

@@ -189,7 +189,7 @@ impl AsyncWrite for GuardedStream {
 impl Shutdown for GuardedStream {
     async fn shutdown(&mut self) {
         if self.inner.flush().await.is_ok() {
-            Shutdown::shutdown(self.inner.get_mut()).await;
+            Shutdown::shutdown(&mut **self.inner.get_mut()).await;
         }
     }
 }

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pingora::listeners::tls::Acceptor;
-use pingora::protocols::ALPN;
 use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
@@ -98,7 +97,7 @@ impl TlsAcceptor {
             Certificates::load(tls).map_err(|source| BindError::Certificates { addr, source })?;
         let resolver = Arc::clone(&certificates);
         let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(resolver);
-        config.alpn_protocols = ALPN::H2H1.to_wire_protocols();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self { acceptor: Acceptor::from_server_config(Arc::new(config)), certificates })
     }
 }

@@ -8,8 +8,12 @@ use thiserror::Error;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-/// A version 1 line has at most 107 bytes; version 2 with extensions seldom has more than 536,
-/// and this leaves room for the largest common set of them.
+/// How a line of version 1 begins.
+const V1_PREFIX: &[u8] = b"PROXY ";
+/// The longest line of version 1.
+const MAX_LINE: usize = 107;
+/// Version 2 with extensions seldom has more than 536 bytes, and this leaves room for the largest
+/// common set of them.
 const MAX_HEADER: usize = 4096;
 
 /// Why a PROXY header was not accepted.
@@ -74,6 +78,9 @@ pub async fn read(stream: &mut TcpStream) -> Result<Option<SocketAddr>, ProxyHea
 /// # Errors
 /// If no continuation of the bytes would be a header.
 pub fn parse(bytes: &[u8]) -> Result<Parsed, ProxyHeaderError> {
+    if is_open_line(bytes) {
+        return Ok(Parsed::Partial);
+    }
     let result = HeaderResult::parse(bytes);
     if result.is_incomplete() {
         return Ok(Parsed::Partial);
@@ -99,6 +106,13 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, ProxyHeaderError> {
         HeaderResult::V1(Err(error)) => Err(ProxyHeaderError::Malformed(error.to_string())),
         HeaderResult::V2(Err(error)) => Err(ProxyHeaderError::Malformed(error.to_string())),
     }
+}
+
+/// Whether the bytes are the beginning of a line of version 1 whose end is still to come. The
+/// parser judges what is there already, and half a port is none.
+fn is_open_line(bytes: &[u8]) -> bool {
+    let begins = V1_PREFIX.starts_with(bytes) || bytes.starts_with(V1_PREFIX);
+    begins && bytes.len() < MAX_LINE && !bytes.windows(2).any(|pair| pair == b"\r\n")
 }
 
 #[cfg(test)]

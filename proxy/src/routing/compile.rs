@@ -100,6 +100,15 @@ impl Compiler {
         Ok(table)
     }
 
+    /// Checks what a configuration names, without making anything of it.
+    ///
+    /// # Errors
+    /// If something can't be used.
+    pub fn check(&self, config: &Config) -> Result<(), CompileError> {
+        let mut authorities = Authorities::new();
+        config.apps.iter().try_for_each(|app| self.authorities(app, &mut authorities).map(|_| ()))
+    }
+
     /// The pool of a version.
     #[must_use]
     pub fn pool(&self, app: &AppId, version: &VersionId) -> Option<Arc<Pool>> {

@@ -8,5 +8,8 @@ pub mod page;
 pub mod pins;
 pub mod table;
 
+#[cfg(test)]
+pub(crate) mod fixture;
+
 pub use decision::{Decision, Pinning, Rejection, Visit, decide};
 pub use table::{AppRoute, RoutingTable, VersionRoute};

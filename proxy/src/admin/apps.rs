@@ -1,0 +1,65 @@
+//! Apps and their versions: seen, and changed.
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use lockstep_controller::Command;
+use lockstep_controller::view::{AppView, HistoryView};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::access::Actor;
+use super::answer::Refusal;
+use crate::process::Shared;
+
+/// How a version is to expire.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Options {
+    #[serde(default)]
+    now: bool,
+}
+
+pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Value>, Refusal> {
+    Ok(Json(json!({"apps": shared.controller.apps().await?})))
+}
+
+pub(super) async fn show(
+    State(shared): State<Shared>,
+    Path(app): Path<String>,
+) -> Result<Json<AppView>, Refusal> {
+    Ok(Json(shared.controller.app(&app).await?))
+}
+
+pub(super) async fn history(
+    State(shared): State<Shared>,
+    Path(app): Path<String>,
+) -> Result<Json<HistoryView>, Refusal> {
+    Ok(Json(shared.controller.history(&app).await?))
+}
+
+pub(super) async fn command(
+    State(shared): State<Shared>,
+    Extension(Actor(actor)): Extension<Actor>,
+    Path((app, version, command)): Path<(String, String, String)>,
+    options: Result<Query<Options>, QueryRejection>,
+) -> Result<Json<AppView>, Refusal> {
+    let bad = |message: String| Refusal::new(StatusCode::BAD_REQUEST, "bad_command", message);
+    let Query(Options { now }) = options.map_err(|error| bad(error.body_text()))?;
+    let command = match (command.as_str(), now) {
+        ("promote", false) => Command::Promote,
+        ("approve", false) => Command::Approve,
+        ("reject", false) => Command::Reject,
+        ("expire", now) => Command::Expire { now },
+        ("promote" | "approve" | "reject", true) => return Err(bad("only expire takes now=true".to_owned())),
+        _ => {
+            return Err(Refusal::new(
+                StatusCode::NOT_FOUND,
+                "no_such_command",
+                "a version can be told to promote, approve, reject or expire",
+            ));
+        }
+    };
+    Ok(Json(shared.controller.command(&app, &version, command, &actor).await?))
+}

@@ -1,0 +1,94 @@
+//! Asks the admin API of a running instance.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use ureq::{Agent, Body};
+
+use super::{Failure, Instance};
+use crate::config;
+
+/// Where an instance answers that nobody configured otherwise.
+const DEFAULT_ADMIN: &str = "http://127.0.0.1:9901";
+/// The variable with the token.
+const TOKEN: &str = "LOCKSTEP_ADMIN_TOKEN";
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// What may stand in a segment of a path as it is (RFC 3986, 2.3).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The admin API of one instance.
+pub(super) struct Client {
+    agent: Agent,
+    base: String,
+    token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    message: String,
+}
+
+impl Client {
+    pub(super) fn new(instance: &Instance) -> Result<Self, Failure> {
+        let base = match (&instance.admin, &instance.config) {
+            (Some(url), _) => url.trim_end_matches('/').to_owned(),
+            (None, Some(file)) => {
+                let config = config::load(file).map_err(Failure::Config)?;
+                let scheme = if config.server.admin.tls.is_some() { "https" } else { "http" };
+                format!("{scheme}://{}", reachable(config.server.admin.addr))
+            }
+            (None, None) => DEFAULT_ADMIN.to_owned(),
+        };
+        let agent =
+            Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT)).build().into();
+        Ok(Self { agent, base, token: std::env::var(TOKEN).ok().filter(|token| !token.is_empty()) })
+    }
+
+    pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let mut request = self.agent.get(format!("{}/api/v1/{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        self.read(request.call())
+    }
+
+    pub(super) fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let mut request = self.agent.post(format!("{}/api/v1/{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        self.read(request.send_empty())
+    }
+
+    fn read<T: DeserializeOwned>(&self, answer: Result<http::Response<Body>, ureq::Error>) -> Result<T, Failure> {
+        let base = &self.base;
+        let mut answer =
+            answer.map_err(|error| format!("no answer from {base}: {error}; name the instance with --admin URL or --config FILE"))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer.body_mut().read_json().map_err(|error| format!("{base} answered with nonsense: {error}"))?);
+        }
+        let refusal: Result<Refusal, _> = answer.body_mut().read_json();
+        let message = refusal.map_or_else(|_| format!("{base} answered {status}"), |refusal| refusal.message);
+        let hint = if status == 401 && self.token.is_none() { format!("; set {TOKEN}") } else { String::new() };
+        Err(Failure::Other(format!("{message}{hint}")))
+    }
+}
+
+/// Encodes one segment of a path.
+pub(super) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+/// What listens everywhere is asked on loopback.
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, addr.port())
+}

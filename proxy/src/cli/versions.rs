@@ -1,0 +1,182 @@
+//! `lockstep versions`: see and change the versions of apps.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use jiff::{Timestamp, Unit};
+use serde::{Deserialize, Serialize};
+
+use super::client::{Client, segment};
+use super::{Instance, Outcome, render};
+
+/// See and change the versions of apps.
+#[derive(Debug, Subcommand)]
+pub(super) enum Versions {
+    /// Show the versions of one app, or of all.
+    List {
+        /// The app: its name, or namespace/name.
+        app: Option<String>,
+        #[command(flatten)]
+        instance: Instance,
+    },
+    /// Make a version the active one.
+    Promote(Target),
+    /// Let a staged version go on to become active.
+    Approve(Target),
+    /// End a staged version.
+    Reject(Target),
+    /// End a version once its grace is over and it is idle.
+    Expire {
+        #[command(flatten)]
+        target: Target,
+        /// Skip grace and idleness.
+        #[arg(long)]
+        now: bool,
+    },
+    /// Show the last changes of state of an app.
+    History {
+        /// The app: its name, or namespace/name.
+        app: String,
+        #[command(flatten)]
+        instance: Instance,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Target {
+    /// The app: its name, or namespace/name.
+    app: String,
+    /// The version.
+    version: String,
+    #[command(flatten)]
+    instance: Instance,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Apps {
+    apps: Vec<App>,
+}
+
+/// What is shown of an app; all else that the API says is kept for `--json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct App {
+    app: String,
+    namespace: String,
+    versions: Vec<Version>,
+    #[serde(flatten)]
+    more: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    id: String,
+    state: String,
+    reason: String,
+    actor: String,
+    ready: usize,
+    desired: usize,
+    in_flight: u64,
+    since: Timestamp,
+    #[serde(flatten)]
+    more: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct History {
+    app: String,
+    namespace: String,
+    history: Vec<Transition>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Transition {
+    at: Timestamp,
+    version: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    to: String,
+    reason: String,
+    actor: String,
+}
+
+pub(super) fn run(versions: &Versions) -> Outcome {
+    match versions {
+        Versions::List { app, instance } => list(app.as_deref(), instance),
+        Versions::Promote(target) => change(target, "promote"),
+        Versions::Approve(target) => change(target, "approve"),
+        Versions::Reject(target) => change(target, "reject"),
+        Versions::Expire { target, now } => change(target, if *now { "expire?now=true" } else { "expire" }),
+        Versions::History { app, instance } => history(app, instance),
+    }
+}
+
+fn list(app: Option<&str>, instance: &Instance) -> Outcome {
+    let client = Client::new(instance)?;
+    let apps = match app {
+        Some(app) => vec![client.get(&format!("apps/{}/versions", segment(app)))?],
+        None => client.get::<Apps>("apps")?.apps,
+    };
+    if instance.json {
+        render::json(&Apps { apps });
+    } else {
+        show(&apps);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn change(target: &Target, command: &str) -> Outcome {
+    let path = format!("apps/{}/versions/{}/{command}", segment(&target.app), segment(&target.version));
+    let app: App = Client::new(&target.instance)?.post(&path)?;
+    if target.instance.json {
+        render::json(&app);
+    } else {
+        show(&[app]);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn history(app: &str, instance: &Instance) -> Outcome {
+    let history: History = Client::new(instance)?.get(&format!("apps/{}/history", segment(app)))?;
+    if instance.json {
+        render::json(&history);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows = history.history.into_iter().map(|transition| {
+        let from = transition.from.unwrap_or_else(|| "-".to_owned());
+        let at = transition.at.round(Unit::Second).unwrap_or(transition.at);
+        [at.to_string(), transition.version, from, transition.to, transition.reason, transition.actor]
+    });
+    render::table(["AT", "VERSION", "FROM", "TO", "REASON", "ACTOR"], rows);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(apps: &[App]) {
+    let rows = apps.iter().flat_map(|app| {
+        let name = if app.namespace.is_empty() { app.app.clone() } else { format!("{}/{}", app.namespace, app.app) };
+        app.versions.iter().map(move |version| {
+            [
+                name.clone(),
+                version.id.clone(),
+                version.state.clone(),
+                version.reason.clone(),
+                version.actor.clone(),
+                format!("{}/{}", version.ready, version.desired),
+                version.in_flight.to_string(),
+                age(version.since),
+            ]
+        })
+    });
+    render::table(["APP", "VERSION", "STATE", "REASON", "ACTOR", "READY", "IN FLIGHT", "FOR"], rows);
+}
+
+/// Time since then, in its largest unit, as `kubectl` shows ages.
+fn age(since: Timestamp) -> String {
+    let seconds = Timestamp::now().duration_since(since).as_secs().max(0);
+    match seconds {
+        0..=119 => format!("{seconds}s"),
+        120..=7_199 => format!("{}m", seconds / 60),
+        7_200..=172_799 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}

@@ -1,0 +1,74 @@
+//! What follows from a configuration.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use lockstep_controller::{AppSpec, VersionSpec};
+
+use super::model::{App, Config, Preview, Server, StaticVersion};
+use super::secret::{Secret, Source};
+
+impl Config {
+    /// The files that it depends on, besides its own: certificates, keys, authorities, secrets.
+    #[must_use]
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        let admin = &self.server.admin;
+        let listeners = self.server.listen.iter().map(|listener| &listener.tls);
+        let certificates = listeners
+            .chain([&admin.tls])
+            .flatten()
+            .flat_map(|tls| &tls.certificates)
+            .flat_map(|files| [&files.cert, &files.key]);
+        let authorities = self.apps.iter().filter_map(|app| app.upstream.ca.as_ref());
+        let secrets = self.secrets().filter_map(|secret| match secret.source() {
+            Source::File(path) => Some(path),
+            Source::Env(_) | Source::Value => None,
+        });
+        certificates.chain(authorities).chain(secrets).cloned().collect()
+    }
+
+    /// The apps as the controller sees them.
+    #[must_use]
+    pub fn app_specs(&self) -> Vec<AppSpec> {
+        self.apps.iter().map(|app| app.spec()).collect()
+    }
+
+    fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let admin = &self.server.admin;
+        let previews = self.apps.iter().filter_map(|app| match &app.skew.preview {
+            Preview::Token(secret) => Some(secret),
+            Preview::Closed | Preview::Open => None,
+        });
+        admin.tokens.iter().map(|token| &token.token).chain(&admin.metrics_token).chain(previews)
+    }
+}
+
+impl Server {
+    /// Whether what a peer says of its client is believed.
+    #[must_use]
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        // A socket that listens on `::` shows peers of IPv4 as `::ffff:a.b.c.d`.
+        let peer = peer.to_canonical();
+        self.trusted_proxies.iter().any(|network| network.contains(&peer))
+    }
+}
+
+impl App {
+    fn spec(&self) -> AppSpec {
+        AppSpec {
+            id: self.id.clone(),
+            versions: self.versions.iter().map(StaticVersion::spec).collect(),
+            active: self.active.clone(),
+            canary: self.canary.clone(),
+            health_checked: self.health.is_some(),
+            policy: self.policy.clone(),
+        }
+    }
+}
+
+impl StaticVersion {
+    fn spec(&self) -> VersionSpec {
+        VersionSpec { id: self.id.clone(), endpoints: self.endpoints.as_slice().into() }
+    }
+}

@@ -1,0 +1,55 @@
+//! Finds the place of a key again, for mistakes that show only later, such as a port in use.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::error::{ConfigError, ConfigErrors, Place};
+use super::tree::{self, Kind, Node};
+
+/// Mistakes of a file that was read before: pairs of a key's path, such as `server.listen[0].addr`,
+/// and what is wrong with its value.
+#[must_use]
+pub fn refuse(file: &Path, mistakes: Vec<(String, String)>) -> ConfigErrors {
+    let root = std::fs::read_to_string(file).ok().and_then(|text| tree::parse(&text).ok());
+    let errors =
+        mistakes.into_iter().map(|(path, message)| match root.as_ref().map(|root| find(root, &path)) {
+            Some(place) => ConfigError::at(file, place, &path, message),
+            None => ConfigError { path, ..ConfigError::whole_file(file, message) },
+        });
+    ConfigErrors::new(errors.collect(), 0, BTreeSet::new())
+}
+
+/// The place of the value, or of the nearest thing around it: the value may be a default.
+fn find(root: &Node, path: &str) -> Place {
+    let mut node = root;
+    for step in path.split(['.', '[']).map(|step| step.trim_end_matches(']')) {
+        let next = match &node.kind {
+            Kind::Mapping(entries) => {
+                entries.iter().find(|entry| entry.key == step).map(|entry| &*entry.value)
+            }
+            Kind::Sequence(items) => {
+                step.parse().ok().and_then(|index: usize| items.get(index)).map(|item| &**item)
+            }
+            Kind::Null | Kind::Scalar(_) => None,
+        };
+        match next {
+            Some(next) => node = next,
+            None => return node.place,
+        }
+    }
+    node.place
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_found_again() {
+        let root = tree::parse("server:\n  listen:\n    - {addr: a}\n    - {addr: b}\n").unwrap();
+        let at = |path| find(&root, path).to_string();
+        assert_eq!(at("server.listen[1].addr"), "4:14");
+        assert_eq!(at("server.listen[0].addr"), "3:14");
+        assert_eq!(at("server.admin.addr"), "2:3");
+    }
+}

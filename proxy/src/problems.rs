@@ -1,0 +1,74 @@
+//! What is wrong at the moment, for the admin API: a refused configuration, states that can't be
+//! kept. Each source replaces its own entries, so that what is mended disappears.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+/// Where a problem comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The configuration file on disk is refused.
+    Config,
+    /// The configuration file was changed in a way that needs a restart.
+    Restart,
+    /// No routing table could be made.
+    Routing,
+    /// Version states can't be written.
+    State,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// Where it comes from.
+    pub source: Source,
+    /// What is wrong, with its place.
+    pub message: String,
+    /// Since when.
+    pub since: jiff::Timestamp,
+}
+
+/// The problems of the moment.
+#[derive(Debug, Default)]
+pub struct Problems {
+    by_source: Mutex<BTreeMap<Source, Vec<Problem>>>,
+}
+
+impl Problems {
+    /// Replaces what a source reported before; with nothing, all is well there.
+    pub fn report(&self, source: Source, messages: impl IntoIterator<Item = String>) {
+        let since = jiff::Timestamp::now();
+        let problems: Vec<_> =
+            messages.into_iter().map(|message| Problem { source, message, since }).collect();
+        let mut by_source = self.by_source.lock();
+        if problems.is_empty() {
+            by_source.remove(&source);
+        } else {
+            by_source.insert(source, problems);
+        }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn list(&self) -> Vec<Problem> {
+        self.by_source.lock().values().flatten().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mended_disappears() {
+        let problems = Problems::default();
+        problems.report(Source::Config, ["a".to_owned(), "b".to_owned()]);
+        problems.report(Source::State, ["c".to_owned()]);
+        assert_eq!(problems.list().len(), 3);
+        problems.report(Source::Config, []);
+        assert_eq!(problems.list().iter().map(|p| p.message.as_str()).collect::<Vec<_>>(), ["c"]);
+    }
+}

@@ -1,0 +1,128 @@
+//! Notices when the configuration, or a file that it names, changes: by file events, also for the
+//! symbolic links that Kubernetes swaps in a mounted ConfigMap, by SIGHUP, and by a slow look where
+//! events get lost, as on network file systems.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::signal::unix::Signal;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::reload::Reloader;
+use super::signals;
+
+/// Editors and deployers change a file in several steps; this long they are waited for.
+const SETTLE: Duration = Duration::from_millis(50);
+/// How often contents are compared without any event.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Follows the configuration until stopped.
+pub(super) async fn run(file: PathBuf, reloader: Arc<Reloader>, mut files: BTreeSet<PathBuf>, stop: CancellationToken) {
+    let mut hangup = match signals::hangup() {
+        Ok(hangup) => Some(hangup),
+        Err(error) => {
+            tracing::warn!(%error, "SIGHUP can't be heard");
+            None
+        }
+    };
+    let mut known = fingerprint(&file, &files).await;
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        // Made anew each time: what is named may have moved.
+        let mut events = Events::watch(&file, &files);
+        let asked = loop {
+            let asked = tokio::select! {
+                () = stop.cancelled() => return,
+                () = heard(&mut hangup) => true,
+                () = events.next() => { sleep(SETTLE).await; false }
+                _ = looks.tick() => false,
+            };
+            let now = fingerprint(&file, &files).await;
+            if asked || now != known {
+                known = now;
+                break asked;
+            }
+        };
+        tracing::debug!(asked, "reading the configuration again");
+        let named = reloader.reload().await;
+        if named != files {
+            files = named;
+            known = fingerprint(&file, &files).await;
+        }
+    }
+}
+
+async fn heard(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => {
+            hangup.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// File events of the directories that hold the files.
+struct Events {
+    changes: mpsc::Receiver<()>,
+    /// Ends with its last use; without one, only the slow look is left.
+    _watcher: Option<RecommendedWatcher>,
+}
+
+impl Events {
+    fn watch(file: &Path, files: &BTreeSet<PathBuf>) -> Self {
+        // One pending event says all: something changed.
+        let (sender, changes) = mpsc::channel(1);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| !matches!(event.kind, EventKind::Access(_))) {
+                let _full = sender.try_send(());
+            }
+        });
+        let watcher = watcher.and_then(|mut watcher| {
+            for directory in files.iter().map(PathBuf::as_path).chain([file]).flat_map(directories).collect::<BTreeSet<_>>() {
+                watcher.watch(&directory, RecursiveMode::NonRecursive)?;
+            }
+            Ok(watcher)
+        });
+        if let Err(error) = &watcher {
+            tracing::warn!(%error, "file events are not to be had; changes show within ten seconds");
+        }
+        Self { changes, _watcher: watcher.ok() }
+    }
+
+    async fn next(&mut self) {
+        if self.changes.recv().await.is_none() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// The directory of a file as it is named, and of what it really is.
+fn directories(file: &Path) -> impl Iterator<Item = PathBuf> {
+    let parent = |path: &Path| match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    [Some(parent(file)), file.canonicalize().ok().map(|real| parent(&real))].into_iter().flatten()
+}
+
+/// Changes with the contents of the files.
+async fn fingerprint(file: &Path, files: &BTreeSet<PathBuf>) -> u64 {
+    let files: Vec<_> = files.iter().cloned().chain([file.to_owned()]).collect();
+    let hash = move || {
+        let mut hasher = DefaultHasher::new();
+        for file in &files {
+            std::fs::read(file).map_err(|error: io::Error| error.kind()).hash(&mut hasher);
+        }
+        hasher.finish()
+    };
+    // Reading panics on nothing; a different value merely means one more reload.
+    tokio::task::spawn_blocking(hash).await.unwrap_or(0)
+}

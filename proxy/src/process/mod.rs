@@ -1,0 +1,80 @@
+//! The running process: everything is built and bound first, then started, then ended in order.
+//! `build` has all the errors that a start can have; `run` only ends when it is asked to.
+
+mod build;
+mod data_dir;
+mod error;
+mod follow;
+mod observer;
+mod reload;
+mod shutdown;
+mod signals;
+mod start;
+mod supervisor;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lockstep_controller::{Controller, Handle};
+
+use crate::access_log::{self, AccessLog};
+use crate::front::BoundListener;
+use crate::metrics::Metrics;
+use crate::plane::Plane;
+use crate::problems::Problems;
+use crate::tee::{self, Tee};
+
+pub use build::try_bind;
+pub use data_dir::DataDir;
+pub use error::StartError;
+pub use shutdown::Outcome;
+
+/// What people may look at and change while the process runs.
+#[derive(Clone)]
+pub struct Shared {
+    /// The configuration file.
+    pub file: PathBuf,
+    /// Configuration and routing table of the moment.
+    pub plane: Arc<Plane>,
+    /// The states of versions.
+    pub controller: Handle,
+    /// Everything that is counted.
+    pub metrics: Arc<Metrics>,
+    /// What is wrong.
+    pub problems: Arc<Problems>,
+    /// When the process started.
+    pub started: jiff::Timestamp,
+}
+
+/// A process that is ready to serve.
+pub struct Process {
+    shared: Shared,
+    controller: Controller,
+    listeners: Vec<BoundListener>,
+    admin: BoundListener,
+    access_log: AccessLog,
+    tee: Tee,
+    writers: Writers,
+    /// Held until the end, so that no other process uses the directory.
+    data_dir: DataDir,
+}
+
+/// The threads that write what requests leave behind.
+struct Writers {
+    access_log: access_log::Writer,
+    tee: tee::jsonl::Writer,
+}
+
+impl Process {
+    /// Where it listens, in the order of the configuration.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.iter().map(|listener| listener.addr)
+    }
+
+    /// Where its admin API listens.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.addr
+    }
+}

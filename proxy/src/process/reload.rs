@@ -1,0 +1,124 @@
+//! Takes a changed configuration over, or keeps the running one and says why.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Shared;
+use crate::access_log::AccessLog;
+use crate::config::model::Tls;
+use crate::config::{self, Config};
+use crate::front::BoundListener;
+use crate::problems::Source;
+use crate::tls::{CertificateError, Certificates};
+
+/// Takes changed configurations over.
+pub(super) struct Reloader {
+    shared: Shared,
+    access_log: AccessLog,
+    /// The certificates of the TLS listeners, by configured address, and of the admin API.
+    certificates: Vec<(SocketAddr, Arc<Certificates>)>,
+    admin_certificates: Option<Arc<Certificates>>,
+}
+
+impl Reloader {
+    pub(super) fn new(
+        shared: Shared,
+        access_log: AccessLog,
+        listeners: &[BoundListener],
+        admin: &BoundListener,
+    ) -> Self {
+        let certificates = |listener: &BoundListener| {
+            listener.kind.tls.as_ref().map(|tls| Arc::clone(&tls.certificates))
+        };
+        let configured = shared.plane.config();
+        Self {
+            certificates: configured
+                .server
+                .listen
+                .iter()
+                .zip(listeners)
+                .filter_map(|(configured, bound)| Some((configured.addr, certificates(bound)?)))
+                .collect(),
+            admin_certificates: certificates(admin),
+            shared,
+            access_log,
+        }
+    }
+
+    /// Reads the file again. Returns the files to follow from now on, the configuration's own not
+    /// among them.
+    pub(super) async fn reload(&self) -> BTreeSet<PathBuf> {
+        let file = self.shared.file.clone();
+        let Ok(loaded) = tokio::task::spawn_blocking(move || config::load(&file)).await else {
+            tracing::error!("reading the configuration panicked; the running one stays");
+            return self.shared.plane.config().files();
+        };
+        match loaded {
+            Ok(config) => {
+                let files = config.files();
+                match self.take_over(config).await {
+                    Ok(()) => self.succeeded(),
+                    Err(error) => self.refused([error]),
+                }
+                files
+            }
+            Err(errors) => {
+                self.refused(errors.iter().map(ToString::to_string));
+                &self.shared.plane.config().files() | errors.files()
+            }
+        }
+    }
+
+    async fn take_over(&self, config: Config) -> Result<(), String> {
+        let Shared { plane, controller, problems, .. } = &self.shared;
+        let restart = config::needs_restart(&plane.config(), &config);
+        for change in &restart {
+            tracing::warn!(%change, "takes effect after a restart");
+        }
+        self.reload_certificates(&config).map_err(|error| error.to_string())?;
+        plane.prepare(&config).map_err(|error| error.to_string())?;
+        let access_log = config.server.access_log;
+        let snapshot = controller.apply(config.app_specs()).await.map_err(|error| error.to_string())?;
+        plane.reconfigure(config, &snapshot).map_err(|error| error.to_string())?;
+        self.access_log.reconfigure(access_log);
+        problems.report(Source::Restart, restart.iter().map(|change| format!("{change}: needs a restart")));
+        Ok(())
+    }
+
+    fn reload_certificates(&self, config: &Config) -> Result<(), CertificateError> {
+        let tls_at = |addr: SocketAddr, nth: usize| -> Option<&Tls> {
+            config.server.listen.iter().filter(|l| l.addr == addr).filter_map(|l| l.tls.as_ref()).nth(nth)
+        };
+        for (index, (addr, certificates)) in self.certificates.iter().enumerate() {
+            let same_before = self.certificates.iter().take(index).filter(|(other, _)| other == addr).count();
+            if let Some(tls) = tls_at(*addr, same_before) {
+                certificates.reload(tls)?;
+            }
+        }
+        if let (Some(certificates), Some(tls)) = (&self.admin_certificates, &config.server.admin.tls) {
+            certificates.reload(tls)?;
+        }
+        Ok(())
+    }
+
+    fn succeeded(&self) {
+        let Shared { metrics, problems, file, .. } = &self.shared;
+        metrics.config_reloads.with_label_values(&["success"]).inc();
+        metrics.config_stale.set(0);
+        problems.report(Source::Config, []);
+        tracing::info!(file = %file.display(), "configuration reloaded");
+    }
+
+    fn refused(&self, errors: impl IntoIterator<Item = String>) {
+        let Shared { metrics, problems, .. } = &self.shared;
+        let errors: Vec<_> = errors.into_iter().collect();
+        metrics.config_reloads.with_label_values(&["error"]).inc();
+        metrics.config_stale.set(1);
+        for error in &errors {
+            tracing::error!(%error, "configuration refused; the running one stays");
+        }
+        problems.report(Source::Config, errors);
+    }
+}
