@@ -8,17 +8,17 @@
 
 pub mod bare;
 pub mod cli;
-mod compare;
-mod contender;
-mod contract;
-mod cpu;
-mod error;
-mod layout;
-mod load;
+pub mod compare;
+pub mod contender;
+pub mod contract;
+pub mod cpu;
+pub mod error;
+pub mod layout;
+pub mod load;
 pub mod origin;
-mod process;
-mod report;
-mod rounds;
+pub mod process;
+pub mod report;
+pub mod rounds;
 pub mod run;
 
 pub use error::{Failure, Result};

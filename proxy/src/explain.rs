@@ -128,7 +128,8 @@ fn build(question: &Question) -> Result<RequestHeader, Unaskable> {
 
 fn headers(question: &Question) -> impl Iterator<Item = (&str, &str)> {
     let further = question.headers.as_deref().unwrap_or_default().lines();
-    let further = further.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.trim(), value.trim()));
+    let further =
+        further.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.trim(), value.trim()));
     let cookie = question.cookie.as_deref().map(|cookie| ("cookie", cookie));
     [("host", question.host.as_str())].into_iter().chain(cookie).chain(further)
 }

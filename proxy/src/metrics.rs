@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::reason::Reason;
@@ -72,20 +72,49 @@ impl Metrics {
         let build = make.gauges("build_info", "Always 1; the version is in the label.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Arc::new(Self {
-            requests: make.counters("requests_total", "Finished requests.", &["app", "version", "reason", "status"])?,
-            duration: make.histograms("request_duration_seconds", "Request durations.", &["app", "version"])?,
-            refused: make.counters("refused_total", "Requests and connections refused by Lockstep itself.", &["reason"])?,
+            requests: make.counters(
+                "requests_total",
+                "Finished requests.",
+                &["app", "version", "reason", "status"],
+            )?,
+            duration: make.histograms(
+                "request_duration_seconds",
+                "Request durations.",
+                &["app", "version"],
+            )?,
+            refused: make.counters(
+                "refused_total",
+                "Requests and connections refused by Lockstep itself.",
+                &["reason"],
+            )?,
             connections: make.gauge("connections", "Open client connections.")?,
-            upstream_connects: make.counters("upstream_connects_total", "Connections to endpoints.", &["app", "result"])?,
-            upstream_retries: make.counters("upstream_retries_total", "Further attempts of requests.", &["app", "cause"])?,
+            upstream_connects: make.counters(
+                "upstream_connects_total",
+                "Connections to endpoints.",
+                &["app", "result"],
+            )?,
+            upstream_retries: make.counters(
+                "upstream_retries_total",
+                "Further attempts of requests.",
+                &["app", "cause"],
+            )?,
             ejections: make.counters("ejections_total", "Endpoints ejected.", &["app", "version"])?,
             versions: make.gauges("versions", "Versions by state.", &["app", "state"])?,
-            transitions: make.counters("version_transitions_total", "Changes of state of versions.", &["app", "to"])?,
+            transitions: make.counters(
+                "version_transitions_total",
+                "Changes of state of versions.",
+                &["app", "to"],
+            )?,
             in_flight: make.gauges("requests_in_flight", "Requests in flight.", &["app", "version"])?,
             endpoints: make.gauges("endpoints_usable", "Usable endpoints.", &["app", "version"])?,
             snapshot_generation: make.gauge("snapshot_generation", "Generation of the routed snapshot.")?,
-            snapshot_age: make.gauge("snapshot_age_seconds", "Seconds since the routed snapshot was compiled.")?,
-            table_compiles: make.counters("table_compiles_total", "Compiles of the routing table.", &["result"])?,
+            snapshot_age: make
+                .gauge("snapshot_age_seconds", "Seconds since the routed snapshot was compiled.")?,
+            table_compiles: make.counters(
+                "table_compiles_total",
+                "Compiles of the routing table.",
+                &["result"],
+            )?,
             config_reloads: make.counters("config_reload_total", "Configuration reloads.", &["result"])?,
             degraded: make.gauge("degraded", "1 while something is wrong that the admin API lists.")?,
             config_stale: make.gauge("config_stale", "1 while the file on disk is refused.")?,
@@ -159,7 +188,8 @@ impl Maker<'_> {
     }
 
     fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<HistogramVec> {
-        let options = HistogramOpts { common_opts: Self::options(name, help), buckets: DURATION_BUCKETS.to_vec() };
+        let options =
+            HistogramOpts { common_opts: Self::options(name, help), buckets: DURATION_BUCKETS.to_vec() };
         self.register(HistogramVec::new(options, labels)?)
     }
 }

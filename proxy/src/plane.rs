@@ -111,7 +111,11 @@ impl Plane {
     pub fn checked_pools(&self) -> Vec<Arc<Pool>> {
         let table = self.table.load();
         let versions = table.apps().iter().flat_map(|app| app.versions());
-        versions.map(|version| version.pool()).filter(|pool| pool.settings().health.is_some()).cloned().collect()
+        versions
+            .map(|version| version.pool())
+            .filter(|pool| pool.settings().health.is_some())
+            .cloned()
+            .collect()
     }
 
     /// Says that the process is able to serve what it has.
@@ -164,9 +168,8 @@ impl DataPlane for Plane {
     }
 
     fn traffic(&self, app: &AppId, version: &VersionId) -> Traffic {
-        self.compiler.stats(app, version).map_or(
-            Traffic { in_flight: 0, idle_for: std::time::Duration::MAX },
-            |stats| stats.traffic(),
-        )
+        self.compiler
+            .stats(app, version)
+            .map_or(Traffic { in_flight: 0, idle_for: std::time::Duration::MAX }, |stats| stats.traffic())
     }
 }

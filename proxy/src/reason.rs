@@ -213,9 +213,7 @@ impl Reason {
     #[must_use]
     pub const fn retry_after(self) -> Option<&'static str> {
         match self {
-            Self::NoVersion | Self::NoEndpoint | Self::ConnectionLimit | Self::ShuttingDown => {
-                Some("1")
-            }
+            Self::NoVersion | Self::NoEndpoint | Self::ConnectionLimit | Self::ShuttingDown => Some("1"),
             _ => None,
         }
     }

@@ -74,7 +74,9 @@ impl VersionStats {
             self.counter(reason, status).inc();
         }
         self.duration
-            .get_or_init(|| self.metrics.duration.with_label_values(&[self.app.as_str(), self.version.as_str()]))
+            .get_or_init(|| {
+                self.metrics.duration.with_label_values(&[self.app.as_str(), self.version.as_str()])
+            })
             .observe(took.as_secs_f64());
     }
 
@@ -84,8 +86,7 @@ impl VersionStats {
     }
 
     fn counter(&self, reason: Reason, status: u16) -> IntCounter {
-        let labels =
-            [self.app.as_str(), self.version.as_str(), reason.as_str(), status_class(status)];
+        let labels = [self.app.as_str(), self.version.as_str(), reason.as_str(), status_class(status)];
         self.metrics.requests.with_label_values(&labels)
     }
 }

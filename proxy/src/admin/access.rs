@@ -85,5 +85,9 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 fn unauthorized() -> Refusal {
-    Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", "send Authorization: Bearer with a token of server.admin.tokens")
+    Refusal::new(
+        StatusCode::UNAUTHORIZED,
+        "unauthorized",
+        "send Authorization: Bearer with a token of server.admin.tokens",
+    )
 }

@@ -41,7 +41,11 @@ impl From<CommandError> for Refusal {
 }
 
 pub(super) async fn no_such_path() -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, "no_such_path", "the admin API has /livez, /readyz, /metrics and /api/v1/…")
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        "no_such_path",
+        "the admin API has /livez, /readyz, /metrics and /api/v1/…",
+    )
 }
 
 pub(super) async fn method_not_allowed() -> Refusal {

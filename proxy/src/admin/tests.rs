@@ -101,7 +101,8 @@ async fn access_follows_peer_and_token() {
         ("GET", "/nope", None, NEAR, 404),
         ("GET", "/api/v1/explain", None, NEAR, 400),
     ];
-    let requests: Vec<_> = cases.iter().map(|(method, path, token, peer, _)| (*method, *path, *token, *peer)).collect();
+    let requests: Vec<_> =
+        cases.iter().map(|(method, path, token, peer, _)| (*method, *path, *token, *peer)).collect();
     for (case, (status, body)) in cases.iter().zip(asks(&requests).await) {
         assert_eq!(status.as_u16(), case.4, "{case:?}: {body}");
     }
@@ -117,7 +118,10 @@ async fn a_command_shows_its_actor_in_state_and_history() {
     ])
     .await;
     let versions = &answers[0].1["versions"];
-    assert_eq!((&versions[1]["id"], &versions[1]["state"], &versions[1]["actor"]), (&"v1".into(), &"active".into(), &"hands".into()));
+    assert_eq!(
+        (&versions[1]["id"], &versions[1]["state"], &versions[1]["actor"]),
+        (&"v1".into(), &"active".into(), &"hands".into())
+    );
     assert_eq!(answers[0].1["namespace"], "web");
     let history = answers[1].1["history"].as_array().unwrap();
     assert!(history.iter().any(|t| t["reason"] == "promoted" && t["actor"] == "hands"));

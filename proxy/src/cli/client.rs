@@ -63,17 +63,25 @@ impl Client {
         self.read(request.send_empty())
     }
 
-    fn read<T: DeserializeOwned>(&self, answer: Result<http::Response<Body>, ureq::Error>) -> Result<T, Failure> {
+    fn read<T: DeserializeOwned>(
+        &self,
+        answer: Result<http::Response<Body>, ureq::Error>,
+    ) -> Result<T, Failure> {
         let base = &self.base;
-        let mut answer =
-            answer.map_err(|error| format!("no answer from {base}: {error}; name the instance with --admin URL or --config FILE"))?;
+        let mut answer = answer.map_err(|error| {
+            format!("no answer from {base}: {error}; name the instance with --admin URL or --config FILE")
+        })?;
         let status = answer.status();
         if status.is_success() {
-            return Ok(answer.body_mut().read_json().map_err(|error| format!("{base} answered with nonsense: {error}"))?);
+            return Ok(answer
+                .body_mut()
+                .read_json()
+                .map_err(|error| format!("{base} answered with nonsense: {error}"))?);
         }
         let refusal: Result<Refusal, _> = answer.body_mut().read_json();
         let message = refusal.map_or_else(|_| format!("{base} answered {status}"), |refusal| refusal.message);
-        let hint = if status == 401 && self.token.is_none() { format!("; set {TOKEN}") } else { String::new() };
+        let hint =
+            if status == 401 && self.token.is_none() { format!("; set {TOKEN}") } else { String::new() };
         Err(Failure::Other(format!("{message}{hint}")))
     }
 }

@@ -56,7 +56,8 @@ pub(super) fn run(explain: &Explain) -> Outcome {
 }
 
 fn question(explain: &Explain) -> Result<Question, Failure> {
-    if let Some(header) = explain.headers.iter().find(|header| !header.contains(':') || header.contains('\n')) {
+    if let Some(header) = explain.headers.iter().find(|header| !header.contains(':') || header.contains('\n'))
+    {
         return Err(Failure::Other(format!("--header {header:?} is not \"name: value\"")));
     }
     let query = explain.query.as_ref().map(|query| format!("?{}", query.trim_start_matches('?')));

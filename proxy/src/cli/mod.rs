@@ -87,7 +87,11 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version are printed to standard output and are no failure.
             let printed = error.print();
-            return if error.use_stderr() || printed.is_err() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+            return if error.use_stderr() || printed.is_err() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     install_crypto();

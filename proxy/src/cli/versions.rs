@@ -153,7 +153,8 @@ fn history(app: &str, instance: &Instance) -> Outcome {
 
 fn show(apps: &[App]) {
     let rows = apps.iter().flat_map(|app| {
-        let name = if app.namespace.is_empty() { app.app.clone() } else { format!("{}/{}", app.namespace, app.app) };
+        let name =
+            if app.namespace.is_empty() { app.app.clone() } else { format!("{}/{}", app.namespace, app.app) };
         app.versions.iter().map(move |version| {
             [
                 name.clone(),

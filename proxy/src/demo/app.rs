@@ -106,7 +106,8 @@ async fn events(State(version): State<String>) -> Response {
         let event = format!("data: {{\"version\":\"{version}\",\"time\":\"{now:.0}\"}}\n\n");
         Some((Ok::<_, Infallible>(Bytes::from(event)), (version, true)))
     });
-    ([(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")], Body::from_stream(ticks)).into_response()
+    ([(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")], Body::from_stream(ticks))
+        .into_response()
 }
 
 fn text(kind: &'static str, body: String) -> Response {

@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
-use super::app::{self, Running};
 use super::DemoError;
+use super::app::{self, Running};
 use crate::process::Process;
 
 /// The configuration, as the repository has it.
@@ -62,7 +62,8 @@ pub(super) fn greet(launched: &Launched, process: &Process) {
     let proxy = process.addresses().next().map_or_else(String::new, |addr| format!("http://{addr}"));
     let admin = format!("http://{}", process.admin_address());
     let config = launched.config.display();
-    let lockstep = std::env::current_exe().map_or_else(|_| "lockstep".to_owned(), |path| path.display().to_string());
+    let lockstep =
+        std::env::current_exe().map_or_else(|_| "lockstep".to_owned(), |path| path.display().to_string());
     crate::cli::line(&format!(
         "
 Lockstep demo: the app \"shop\" in two versions behind one proxy.

@@ -103,9 +103,7 @@ impl RequestContext {
     /// The reason for log and metric: the refusal, if there is one.
     #[must_use]
     pub fn reason(&self) -> Reason {
-        self.refusal
-            .or(self.routed.as_ref().map(|routed| routed.reason))
-            .unwrap_or(Reason::Internal)
+        self.refusal.or(self.routed.as_ref().map(|routed| routed.reason)).unwrap_or(Reason::Internal)
     }
 
     /// The limits of the table's configuration.

@@ -41,9 +41,7 @@ fn downstream(kind: &ErrorType) -> Reason {
     match kind {
         ErrorType::ReadTimedout => Reason::BodyTimeout,
         ErrorType::HTTPStatus(413) => Reason::BodyTooLarge,
-        ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::HTTPStatus(400) => {
-            Reason::BadRequest
-        }
+        ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::HTTPStatus(400) => Reason::BadRequest,
         ErrorType::Custom(_) | ErrorType::CustomCode(..) => Reason::BadRequest,
         _ => Reason::ClientClosed,
     }
@@ -75,14 +73,17 @@ pub fn answer(reason: Reason, conflict: Option<&Conflict>) -> pingora::Result<An
     let status = reason.status().unwrap_or(500);
     let (kind, body) = match conflict {
         // RFC 9457.
-        Some(conflict) => ("application/problem+json", json!({
-            "type": "about:blank",
-            "title": "version expired",
-            "status": status,
-            "detail": reason.message(),
-            "pinned": conflict.pinned,
-            "latest": conflict.latest,
-        })),
+        Some(conflict) => (
+            "application/problem+json",
+            json!({
+                "type": "about:blank",
+                "title": "version expired",
+                "status": status,
+                "detail": reason.message(),
+                "pinned": conflict.pinned,
+                "latest": conflict.latest,
+            }),
+        ),
         None => ("application/json", json!({"error": reason.as_str(), "message": reason.message()})),
     };
     let body = body.to_string().into_bytes();
@@ -134,7 +135,10 @@ mod tests {
         let answer = answer(Reason::PinExpired, Some(&conflict)).unwrap();
         assert_eq!(answer.header.status, 409);
         let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-        assert_eq!((&body["pinned"], &body["latest"], &body["status"]), (&json!("v1"), &json!("v3"), &json!(409)));
+        assert_eq!(
+            (&body["pinned"], &body["latest"], &body["status"]),
+            (&json!("v1"), &json!("v3"), &json!(409))
+        );
         assert_eq!(answer.header.headers["content-type"], "application/problem+json");
     }
 

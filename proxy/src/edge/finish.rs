@@ -70,4 +70,3 @@ impl Drop for RequestContext {
         tracing::warn!(%reason, "a request was cut");
     }
 }
-

@@ -1,6 +1,11 @@
 use super::*;
 
-fn rewritten(headers: &[(&'static str, &'static str)], trusted: bool, strip: Option<&str>, path: &str) -> RequestHeader {
+fn rewritten(
+    headers: &[(&'static str, &'static str)],
+    trusted: bool,
+    strip: Option<&str>,
+    path: &str,
+) -> RequestHeader {
     let mut request = RequestHeader::build("GET", path.as_bytes(), None).unwrap();
     request.insert_header(HOST, "shop.example.com").unwrap();
     for (name, value) in headers {
@@ -62,12 +67,9 @@ fn what_a_trusted_peer_leaves_out_is_filled_in() {
 
 #[test]
 fn the_prefix_is_removed_on_its_border() {
-    for (path, expected) in [
-        ("/shop", "/"),
-        ("/shop/", "/"),
-        ("/shop/cart?a=b", "/cart?a=b"),
-        ("/shop?a=b", "/?a=b"),
-    ] {
+    for (path, expected) in
+        [("/shop", "/"), ("/shop/", "/"), ("/shop/cart?a=b", "/cart?a=b"), ("/shop?a=b", "/?a=b")]
+    {
         let request = rewritten(&[], false, Some("/shop"), path);
         assert_eq!(request.raw_path(), expected.as_bytes(), "{path}");
         assert_eq!(get(&request, "x-forwarded-prefix"), Some("/shop"));

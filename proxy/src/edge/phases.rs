@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use pingora::Error;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::Error;
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use super::context::RequestContext;
@@ -33,7 +33,11 @@ impl ProxyHttp for Edge {
         // None: Pingora's default adds compression, which would hold streams back.
     }
 
-    async fn early_request_filter(&self, session: &mut Session, context: &mut RequestContext) -> pingora::Result<()> {
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        context: &mut RequestContext,
+    ) -> pingora::Result<()> {
         let limits = context.limits();
         if let Some(connection) = Connection::of(session) {
             connection.head_complete();
@@ -48,7 +52,11 @@ impl ProxyHttp for Edge {
         hygiene::check(&head).map_err(|reason| context.refuse(reason))
     }
 
-    async fn request_filter(&self, session: &mut Session, context: &mut RequestContext) -> pingora::Result<bool> {
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        context: &mut RequestContext,
+    ) -> pingora::Result<bool> {
         let Some(connection) = Connection::of(session) else {
             return Err(context.refuse(Reason::Internal));
         };
@@ -74,7 +82,11 @@ impl ProxyHttp for Edge {
         }
     }
 
-    async fn upstream_peer(&self, session: &mut Session, context: &mut RequestContext) -> pingora::Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        context: &mut RequestContext,
+    ) -> pingora::Result<Box<HttpPeer>> {
         upstream::choose(session, context)
     }
 
@@ -189,7 +201,12 @@ impl ProxyHttp for Edge {
         upstream::exchange_failed(session, context, error, client_reused)
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut RequestContext) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        context: &mut RequestContext,
+    ) -> FailToProxy {
         let reason = context.refusal.unwrap_or_else(|| errors::classify(error));
         context.refusal = Some(reason);
         // What has begun is cut: a clean end would make half an answer look whole.

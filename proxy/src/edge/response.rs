@@ -102,7 +102,12 @@ mod tests {
     #[test]
     fn fields_of_the_endpoints_connection_go() {
         let mut response = ResponseHeader::build(200, None).unwrap();
-        for (name, value) in [("connection", "close, X-Internal"), ("x-internal", "1"), ("keep-alive", "timeout=5"), ("x-kept", "1")] {
+        for (name, value) in [
+            ("connection", "close, X-Internal"),
+            ("x-internal", "1"),
+            ("keep-alive", "timeout=5"),
+            ("x-kept", "1"),
+        ] {
             response.insert_header(name, value).unwrap();
         }
         strip_hop_by_hop(&mut response);

@@ -116,10 +116,7 @@ fn attempts_left(context: &RequestContext) -> u32 {
 }
 
 fn untried_endpoint(context: &RequestContext) -> bool {
-    context
-        .routed
-        .as_ref()
-        .is_some_and(|routed| routed.version.pool().has_untried(&context.attempts.tried))
+    context.routed.as_ref().is_some_and(|routed| routed.version.pool().has_untried(&context.attempts.tried))
 }
 
 fn report_failure(context: &RequestContext) {

@@ -111,9 +111,7 @@ mod tests {
             let all = endpoints(count);
             let ejected = all
                 .iter()
-                .filter(|endpoint| {
-                    (0..4).any(|_| failed_at(endpoint, &all, &rule(), 1) == Verdict::Ejected)
-                })
+                .filter(|endpoint| (0..4).any(|_| failed_at(endpoint, &all, &rule(), 1) == Verdict::Ejected))
                 .count();
             assert_eq!(ejected, most, "{count} endpoints");
         }

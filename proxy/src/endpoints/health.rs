@@ -67,7 +67,9 @@ impl HttpCheck {
         session.shutdown().await;
         match status {
             Some(200) => Ok(()),
-            other => Error::e_explain(ErrorType::CustomCode("health", other.unwrap_or(0)), "status is not 200"),
+            other => {
+                Error::e_explain(ErrorType::CustomCode("health", other.unwrap_or(0)), "status is not 200")
+            }
         }
     }
 }

@@ -66,11 +66,9 @@ mod tests {
 
     #[test]
     fn the_least_loaded_comes_first_and_equals_take_turns() {
-        let endpoints: Arc<[Arc<Endpoint>]> = (0..3)
-            .map(|n| Arc::new(Endpoint::new(([127, 0, 0, 1], 9000 + n).into())))
-            .collect();
-        let backends =
-            endpoints.iter().map(|e| Backend::new(&e.address().to_string()).unwrap()).collect();
+        let endpoints: Arc<[Arc<Endpoint>]> =
+            (0..3).map(|n| Arc::new(Endpoint::new(([127, 0, 0, 1], 9000 + n).into()))).collect();
+        let backends = endpoints.iter().map(|e| Backend::new(&e.address().to_string()).unwrap()).collect();
         let selection = Arc::new(LeastLoaded::build_with_config(&backends, &endpoints));
         let first = || selection.iter(b"").next().unwrap().addr.to_string();
 

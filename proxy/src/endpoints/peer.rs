@@ -35,8 +35,7 @@ pub fn template(
     upstream: &Upstream,
     authorities: Option<&Arc<CaType>>,
 ) -> HttpPeer {
-    let mut peer =
-        HttpPeer::new(address, upstream.tls, upstream.sni.clone().unwrap_or_default());
+    let mut peer = HttpPeer::new(address, upstream.tls, upstream.sni.clone().unwrap_or_default());
     peer.group_key = group;
     let options = &mut peer.options;
     options.connection_timeout = Some(upstream.connect_timeout);

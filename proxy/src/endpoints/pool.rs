@@ -79,7 +79,10 @@ impl Pool {
             .collect::<BTreeSet<_>>()
             .into_iter()
             .map(|address| {
-                known.and_then(|pool| pool.find(*address)).cloned().unwrap_or_else(|| Arc::new(Endpoint::new(*address)))
+                known
+                    .and_then(|pool| pool.find(*address))
+                    .cloned()
+                    .unwrap_or_else(|| Arc::new(Endpoint::new(*address)))
             })
             .collect();
         let group = peer::group_key(&settings.app, &settings.version, &settings.upstream);
@@ -174,9 +177,8 @@ impl Pool {
     }
 
     fn select(&self, accept: impl Fn(&SocketAddr) -> bool) -> Option<Choice> {
-        let accept = |backend: &Backend, healthy: bool| {
-            healthy && backend.addr.as_inet().is_some_and(&accept)
-        };
+        let accept =
+            |backend: &Backend, healthy: bool| healthy && backend.addr.as_inet().is_some_and(&accept);
         // Concurrent choices share the turn, so that one may see the same endpoint repeatedly.
         let tries = self.endpoints.len().saturating_mul(4).max(16);
         let backend = match &self.balancer {

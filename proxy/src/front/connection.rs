@@ -42,14 +42,7 @@ impl Connection {
         // An address is digits, dots and colons: always a valid value.
         let client_value = HeaderValue::from_str(&canonical(client.ip()).to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self {
-            client,
-            client_value,
-            trusted,
-            tls,
-            redirect_https,
-            reading_head: AtomicBool::new(false),
-        }
+        Self { client, client_value, trusted, tls, redirect_https, reading_head: AtomicBool::new(false) }
     }
 
     /// The connection that a request came by.

@@ -37,7 +37,8 @@ impl DataDir {
     /// Whether a running process has the directory.
     #[must_use]
     pub fn is_in_use(path: &Path) -> bool {
-        File::open(path.join(LOCK)).is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        File::open(path.join(LOCK))
+            .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// Where it is.

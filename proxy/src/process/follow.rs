@@ -24,7 +24,12 @@ const SETTLE: Duration = Duration::from_millis(50);
 const LOOK: Duration = Duration::from_secs(10);
 
 /// Follows the configuration until stopped.
-pub(super) async fn run(file: PathBuf, reloader: Arc<Reloader>, mut files: BTreeSet<PathBuf>, stop: CancellationToken) {
+pub(super) async fn run(
+    file: PathBuf,
+    reloader: Arc<Reloader>,
+    mut files: BTreeSet<PathBuf>,
+    stop: CancellationToken,
+) {
     let mut hangup = match signals::hangup() {
         Ok(hangup) => Some(hangup),
         Err(error) => {
@@ -86,7 +91,13 @@ impl Events {
             }
         });
         let watcher = watcher.and_then(|mut watcher| {
-            for directory in files.iter().map(PathBuf::as_path).chain([file]).flat_map(directories).collect::<BTreeSet<_>>() {
+            for directory in files
+                .iter()
+                .map(PathBuf::as_path)
+                .chain([file])
+                .flat_map(directories)
+                .collect::<BTreeSet<_>>()
+            {
                 watcher.watch(&directory, RecursiveMode::NonRecursive)?;
             }
             Ok(watcher)

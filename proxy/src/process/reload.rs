@@ -29,9 +29,8 @@ impl Reloader {
         listeners: &[BoundListener],
         admin: &BoundListener,
     ) -> Self {
-        let certificates = |listener: &BoundListener| {
-            listener.kind.tls.as_ref().map(|tls| Arc::clone(&tls.certificates))
-        };
+        let certificates =
+            |listener: &BoundListener| listener.kind.tls.as_ref().map(|tls| Arc::clone(&tls.certificates));
         let configured = shared.plane.config();
         Self {
             certificates: configured

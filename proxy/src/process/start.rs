@@ -50,7 +50,11 @@ impl Process {
         spawn_health(&mut supervisor, &shared);
         spawn_follower(&mut supervisor, &shared, reloader);
         let admin_until = CancellationToken::new();
-        supervisor.spawn_essential("admin", admin_until.clone(), admin::serve(admin, shared.clone(), admin_until.clone()));
+        supervisor.spawn_essential(
+            "admin",
+            admin_until.clone(),
+            admin::serve(admin, shared.clone(), admin_until.clone()),
+        );
         settled(&shared.controller).await;
         let accepting = CancellationToken::new();
         let accepted = spawn_accept(&mut supervisor, &shared, &workers, listeners, &accepting);
@@ -66,7 +70,11 @@ impl Process {
     }
 }
 
-fn start_workers(shared: &Shared, edge: &Edge, drained: &watch::Receiver<bool>) -> Result<Workers, StartError> {
+fn start_workers(
+    shared: &Shared,
+    edge: &Edge,
+    drained: &watch::Receiver<bool>,
+) -> Result<Workers, StartError> {
     let config = shared.plane.config();
     let count = match config.server.threads {
         Threads::Auto => std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
@@ -155,11 +163,15 @@ fn spawn_accept(
     for listener in listeners {
         let (acceptor, stop) = (Arc::clone(&acceptor), accepting.clone());
         let (addr, accept) = (listener.addr, async move { acceptor.run(listener, stop).await });
-        supervisor.spawn_essential("accept", accepting.clone(), accepted.track_future(async move {
-            if let Err(error) = accept.await {
-                tracing::error!(%addr, %error, "the listener can't be used");
-            }
-        }));
+        supervisor.spawn_essential(
+            "accept",
+            accepting.clone(),
+            accepted.track_future(async move {
+                if let Err(error) = accept.await {
+                    tracing::error!(%addr, %error, "the listener can't be used");
+                }
+            }),
+        );
     }
     accepted.close();
     accepted

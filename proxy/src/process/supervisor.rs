@@ -28,7 +28,12 @@ impl Supervisor {
     /// A supervisor without tasks.
     #[must_use]
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { tasks: JoinSet::new(), stop: CancellationToken::new(), failed: CancellationToken::new(), metrics }
+        Self {
+            tasks: JoinSet::new(),
+            stop: CancellationToken::new(),
+            failed: CancellationToken::new(),
+            metrics,
+        }
     }
 
     /// Cancelled when tasks should end.
@@ -44,8 +49,11 @@ impl Supervisor {
     }
 
     /// Starts a task that may be started again when it panics: all that it needs outlives it.
-    pub(super) fn spawn_restarting<F>(&mut self, name: &'static str, mut task: impl FnMut() -> F + Send + 'static)
-    where
+    pub(super) fn spawn_restarting<F>(
+        &mut self,
+        name: &'static str,
+        mut task: impl FnMut() -> F + Send + 'static,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
         let (stop, metrics) = (self.stop.clone(), Arc::clone(&self.metrics));
@@ -90,7 +98,12 @@ impl Supervisor {
 }
 
 /// Runs a task to its end, and says so if it was not asked to end.
-async fn run(name: &'static str, metrics: &Metrics, asked: &CancellationToken, task: impl Future<Output = ()>) {
+async fn run(
+    name: &'static str,
+    metrics: &Metrics,
+    asked: &CancellationToken,
+    task: impl Future<Output = ()>,
+) {
     let ended = AssertUnwindSafe(task).catch_unwind().await;
     if ended.is_err() {
         metrics.task_panics.with_label_values(&[name]).inc();

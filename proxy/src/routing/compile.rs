@@ -135,7 +135,8 @@ impl Compiler {
             canary: None,
         };
         let Some(state) = state else { return Ok(route) };
-        let host: Arc<str> = app.hosts.first().map_or("localhost", |host| host.as_str().trim_start_matches("*.")).into();
+        let host: Arc<str> =
+            app.hosts.first().map_or("localhost", |host| host.as_str().trim_start_matches("*.")).into();
         let authorities = self.authorities(app, authorities)?;
         for version in &state.versions {
             if matches!(version.state, VersionState::Expiring | VersionState::Expired) {
@@ -183,7 +184,11 @@ impl Compiler {
     }
 
     /// What is known of a version, with a new pool if its settings changed.
-    fn known(&self, settings: PoolSettings, authorities: Option<&Arc<CaType>>) -> Result<Known, CompileError> {
+    fn known(
+        &self,
+        settings: PoolSettings,
+        authorities: Option<&Arc<CaType>>,
+    ) -> Result<Known, CompileError> {
         let key = (settings.app.clone(), settings.version.clone());
         let old = self.known.lock().get(&key).cloned();
         if let Some(known) = &old
@@ -259,7 +264,8 @@ fn below(share: f64) -> u64 {
 }
 
 fn headers(app: &App, version: &VersionId) -> Option<VersionHeaders> {
-    let cookie = |https| HeaderValue::from_str(&set_cookie(&app.skew.cookie, app.path.as_str(), version, https)).ok();
+    let cookie =
+        |https| HeaderValue::from_str(&set_cookie(&app.skew.cookie, app.path.as_str(), version, https)).ok();
     Some(VersionHeaders {
         id: HeaderValue::from_str(version.as_str()).ok()?,
         cookie: cookie(false)?,

@@ -106,12 +106,7 @@ pub fn decide<'t>(
 }
 
 /// Asks the pins by rank. The first that names a version of this app decides.
-fn strongest<'t>(
-    app: &'t AppRoute,
-    pins: &Pins<'_>,
-    visit: Visit<'_>,
-    unknown: &mut bool,
-) -> Pinned<'t> {
+fn strongest<'t>(app: &'t AppRoute, pins: &Pins<'_>, visit: Visit<'_>, unknown: &mut bool) -> Pinned<'t> {
     let query_counts = !visit.page_load || app.skew().query_on_navigation;
     let query = pins.query.as_deref().filter(|_| query_counts);
     let ranked = pins
@@ -199,11 +194,7 @@ fn expired<'t>(
 }
 
 /// Serves a visitor whom no pin binds.
-fn unpinned<'t>(
-    app: &'t AppRoute,
-    unknown: bool,
-    visit: Visit<'_>,
-) -> Result<Decision<'t>, Rejection<'t>> {
+fn unpinned<'t>(app: &'t AppRoute, unknown: bool, visit: Visit<'_>) -> Result<Decision<'t>, Rejection<'t>> {
     if unknown && visit.stale {
         // The id may be one that this replica has not learned yet: the pin must survive.
         let decision = serve_active(app, Reason::Unknown, Pinning::Leave)?;
@@ -218,11 +209,7 @@ fn unpinned<'t>(
     Ok(Decision { skew: unknown.then_some(Skew::Unknown), ..decision })
 }
 
-fn serve_active(
-    app: &AppRoute,
-    reason: Reason,
-    pinning: Pinning,
-) -> Result<Decision<'_>, Rejection<'_>> {
+fn serve_active(app: &AppRoute, reason: Reason, pinning: Pinning) -> Result<Decision<'_>, Rejection<'_>> {
     let active = app.active().ok_or(Rejection { reason: Reason::NoVersion, pinned: None })?;
     if !active.pool().is_usable() {
         return Err(Rejection { reason: Reason::NoEndpoint, pinned: None });

@@ -4,7 +4,8 @@ use super::*;
 use crate::routing::fixture;
 use VersionState::{Active, Draining, Expired, Expiring, Pending, Staged};
 
-const VERSIONS: &str = "versions: [{id: v1, endpoints: [127.0.0.1:9001]}, {id: v2, endpoints: [127.0.0.1:9002]}]";
+const VERSIONS: &str =
+    "versions: [{id: v1, endpoints: [127.0.0.1:9001]}, {id: v2, endpoints: [127.0.0.1:9002]}]";
 
 /// What is asked of the decision: an app's options, its states and one request.
 struct Case {
@@ -143,10 +144,7 @@ fn navigation_latest_takes_page_loads_to_the_active_version() {
         (Case { cookie: V2, ..latest() }, "v2 cookie pin -"),
         (Case { down: &["v2"], ..latest() }, "v1 cookie - -"),
         (
-            Case {
-                options: "navigation: latest, canary: {version: v1, share: 10%}, ",
-                ..latest()
-            },
+            Case { options: "navigation: latest, canary: {version: v1, share: 10%}, ", ..latest() },
             "v1 cookie - -",
         ),
     ]);
@@ -217,12 +215,16 @@ fn a_stale_replica_serves_unknown_pins_but_keeps_them() {
 /// P1: whatever a request says besides its strongest pin, a version that lives serves it.
 #[test]
 fn a_living_pin_is_never_served_by_another_version() {
-    for options in ["", "on_expired: reject, ", "on_unhealthy: fail, ", "canary: {version: v2, share: 99%}, "] {
+    for options in ["", "on_expired: reject, ", "on_unhealthy: fail, ", "canary: {version: v2, share: 99%}, "]
+    {
         for method in [Method::GET, Method::POST] {
-            for (page, stale, draw) in [(false, false, 0), (true, false, 0), (false, true, u32::MAX), (true, true, 7)] {
+            for (page, stale, draw) in
+                [(false, false, 0), (true, false, 0), (false, true, u32::MAX), (true, true, 7)]
+            {
                 for down in [&[][..], &["v1"], &["v2"]] {
                     let method = method.clone();
-                    let case = Case { options, method, page, stale, draw, down, cookie: V1, ..Case::default() };
+                    let case =
+                        Case { options, method, page, stale, draw, down, cookie: V1, ..Case::default() };
                     let found = outcome(&case);
                     assert!(found.starts_with("v1 ") || found == "! no_endpoint v1", "{found}");
                 }

@@ -30,7 +30,10 @@ pub(crate) fn states(config: &Config, versions: &[(&str, VersionState)], down: &
     let app = |app: &Arc<config::model::App>| {
         Arc::new(AppSnapshot {
             id: app.id.clone(),
-            active: versions.iter().find(|(_, state)| *state == VersionState::Active).map(|(id, _)| id.parse().unwrap()),
+            active: versions
+                .iter()
+                .find(|(_, state)| *state == VersionState::Active)
+                .map(|(id, _)| id.parse().unwrap()),
             canary: app.canary.clone(),
             versions: versions
                 .iter()

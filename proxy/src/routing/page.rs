@@ -17,10 +17,7 @@ pub fn is_page_load(method: &Method, headers: &HeaderMap) -> bool {
             && destination.is_some_and(|destination| destination == "document");
     }
     *method == Method::GET
-        && headers
-            .get_all(header::ACCEPT)
-            .iter()
-            .any(|accept| accepts_html(accept.as_bytes()))
+        && headers.get_all(header::ACCEPT).iter().any(|accept| accepts_html(accept.as_bytes()))
 }
 
 fn is_prefetch(headers: &HeaderMap) -> bool {
@@ -46,9 +43,7 @@ mod tests {
     fn page_load(method: Method, headers: &[(&'static str, &'static str)]) -> bool {
         let headers = headers
             .iter()
-            .map(|(name, value)| {
-                (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
-            })
+            .map(|(name, value)| (http::HeaderName::from_static(name), http::HeaderValue::from_static(value)))
             .collect();
         is_page_load(&method, &headers)
     }

@@ -71,11 +71,7 @@ pub fn query_value<'r>(query: &'r str, name: &str) -> Option<Cow<'r, str>> {
 }
 
 fn decode(text: &str) -> Cow<'_, str> {
-    if text.contains('%') {
-        percent_decode(text.as_bytes()).decode_utf8_lossy()
-    } else {
-        Cow::Borrowed(text)
-    }
+    if text.contains('%') { percent_decode(text.as_bytes()).decode_utf8_lossy() } else { Cow::Borrowed(text) }
 }
 
 #[cfg(test)]

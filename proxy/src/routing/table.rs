@@ -222,10 +222,8 @@ impl AppRoute {
     #[must_use]
     pub fn canary_for(&self, draw: u32) -> Option<&Arc<VersionRoute>> {
         let canary = self.canary.as_ref()?;
-        (u64::from(draw) < canary.below && canary.version.pool.is_usable())
-            .then_some(&canary.version)
+        (u64::from(draw) < canary.below && canary.version.pool.is_usable()).then_some(&canary.version)
     }
-
 }
 
 impl VersionRoute {

@@ -2,7 +2,9 @@ use super::*;
 use crate::routing::fixture;
 
 fn app(name: &str, hosts: &str, path: &str) -> String {
-    format!("{{name: {name}, hosts: [{hosts}], path: {path}, versions: [{{id: v1, endpoints: [127.0.0.1:9001]}}]}}")
+    format!(
+        "{{name: {name}, hosts: [{hosts}], path: {path}, versions: [{{id: v1, endpoints: [127.0.0.1:9001]}}]}}"
+    )
 }
 
 fn routes(apps: &[String]) -> impl Fn(&str, &str) -> Option<String> + use<> {
@@ -67,7 +69,8 @@ fn the_longest_prefix_wins_on_segment_borders() {
 
 #[test]
 fn ten_thousand_versions_are_compiled_quickly_enough_to_test() {
-    let apps: Vec<String> = (0..1000).map(|n| app(&format!("app-{n}"), &format!("a{n}.example"), "/")).collect();
+    let apps: Vec<String> =
+        (0..1000).map(|n| app(&format!("app-{n}"), &format!("a{n}.example"), "/")).collect();
     let route = routes(&apps);
     assert_eq!(route("a999.example", "/x").as_deref(), Some("app-999"));
 }

@@ -95,9 +95,9 @@ impl Record {
         match self.refusal {
             None => "complete",
             Some(Reason::ClientClosed) => "client_closed",
-            Some(Reason::ConnectFailed | Reason::UpstreamFailed | Reason::UpstreamTimeout | Reason::NoEndpoint) => {
-                "upstream_error"
-            }
+            Some(
+                Reason::ConnectFailed | Reason::UpstreamFailed | Reason::UpstreamTimeout | Reason::NoEndpoint,
+            ) => "upstream_error",
             Some(Reason::ShuttingDown) => "interrupted",
             Some(_) => "rejected",
         }
@@ -106,7 +106,8 @@ impl Record {
 
 impl Side {
     fn to_json<const N: usize>(&self, fields: [(&str, Value); N]) -> Value {
-        let mut object: Map<String, Value> = fields.map(|(key, value)| (key.to_owned(), value)).into_iter().collect();
+        let mut object: Map<String, Value> =
+            fields.map(|(key, value)| (key.to_owned(), value)).into_iter().collect();
         let headers: Map<String, Value> =
             self.headers.iter().map(|(name, value)| (name.as_str().to_owned(), json!(value))).collect();
         object.insert("headers".to_owned(), Value::Object(headers));

@@ -106,7 +106,8 @@ impl Set {
 }
 
 fn certified_key(files: &CertificateFiles) -> Result<CertifiedKey, CertificateError> {
-    let chain = read(&files.cert, |path| CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>())?;
+    let chain =
+        read(&files.cert, |path| CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>())?;
     if chain.is_empty() {
         return Err(CertificateError::Empty { path: files.cert.clone() });
     }

@@ -5,10 +5,8 @@ use super::*;
 fn write(dir: &Path, stem: &str, names: &[&str]) -> CertificateFiles {
     let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let made = rcgen::generate_simple_self_signed(names).unwrap();
-    let files = CertificateFiles {
-        cert: dir.join(format!("{stem}.crt")),
-        key: dir.join(format!("{stem}.key")),
-    };
+    let files =
+        CertificateFiles { cert: dir.join(format!("{stem}.crt")), key: dir.join(format!("{stem}.key")) };
     fs::write(&files.cert, made.cert.pem()).unwrap();
     fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
     files
@@ -54,9 +52,7 @@ fn what_does_not_belong_together_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut files = write(dir.path(), "a", &["a.example"]);
     files.key = write(dir.path(), "b", &["b.example"]).key;
-    let load = |files: &CertificateFiles| {
-        Set::load(&Tls { certificates: vec![files.clone()] }).unwrap_err()
-    };
+    let load = |files: &CertificateFiles| Set::load(&Tls { certificates: vec![files.clone()] }).unwrap_err();
     assert!(matches!(load(&files), CertificateError::Invalid { .. }));
     files.key = dir.path().join("absent");
     assert!(matches!(load(&files), CertificateError::Unreadable { .. }));

@@ -1,0 +1,35 @@
+# Two commands do everything on a fresh Debian machine with Rust: `make demo` and `make test`.
+.PHONY: demo test lint bench build fuzz
+
+demo:
+	@scripts/build-tools.sh
+	cargo build --locked --profile demo --package lockstep
+	@"$${CARGO_TARGET_DIR:-target}"/demo/lockstep demo
+
+build:
+	@scripts/build-tools.sh
+	cargo build --locked --release --package lockstep
+
+# Every test: units, documentation, and the end-to-end suites against the real binary.
+test:
+	@scripts/build-tools.sh
+	@tests/setup/install.sh
+	cargo build --locked --package lockstep
+	cargo test --locked --workspace
+
+lint:
+	@scripts/build-tools.sh
+	@scripts/lint-tools.sh
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
+	@scripts/deny.sh
+
+# Side by side with bare Pingora, nginx, HAProxy and Envoy; about ten minutes after the build.
+bench: build
+	@bench/setup.sh
+	cargo run --locked --release --package lockstep-bench -- $(ARGS)
+
+# Each fuzz target for a minute.
+fuzz:
+	@scripts/fuzz.sh $(SECONDS)

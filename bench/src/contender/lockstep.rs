@@ -1,0 +1,49 @@
+//! Lockstep: static versions, no access log, no health checks, as the others have none.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::process::Command;
+
+use super::Setup;
+use crate::error::{Context as _, Result};
+use crate::layout::{host, version};
+
+pub(super) fn command(setup: &Setup<'_>) -> Result<Command> {
+    let config = setup.dir.join("lockstep.yaml");
+    fs::write(&config, yaml(setup)?).context(|| "cannot write Lockstep's configuration".to_owned())?;
+    let mut command = Command::new(setup.program);
+    command.arg("run").arg("--config").arg(config);
+    Ok(command)
+}
+
+fn yaml(setup: &Setup<'_>) -> Result<String> {
+    let mut yaml = format!(
+        "server:
+  data_dir: {data}
+  threads: {threads}
+  listen:
+    - addr: {listen}
+  admin:
+    addr: 127.0.0.1:0
+  shutdown: {{lame_duck: 0s, grace: 1s}}
+  access_log: {{format: off}}
+skew:
+  grace: 24h
+  max_alive: 48h
+apps:
+",
+        data = setup.dir.join("data").display(),
+        threads = setup.threads,
+        listen = setup.listen,
+    );
+    for app in setup.layout.apps() {
+        let written = writeln!(yaml, "  - name: app{app}\n    hosts: [{}]\n    versions:", host(app));
+        written.context(|| "cannot write".to_owned())?;
+        for number in setup.layout.versions() {
+            let (id, endpoint) = (version(number), setup.endpoint(number)?);
+            writeln!(yaml, "      - {{id: {id}, endpoints: [\"{endpoint}\"]}}")
+                .context(|| "cannot write".to_owned())?;
+        }
+    }
+    Ok(yaml)
+}

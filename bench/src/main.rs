@@ -1,0 +1,28 @@
+//! The command line of the side-by-side runs: see the library.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use lockstep_bench::cli::{Arguments, Part};
+use lockstep_bench::{bare, origin, run};
+
+// The allocator of the `lockstep` binary, so that the bare contender has no worse one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match &arguments.part {
+        Some(Part::Origin(options)) => origin::run(options),
+        Some(Part::Bare(options)) => bare::run(options),
+        None => run::run(&arguments.plan),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            run::complain(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Tables for people: medians over the rounds, ratios of the same round.
+
+use std::io::Write as _;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::rounds::{Entrant, Sample};
+
+const COLUMNS: [&str; 7] =
+    ["contender", "CPU us/request", "min..max", "requests/s", "p50 ms", "p99 ms", "connects/1000"];
+
+/// Beyond this many cores that others keep busy, figures are not worth much.
+const NOISE: f64 = 0.05;
+
+/// Prints a line.
+pub fn say(line: &str) {
+    // Nobody listens when it fails.
+    let _closed = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Shows on the terminal where the run is.
+pub fn progress(round: usize, rounds: usize) {
+    let _closed = writeln!(std::io::stderr(), "  round {round} of {rounds}");
+}
+
+/// Prints the table; `ratios` are the names of the columns that compare CPU time.
+pub fn table(entrants: &[Entrant], ratios: &[&str]) {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    let extra = ratios.iter().copied().chain(["requests/s x bare", "failed", "misrouted"]);
+    table.set_header(COLUMNS.into_iter().chain(extra));
+    for entrant in entrants {
+        table.add_row(row(entrant, entrants));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    say(&table.to_string());
+    disturbance(entrants);
+}
+
+/// Says so when other programs ran: they slow all down, and not all alike.
+fn disturbance(entrants: &[Entrant]) {
+    let samples = entrants.iter().flat_map(|entrant| &entrant.samples);
+    let cores = median(&sorted(samples.map(Sample::cores_of_others)));
+    let verdict = if cores > NOISE { "NOISY: run it again on an idle machine" } else { "quiet" };
+    say(&format!("other programs kept {cores:.2} cores busy ({verdict})"));
+}
+
+fn row(entrant: &Entrant, entrants: &[Entrant]) -> Vec<String> {
+    let samples = &entrant.samples;
+    let cpu = sorted(samples.iter().map(Sample::cpu_per_request));
+    let of = |figure: &dyn Fn(&Sample) -> f64| median(&sorted(samples.iter().map(figure)));
+    let sum = |count: &dyn Fn(&Sample) -> u64| samples.iter().map(count).sum::<u64>().to_string();
+    let mut row = vec![
+        entrant.label.clone(),
+        format!("{:.1}", median(&cpu)),
+        format!("{:.1}..{:.1}", cpu.first().unwrap_or(&f64::NAN), cpu.last().unwrap_or(&f64::NAN)),
+        format!("{:.0}", of(&Sample::throughput)),
+        format!("{:.2}", of(&|sample| sample.tally.p50.as_secs_f64() * 1e3)),
+        format!("{:.2}", of(&|sample| sample.tally.p99.as_secs_f64() * 1e3)),
+        format!("{:.1}", of(&Sample::connects_per_thousand)),
+    ];
+    let others: Vec<_> = entrant.against.iter().map(|label| find(entrants, label)).collect();
+    row.extend(others.iter().map(|other| ratio(entrant, *other, Sample::cpu_per_request)));
+    row.push(ratio(entrant, others.first().copied().flatten(), Sample::throughput));
+    row.push(sum(&|sample| sample.tally.failed));
+    row.push(sum(&|sample| sample.tally.misrouted));
+    row
+}
+
+fn find<'e>(entrants: &'e [Entrant], label: &str) -> Option<&'e Entrant> {
+    entrants.iter().find(|entrant| entrant.label == label)
+}
+
+/// The median of the ratios within each round: what slowed a whole round down cancels out.
+fn ratio(entrant: &Entrant, other: Option<&Entrant>, figure: fn(&Sample) -> f64) -> String {
+    let Some(other) = other.filter(|other| other.label != entrant.label) else { return "-".to_owned() };
+    let rounds = entrant.samples.iter().zip(&other.samples);
+    format!("{:.3}", median(&sorted(rounds.map(|(own, others)| figure(own) / figure(others)))))
+}
+
+fn sorted(figures: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    figures
+}
+
+fn median(sorted: &[f64]) -> f64 {
+    let middle = sorted.len() / 2;
+    let upper = sorted.get(middle).copied().unwrap_or(f64::NAN);
+    if sorted.len() % 2 == 1 {
+        return upper;
+    }
+    let lower = middle.checked_sub(1).and_then(|index| sorted.get(index));
+    lower.map_or(f64::NAN, |lower| f64::midpoint(*lower, upper))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_lies_in_the_middle() {
+        assert!((median(&sorted([3.0, 1.0, 2.0].into_iter())) - 2.0).abs() < f64::EPSILON);
+        assert!((median(&sorted([4.0, 1.0, 2.0, 3.0].into_iter())) - 2.5).abs() < f64::EPSILON);
+        assert!(median(&[]).is_nan());
+    }
+}

