@@ -73,7 +73,8 @@ fn authenticate<'t>(tokens: &'t [AdminToken], headers: &HeaderMap) -> Result<&'t
         ));
     }
     let given = bearer(headers).ok_or_else(unauthorized)?;
-    let matching = tokens.iter().filter(|token| token.token.matches(given)).last();
+    let matching =
+        tokens.iter().fold(None, |found, token| if token.token.matches(given) { Some(token) } else { found });
     matching.ok_or_else(unauthorized)
 }
 

@@ -21,11 +21,10 @@ pub(super) struct Check {
 }
 
 pub(super) fn check(check: &Check) -> Outcome {
-    let config = config::load(&check.config).map_err(Failure::Config)?;
     // The instance that runs with this configuration holds its ports, as it should.
-    if !DataDir::is_in_use(&config.server.data_dir) {
-        process::try_bind(&check.config, &config).map_err(Failure::Config)?;
-    }
+    let runs = config::data_dir(&check.config).is_some_and(|data_dir| DataDir::is_in_use(&data_dir));
+    let loaded = if runs { config::load(&check.config) } else { process::load_for_start(&check.config) };
+    let config = loaded.map_err(Failure::Config)?;
     if check.print {
         print(&config)?;
     } else {

@@ -96,6 +96,8 @@ impl Addresses {
     pub(super) fn claim(&mut self, addr: SocketAddr, at: &Cursor<'_>) {
         if let Some((other, place)) = self.0.iter().find(|(other, _)| collide(*other, addr)) {
             at.error(format!("{addr} can't be had beside {other} at {place}"));
+        } else if let Some(why) = at.environment().refuses(addr) {
+            at.error(why);
         }
         self.0.push((addr, at.place()));
     }
@@ -104,6 +106,8 @@ impl Addresses {
     pub(super) fn claim_default(&mut self, addr: SocketAddr, of: &Mapping<'_>) {
         if let Some((other, place)) = self.0.iter().find(|(other, _)| collide(*other, addr)) {
             of.error(format!("its default addr {addr} can't be had beside {other} at {place}; set another"));
+        } else if let Some(why) = of.environment().refuses(addr) {
+            of.error(format!("its default addr: {why}"));
         }
         self.0.push((addr, of.place()));
     }

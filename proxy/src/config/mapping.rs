@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use super::Environment;
 use super::context::Context;
 use super::cursor::Cursor;
 use super::error::Place;
@@ -49,6 +50,10 @@ impl<'c> Mapping<'c> {
 
     pub(super) fn place(&self) -> Place {
         self.place
+    }
+
+    pub(super) fn environment(&self) -> &'c dyn Environment {
+        self.context.environment()
     }
 
     /// Whether something else stands in its place, which was noted.

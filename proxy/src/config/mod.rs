@@ -34,11 +34,12 @@ mod versions;
 
 use std::collections::HashMap;
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use model::Config;
-pub use places::refuse;
+pub use places::{data_dir, refuse};
 pub use restart::needs_restart;
 
 use context::Context;
@@ -51,17 +52,44 @@ const MAX_FILE: u64 = 16 << 20;
 pub trait Environment {
     /// The value of a variable, if it is set.
     fn variable(&self, name: &str) -> Option<String>;
+
+    /// Why an address can't be listened on, where that is asked at all.
+    fn refuses(&self, _addr: SocketAddr) -> Option<String> {
+        None
+    }
 }
 
 /// The environment of this process.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ProcessEnvironment;
 
+/// The environment of this process, and its ports: each address is tried.
+#[derive(Clone, Copy)]
+struct Ports<'p> {
+    bind: &'p dyn Fn(SocketAddr) -> Result<(), String>,
+}
+
 /// Reads and checks a configuration file and all that it names.
 ///
 /// # Errors
 /// All mistakes, each with its place.
 pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+    load_from(path, &ProcessEnvironment)
+}
+
+/// As [`load`], and tries every address with `bind`, so that a port in use is told together with
+/// all else that is wrong.
+///
+/// # Errors
+/// All mistakes, each with its place.
+pub fn load_with_ports(
+    path: &Path,
+    bind: &dyn Fn(SocketAddr) -> Result<(), String>,
+) -> Result<Config, ConfigErrors> {
+    load_from(path, &Ports { bind })
+}
+
+fn load_from(path: &Path, environment: &dyn Environment) -> Result<Config, ConfigErrors> {
     let refuse = |message| ConfigErrors::single(ConfigError::whole_file(path, message));
     let bytes = read(path).map_err(refuse)?;
     let text = String::from_utf8(bytes).map_err(|error| {
@@ -69,7 +97,7 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
         let line = valid.split(|byte| *byte == b'\n').count();
         refuse(format!("is not UTF-8 in line {line}"))
     })?;
-    parse(&text, path, &ProcessEnvironment)
+    parse(&text, path, environment)
 }
 
 /// Checks the text of a configuration; `file` names it in messages, and its directory is where
@@ -113,6 +141,16 @@ fn too_large() -> String {
 impl Environment for ProcessEnvironment {
     fn variable(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
+    }
+}
+
+impl Environment for Ports<'_> {
+    fn variable(&self, name: &str) -> Option<String> {
+        ProcessEnvironment.variable(name)
+    }
+
+    fn refuses(&self, addr: SocketAddr) -> Option<String> {
+        (self.bind)(addr).err()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Finds the place of a key again, for mistakes that show only later, such as a port in use.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, ConfigErrors, Place};
 use super::tree::{self, Kind, Node};
@@ -19,25 +19,36 @@ pub fn refuse(file: &Path, mistakes: Vec<(String, String)>) -> ConfigErrors {
     ConfigErrors::new(errors.collect(), 0, BTreeSet::new())
 }
 
+/// The data directory that a file names, even if all else in it is wrong.
+#[must_use]
+pub fn data_dir(file: &Path) -> Option<PathBuf> {
+    let root = tree::parse(&std::fs::read_to_string(file).ok()?).ok()?;
+    match &step_into(step_into(&root, "server")?, "data_dir")?.kind {
+        Kind::Scalar(text) => Some(PathBuf::from(text)),
+        _ => None,
+    }
+}
+
 /// The place of the value, or of the nearest thing around it: the value may be a default.
 fn find(root: &Node, path: &str) -> Place {
     let mut node = root;
     for step in path.split(['.', '[']).map(|step| step.trim_end_matches(']')) {
-        let next = match &node.kind {
-            Kind::Mapping(entries) => {
-                entries.iter().find(|entry| entry.key == step).map(|entry| &*entry.value)
-            }
-            Kind::Sequence(items) => {
-                step.parse().ok().and_then(|index: usize| items.get(index)).map(|item| &**item)
-            }
-            Kind::Null | Kind::Scalar(_) => None,
-        };
-        match next {
+        match step_into(node, step) {
             Some(next) => node = next,
             None => return node.place,
         }
     }
     node.place
+}
+
+fn step_into<'n>(node: &'n Node, step: &str) -> Option<&'n Node> {
+    match &node.kind {
+        Kind::Mapping(entries) => entries.iter().find(|entry| entry.key == step).map(|entry| &*entry.value),
+        Kind::Sequence(items) => {
+            step.parse().ok().and_then(|index: usize| items.get(index)).map(|item| &**item)
+        }
+        Kind::Null | Kind::Scalar(_) => None,
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::Edge;
 use crate::config::model::Limits;
 use crate::endpoints::Endpoint;
 use crate::endpoints::endpoint::EndpointInFlight;
+use crate::front::tracked::Running;
 use crate::reason::Reason;
 use crate::routing::decision::{Pinning, Skew};
 use crate::routing::{AppRoute, RoutingTable, VersionRoute};
@@ -38,6 +39,8 @@ pub struct RequestContext {
     pub(crate) body_bytes: u64,
     /// What the tee has gathered, on apps that want it.
     pub(crate) capture: Option<Box<Capture>>,
+    /// Keeps the connection from being taken for idle.
+    pub(crate) running: Option<Running>,
     /// The summary for log and tee of requests that never reach the `logging` phase.
     pub(crate) finished: bool,
 }
@@ -89,6 +92,7 @@ impl RequestContext {
             attempts: Attempts::default(),
             body_bytes: 0,
             capture: None,
+            running: None,
             finished: false,
         }
     }

@@ -1,7 +1,7 @@
 //! The headers that tell an app who the client is. From peers that are not trusted they are
 //! replaced; `Forwarded` (RFC 7239) is left alone.
 
-use http::header::{HOST, HeaderName};
+use http::header::{COOKIE, HOST, HeaderName};
 use http::{HeaderValue, Version};
 use pingora::http::RequestHeader;
 
@@ -74,6 +74,7 @@ pub fn rewrite(request: &mut RequestHeader, client: &Client<'_>) -> pingora::Res
         }
     }
     request.remove_header(PREVIEW_HEADER);
+    join_cookies(request)?;
     let forwarded_for = forwarded_for(request, client);
     request.insert_header(FORWARDED_FOR, forwarded_for)?;
     if !trusted || !request.headers.contains_key(FORWARDED_PROTO) {
@@ -87,6 +88,19 @@ pub fn rewrite(request: &mut RequestHeader, client: &Client<'_>) -> pingora::Res
     }
     request.insert_header(REQUEST_ID, client.request_id.clone())?;
     origin_form(request, client.strip)
+}
+
+/// HTTP/2 may split cookies over several fields; before anything but HTTP/2 reads them they must be
+/// one again (RFC 9113, 8.2.3).
+fn join_cookies(request: &mut RequestHeader) -> pingora::Result<()> {
+    let mut lines = request.headers.get_all(COOKIE).iter();
+    let (Some(first), Some(_)) = (lines.next(), lines.next()) else { return Ok(()) };
+    let mut joined = first.as_bytes().to_vec();
+    for line in request.headers.get_all(COOKIE).iter().skip(1) {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(line.as_bytes());
+    }
+    request.insert_header(COOKIE, joined)
 }
 
 fn forwarded_for(request: &RequestHeader, client: &Client<'_>) -> HeaderValue {

@@ -11,7 +11,8 @@ fn rewritten(
     for (name, value) in headers {
         request.append_header(*name, *value).unwrap();
     }
-    let connection = Connection::new("192.0.2.1:9".parse().unwrap(), trusted, false, false);
+    let connection =
+        Connection::new("192.0.2.1:9".parse().unwrap(), trusted, false, false, std::sync::Arc::default());
     let https = is_https(&request, &connection);
     let request_id = request_id(&request, &connection);
     let client = Client { connection: &connection, https, request_id: &request_id, strip };

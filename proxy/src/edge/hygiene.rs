@@ -22,6 +22,9 @@ pub struct Head<'r> {
 /// The reason for which it is refused.
 pub fn check(head: &Head<'_>) -> Result<(), Reason> {
     let Head { request, raw, body_limit } = head;
+    if raw.is_some_and(|raw| !is_request_line(raw)) {
+        return Err(Reason::BadRequest);
+    }
     let chunked = request.headers.contains_key(header::TRANSFER_ENCODING);
     if chunked && raw.is_some_and(|raw| has_header(raw, b"content-length")) {
         // RFC 9112, 6.1: an attempt at request smuggling as likely as not.
@@ -64,6 +67,24 @@ pub fn absolute_form(request: &RequestHeader) -> Option<&str> {
     let authority = rest.split(['/', '?', '#']).next()?;
     let http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
     (http && !authority.contains('@')).then_some(authority)
+}
+
+/// Whether the first line is a method, a target and a version (RFC 9112, 3), with nothing in the
+/// target that parsers disagree on. Pingora would encode such bytes and pass them on.
+fn is_request_line(raw: &[u8]) -> bool {
+    let line =
+        raw.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
+    let mut parts = line.strip_suffix(b"\r").unwrap_or(line).split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(_version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    let visible = target.iter().all(|byte| *byte > b' ' && *byte != 0x7f && *byte != b'#');
+    let origin_form = target.starts_with(b"/");
+    let absolute_form = target.windows(3).any(|window| window == b"://");
+    visible
+        && (origin_form || absolute_form || (target == b"*" && method == b"OPTIONS") || method == b"CONNECT")
 }
 
 /// The declared length of the body. Equal duplicates are refused too: nobody sends them by mistake.

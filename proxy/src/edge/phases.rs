@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::{Version, header};
 use pingora::Error;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -20,6 +21,9 @@ use super::{Edge, response, upstream};
 use crate::front::Connection;
 use crate::reason::Reason;
 use crate::tee::Capture;
+
+/// Time for queued frames to leave before a stream is reset: HTTP/2 discards what has not.
+const BEFORE_RESET: Duration = Duration::from_millis(20);
 
 #[async_trait]
 impl ProxyHttp for Edge {
@@ -41,10 +45,15 @@ impl ProxyHttp for Edge {
         let limits = context.limits();
         if let Some(connection) = Connection::of(session) {
             connection.head_complete();
+            context.running = Some(connection.tracked.begin());
         }
         session.set_read_timeout(Some(limits.idle_timeout));
         session.set_write_timeout(Some(limits.idle_timeout));
         session.set_total_drain_timeout(Some(limits.header_timeout));
+        // Reading the head has set it to whatever the client wishes, which may be for ever.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(limits.idle_timeout.as_secs().max(1)));
+        }
         // A byte after the body is the next request, not the end of this one.
         session.set_pipelining_enabled(true);
         let raw = session.as_http1().map(|session| session.get_headers_raw_bytes());
@@ -159,6 +168,10 @@ impl ProxyHttp for Edge {
         if let Some(capture) = &mut context.capture {
             capture.response(upstream_response);
         }
+        if session.req_header().version < Version::HTTP_11 {
+            // Chunks are unknown there: the end of the connection ends the body (RFC 9112, 6.1).
+            upstream_response.remove_header(&header::TRANSFER_ENCODING);
+        }
         if session.is_process_shutting_down() {
             session.set_keepalive(None);
         }
@@ -215,6 +228,9 @@ impl ProxyHttp for Edge {
             if let Err(error) = respond(session, reason, None).await {
                 tracing::debug!(%error, "the client did not take its error response");
             }
+        } else if session.is_http2() && reason != Reason::ClientClosed {
+            // The reset that follows would overtake what is still queued on the connection.
+            tokio::time::sleep(BEFORE_RESET).await;
         }
         FailToProxy { error_code: reason.status().unwrap_or(500), can_reuse_downstream: false }
     }

@@ -3,13 +3,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// The live state of one endpoint.
 #[derive(Debug)]
 pub struct Endpoint {
     address: SocketAddr,
     in_flight: AtomicUsize,
+    /// Whether it has ever passed a health check.
+    pub(super) proven: AtomicBool,
     /// Failures in a row.
     pub(super) failures: AtomicU32,
     /// Ejections in a row, for the backoff.
@@ -29,6 +31,7 @@ impl Endpoint {
         Self {
             address,
             in_flight: AtomicUsize::new(0),
+            proven: AtomicBool::new(false),
             failures: AtomicU32::new(0),
             ejections: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),

@@ -1,6 +1,7 @@
 //! Active health checks: a GET that must answer 200, asked over connections of its own.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::HealthCheck;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{Pool, PoolSettings, peer};
+use super::{Endpoint, Pool, PoolSettings, peer};
 use crate::config::model::Health;
 
 /// How often the scheduler looks for pools that are due.
@@ -26,6 +27,8 @@ const FAILURES_TO_FLIP: usize = 2;
 
 /// The HTTP check of one version's endpoints.
 pub struct HttpCheck {
+    /// Those of the pool, to be marked when they pass.
+    endpoints: Arc<[Arc<Endpoint>]>,
     connector: Arc<Connector>,
     template: HttpPeer,
     request: pingora::http::RequestHeader,
@@ -51,7 +54,20 @@ impl HttpCheck {
             template.sni = settings.host.to_string();
         }
         template.options.idle_timeout = Some(Duration::ZERO);
-        Ok(Self { connector, template, request })
+        Ok(Self { endpoints: Arc::default(), connector, template, request })
+    }
+
+    /// The same check, for these endpoints.
+    pub(super) fn of(self, endpoints: &Arc<[Arc<Endpoint>]>) -> Self {
+        Self { endpoints: Arc::clone(endpoints), ..self }
+    }
+
+    fn passed(&self, target: &Backend) {
+        let endpoint =
+            self.endpoints.iter().find(|endpoint| target.addr.as_inet() == Some(&endpoint.address()));
+        if let Some(endpoint) = endpoint {
+            endpoint.proven.store(true, Ordering::Relaxed);
+        }
     }
 
     async fn ask(&self, target: &Backend) -> pingora::Result<()> {
@@ -79,7 +95,9 @@ impl HealthCheck for HttpCheck {
     async fn check(&self, target: &Backend) -> pingora::Result<()> {
         tokio::time::timeout(TIMEOUT, self.ask(target))
             .await
-            .or_err(ErrorType::ReadTimedout, "health check")?
+            .or_err(ErrorType::ReadTimedout, "health check")??;
+        self.passed(target);
+        Ok(())
     }
 
     fn health_threshold(&self, success: bool) -> usize {
@@ -97,7 +115,7 @@ pub async fn run(pools: impl Fn() -> Vec<Arc<Pool>>, changed: impl Fn(&Pool)) {
     let mut due: Vec<(Arc<Pool>, Instant)> = Vec::new();
     loop {
         ticks.tick().await;
-        due = merge(due, pools());
+        due = merge(&due, pools());
         let now = Instant::now();
         let mut running: FuturesUnordered<_> = due
             .iter_mut()
@@ -118,7 +136,7 @@ pub async fn run(pools: impl Fn() -> Vec<Arc<Pool>>, changed: impl Fn(&Pool)) {
 }
 
 /// Keeps the next check of pools that are still there; new ones are due at once.
-fn merge(due: Vec<(Arc<Pool>, Instant)>, pools: Vec<Arc<Pool>>) -> Vec<(Arc<Pool>, Instant)> {
+fn merge(due: &[(Arc<Pool>, Instant)], pools: Vec<Arc<Pool>>) -> Vec<(Arc<Pool>, Instant)> {
     let known: std::collections::HashMap<*const Pool, Instant> =
         due.iter().map(|(pool, at)| (Arc::as_ptr(pool), *at)).collect();
     let now = Instant::now();

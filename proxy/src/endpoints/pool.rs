@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::FutureExt as _;
 use lockstep_controller::{AppId, VersionId};
@@ -48,7 +48,7 @@ pub struct Pool {
     templates: Box<[HttpPeer]>,
     balancer: Balancer,
     usable: AtomicUsize,
-    checked: AtomicBool,
+    ready: AtomicUsize,
 }
 
 /// An endpoint chosen for one attempt.
@@ -85,6 +85,7 @@ impl Pool {
                     .unwrap_or_else(|| Arc::new(Endpoint::new(*address)))
             })
             .collect();
+        let check = check.map(|check| check.of(&endpoints));
         let group = peer::group_key(&settings.app, &settings.version, &settings.upstream);
         let templates = endpoints
             .iter()
@@ -97,7 +98,9 @@ impl Pool {
             }
         };
         let usable = AtomicUsize::new(endpoints.len());
-        Self { settings, endpoints, templates, balancer, usable, checked: AtomicBool::new(false) }
+        let proven = endpoints.iter().filter(|endpoint| endpoint.proven.load(Ordering::Relaxed)).count();
+        let ready = AtomicUsize::new(if settings.health.is_some() { proven } else { endpoints.len() });
+        Self { settings, endpoints, templates, balancer, usable, ready }
     }
 
     /// What it was made from.
@@ -124,14 +127,11 @@ impl Pool {
         self.usable.load(Ordering::Relaxed)
     }
 
-    /// Endpoints that are known to work: all of them without health checks, none before the first
-    /// check with them.
+    /// Endpoints that are known to work: all of them without health checks, those that passed one
+    /// and have not failed since with them.
     #[must_use]
     pub fn ready(&self) -> usize {
-        if self.settings.health.is_some() && !self.checked.load(Ordering::Relaxed) {
-            return 0;
-        }
-        self.usable.load(Ordering::Relaxed)
+        self.ready.load(Ordering::Relaxed)
     }
 
     /// Chooses an endpoint that was not tried yet: healthy and not ejected, or, if every healthy
@@ -170,9 +170,12 @@ impl Pool {
         let ready_before = self.ready();
         let backends = self.balancer.backends();
         backends.run_health_check(true).await;
-        let healthy = backends.get_backend().iter().filter(|backend| backends.ready(backend)).count();
-        self.usable.store(healthy, Ordering::Relaxed);
-        self.checked.store(true, Ordering::Relaxed);
+        let all = backends.get_backend();
+        let healthy = all.iter().filter(|backend| backends.ready(backend));
+        let endpoints: Vec<_> = healthy.filter_map(|backend| self.find(*backend.addr.as_inet()?)).collect();
+        let proven = endpoints.iter().filter(|endpoint| endpoint.proven.load(Ordering::Relaxed)).count();
+        self.usable.store(endpoints.len(), Ordering::Relaxed);
+        self.ready.store(proven, Ordering::Relaxed);
         ready_before != self.ready()
     }
 

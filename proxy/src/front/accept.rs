@@ -74,7 +74,7 @@ impl Acceptor {
         let Ok(socket) = stream.into_std() else { return };
         let accepted = Accepted { socket, peer, listener: Arc::clone(listener), permit };
         let metrics = Arc::clone(&self.metrics);
-        self.workers.spawn(|worker| serve(accepted, worker, config, metrics));
+        self.workers.spawn(|worker, tracked| serve(accepted, worker, tracked, config, metrics));
     }
 
     fn refuse(&self, mut stream: TcpStream, listener: &ListenerKind) {

@@ -8,6 +8,8 @@ use http::HeaderValue;
 use pingora::protocols::http::server::Session as HttpSession;
 use pingora::protocols::raw_connect::ProxyDigest;
 
+use super::tracked::Tracked;
+
 /// One client connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -21,6 +23,8 @@ pub struct Connection {
     pub tls: bool,
     /// Whether every request is answered with a redirect to https.
     pub redirect_https: bool,
+    /// What shutdown sees of it.
+    pub tracked: Arc<Tracked>,
     /// Whether the head of a request is being read: the deadline and the size limit apply.
     reading_head: AtomicBool,
 }
@@ -38,11 +42,25 @@ pub struct Permit(Arc<Limiter>);
 impl Connection {
     /// A connection that has not sent anything yet.
     #[must_use]
-    pub fn new(client: SocketAddr, trusted: bool, tls: bool, redirect_https: bool) -> Self {
+    pub fn new(
+        client: SocketAddr,
+        trusted: bool,
+        tls: bool,
+        redirect_https: bool,
+        tracked: Arc<Tracked>,
+    ) -> Self {
         // An address is digits, dots and colons: always a valid value.
         let client_value = HeaderValue::from_str(&canonical(client.ip()).to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self { client, client_value, trusted, tls, redirect_https, reading_head: AtomicBool::new(false) }
+        Self {
+            client,
+            client_value,
+            trusted,
+            tls,
+            redirect_https,
+            tracked,
+            reading_head: AtomicBool::new(false),
+        }
     }
 
     /// The connection that a request came by.
@@ -132,7 +150,8 @@ mod tests {
 
     #[test]
     fn mapped_addresses_are_written_as_ipv4() {
-        let connection = Connection::new("[::ffff:192.0.2.1]:5".parse().unwrap(), false, false, false);
+        let connection =
+            Connection::new("[::ffff:192.0.2.1]:5".parse().unwrap(), false, false, false, Arc::default());
         assert_eq!(connection.client_value, "192.0.2.1");
     }
 }

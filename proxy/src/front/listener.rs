@@ -32,7 +32,7 @@ pub enum BindError {
         /// The address.
         addr: SocketAddr,
         /// What is wrong with them.
-        source: CertificateError,
+        source: Box<CertificateError>,
     },
     /// The TLS library refuses the configuration.
     #[error("listen on {addr}: {source}")]
@@ -40,7 +40,7 @@ pub enum BindError {
         /// The address.
         addr: SocketAddr,
         /// What it says.
-        source: rustls::Error,
+        source: Box<rustls::Error>,
     },
 }
 
@@ -93,8 +93,8 @@ impl BoundListener {
 
 impl TlsAcceptor {
     fn new(addr: SocketAddr, tls: &Tls) -> Result<Self, BindError> {
-        let certificates =
-            Certificates::load(tls).map_err(|source| BindError::Certificates { addr, source })?;
+        let certificates = Certificates::load(tls)
+            .map_err(|source| BindError::Certificates { addr, source: Box::new(source) })?;
         let resolver = Arc::clone(&certificates);
         let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(resolver);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

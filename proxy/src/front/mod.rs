@@ -9,6 +9,7 @@ pub mod guarded;
 pub mod listener;
 pub mod proxy_header;
 pub mod serve;
+pub mod tracked;
 pub mod workers;
 
 pub use connection::{Connection, Limiter};

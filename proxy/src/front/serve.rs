@@ -17,6 +17,7 @@ use super::connection::{Connection, Permit, canonical};
 use super::guarded::{GuardedStream, HeadLimits, socket_digest};
 use super::listener::ListenerKind;
 use super::proxy_header;
+use super::tracked::Tracked;
 use super::workers::Worker;
 use crate::config::Config;
 use crate::config::model::{Limits, Server};
@@ -45,12 +46,18 @@ enum Protocol {
 }
 
 /// Serves a connection to its end.
-pub async fn serve(accepted: Accepted, worker: Arc<Worker>, config: Arc<Config>, metrics: Arc<Metrics>) {
+pub async fn serve(
+    accepted: Accepted,
+    worker: Arc<Worker>,
+    tracked: Arc<Tracked>,
+    config: Arc<Config>,
+    metrics: Arc<Metrics>,
+) {
     let server = &config.server;
     let Accepted { socket, peer, listener, permit } = accepted;
     metrics.connections.inc();
     let _open = Open { metrics: Arc::clone(&metrics), _permit: permit };
-    match open(socket, peer, &listener, server, &metrics).await {
+    match open(socket, peer, &listener, tracked, server, &metrics).await {
         Ok((stream, Protocol::Http1)) => http1(stream, &worker, server.limits.idle_timeout).await,
         Ok((stream, Protocol::Http2)) => {
             worker.proxy.process_new(Box::new(stream), &worker.draining).await;
@@ -79,6 +86,7 @@ async fn open(
     socket: std::net::TcpStream,
     peer: SocketAddr,
     listener: &ListenerKind,
+    tracked: Arc<Tracked>,
     server: &Server,
     metrics: &Arc<Metrics>,
 ) -> Result<(GuardedStream, Protocol), Option<Reason>> {
@@ -89,7 +97,7 @@ async fn open(
     let trusted = server.trusts(peer.ip());
     let client = client(&mut socket, peer, trusted, listener.proxy_protocol, header_timeout).await?;
     let tls = listener.tls.is_some();
-    let connection = Arc::new(Connection::new(client, trusted, tls, listener.redirect_https));
+    let connection = Arc::new(Connection::new(client, trusted, tls, listener.redirect_https, tracked));
     let plain = if tls { None } else { Some(sniff(&socket, idle_timeout, header_timeout).await?) };
     let digest = socket_digest(socket.as_raw_fd(), client);
     let mut stream = L4Stream::from(socket);

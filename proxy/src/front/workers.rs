@@ -7,6 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use pingora::apps::{HttpServerApp as _, HttpServerOptions};
@@ -17,13 +18,17 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::tracked::{Registry, Tracked};
 use crate::edge::Edge;
 use crate::metrics::Metrics;
 
 /// Attempts of one request, an upper bound for all apps: the app's own number decides.
 const MAX_ATTEMPTS: usize = 256;
-/// Idle connections to endpoints that one worker keeps.
-const IDLE_UPSTREAM_CONNECTIONS: usize = 1024;
+/// How long a connection may be without a request at shutdown.
+const IDLE_AT_SHUTDOWN: Duration = Duration::from_secs(1);
+/// Idle connections to endpoints that one worker keeps: more than ten thousand versions have in use
+/// at once. Each goes by itself after the app's idle timeout.
+const IDLE_UPSTREAM_CONNECTIONS: usize = 32 * 1024;
 /// Concurrent streams of one HTTP/2 client connection.
 const MAX_STREAMS: u32 = 256;
 
@@ -43,8 +48,7 @@ pub struct Workers {
     workers: Vec<Arc<Worker>>,
     threads: Vec<JoinHandle<()>>,
     connections: TaskTracker,
-    /// Ends what still runs when the shutdown grace is over.
-    cut: CancellationToken,
+    open: Arc<Registry>,
     stop: CancellationToken,
 }
 
@@ -57,7 +61,7 @@ impl Workers {
         count: usize,
         edge: &Edge,
         header_bytes: usize,
-        idle: std::time::Duration,
+        idle: Duration,
         draining: &watch::Receiver<bool>,
         metrics: &Arc<Metrics>,
     ) -> io::Result<Self> {
@@ -66,7 +70,7 @@ impl Workers {
             workers: Vec::new(),
             threads: Vec::new(),
             connections: TaskTracker::new(),
-            cut: CancellationToken::new(),
+            open: Arc::default(),
             stop: stop.clone(),
         };
         for index in 0..count {
@@ -89,7 +93,7 @@ impl Workers {
     }
 
     /// Runs a connection on the worker with the fewest.
-    pub fn spawn<F>(&self, serve: impl FnOnce(Arc<Worker>) -> F)
+    pub fn spawn<F>(&self, serve: impl FnOnce(Arc<Worker>, Arc<Tracked>) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -99,14 +103,16 @@ impl Workers {
         };
         worker.open.fetch_add(1, Ordering::Relaxed);
         let open = OpenOn(Arc::clone(worker));
-        let serving = serve(Arc::clone(worker));
-        let cut = self.cut.clone();
+        let tracked = Arc::new(Tracked::default());
+        let serving = serve(Arc::clone(worker), Arc::clone(&tracked));
+        let entry = self.open.add(&tracked);
         let task = async move {
+            let _entry = entry;
             let worker = &open.0;
             let served = AssertUnwindSafe(async {
                 tokio::select! {
                     () = serving => {}
-                    () = cut.cancelled() => {}
+                    () = tracked.cut().cancelled() => {}
                 }
             });
             if served.catch_unwind().await.is_err() {
@@ -118,20 +124,37 @@ impl Workers {
         drop(self.connections.spawn_on(task, &worker.handle));
     }
 
-    /// Lets idle connections end and waits until the last request is done, or `grace` is over.
-    /// Returns how many connections were cut.
-    pub async fn drain(&self, grace: std::time::Duration) -> usize {
+    /// Lets connections end as soon as no request runs on them and waits for the last, or until
+    /// `grace` is over. Returns how many connections were cut in the middle of something.
+    pub async fn drain(&self, grace: Duration) -> usize {
         for worker in &self.workers {
             worker.proxy.http_cleanup().await;
         }
         self.connections.close();
-        if tokio::time::timeout(grace, self.connections.wait()).await.is_ok() {
-            return 0;
+        tokio::select! {
+            biased;
+            () = self.connections.wait() => return 0,
+            () = tokio::time::sleep(grace) => {}
+            () = self.cut_idle() => {}
         }
         let left = self.connections.len();
-        self.cut.cancel();
+        self.open.cut_all();
         self.connections.wait().await;
         left
+    }
+
+    /// Ends connections that stay idle: unused ones, and those of clients that do not answer when
+    /// HTTP/2 says goodbye.
+    async fn cut_idle(&self) {
+        let mut before = self.open.idle();
+        loop {
+            tokio::time::sleep(IDLE_AT_SHUTDOWN).await;
+            let now = self.open.idle();
+            for connection in now.iter().filter(|(key, _)| before.contains_key(key)).map(|(_, c)| c) {
+                connection.cut().cancel();
+            }
+            before = now;
+        }
     }
 
     /// Ends the threads.
@@ -153,7 +176,7 @@ impl Drop for OpenOn {
     }
 }
 
-fn proxy(edge: Edge, header_bytes: usize, idle: std::time::Duration) -> HttpProxy<Edge> {
+fn proxy(edge: Edge, header_bytes: usize, idle: Duration) -> HttpProxy<Edge> {
     let conf = ServerConf {
         threads: 1,
         max_retries: MAX_ATTEMPTS,

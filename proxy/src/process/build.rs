@@ -8,12 +8,13 @@ use std::sync::Arc;
 use lockstep_controller::Controller;
 use lockstep_controller::store::Store;
 
+use super::contents::Contents;
 use super::observer::Watcher;
 use super::{DataDir, Process, Shared, StartError, Writers};
 use crate::access_log::AccessLog;
 use crate::config::model::Listener;
 use crate::config::{self, Config, ConfigErrors};
-use crate::front::listener::{BindError, BoundListener};
+use crate::front::listener::{self, BindError, BoundListener};
 use crate::metrics::Metrics;
 use crate::plane::Plane;
 use crate::problems::Problems;
@@ -32,8 +33,10 @@ impl Process {
     /// # Errors
     /// Whatever keeps it from serving.
     pub fn build(file: &Path, output: impl Write + Send + 'static) -> Result<Self, StartError> {
-        let config = config::load(file).map_err(StartError::Config)?;
+        let (contents, loaded) = Contents::load(file, || load_for_start(file));
+        let config = loaded.map_err(StartError::Config)?;
         let Bound { listeners, admin } = bind(file, &config).map_err(StartError::Config)?;
+        raise_file_limit();
         let data_dir = DataDir::claim(&config.server.data_dir)?;
         let metrics = Metrics::new()?;
         let problems = Arc::new(Problems::default());
@@ -57,16 +60,28 @@ impl Process {
             started: jiff::Timestamp::now(),
         };
         let writers = Writers { access_log: log_writer, tee: tee_writer };
-        Ok(Self { shared, controller, listeners, admin, access_log, tee, writers, data_dir })
+        Ok(Self { shared, controller, listeners, admin, access_log, tee, writers, contents, data_dir })
     }
 }
 
-/// Binds every listener of a configuration and lets go of it again.
+/// Every connection needs a file descriptor, and the usual soft limit of 1024 is for programs that
+/// use select(2).
+fn raise_file_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => tracing::debug!(limit, "file descriptors"),
+        Err(error) => tracing::warn!(%error, "the limit of file descriptors can't be raised"),
+    }
+}
+
+/// Reads and checks a configuration as a start would, its ports included.
 ///
 /// # Errors
-/// All that can't be bound, each with its place.
-pub fn try_bind(file: &Path, config: &Config) -> Result<(), ConfigErrors> {
-    bind(file, config).map(drop)
+/// All that is wrong, each with its place.
+pub fn load_for_start(file: &Path) -> Result<Config, ConfigErrors> {
+    config::load_with_ports(file, &|addr| {
+        let bound = listener::bind(addr).map(drop);
+        bound.map_err(|source| advice(&BindError::Address { addr, source }))
+    })
 }
 
 /// Binds every listener, and reports all that can't be bound, each with its place.

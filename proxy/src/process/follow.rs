@@ -3,8 +3,6 @@
 //! events get lost, as on network file systems.
 
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::contents::Contents;
 use super::reload::Reloader;
 use super::signals;
 
@@ -23,13 +22,8 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// How often contents are compared without any event.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Follows the configuration until stopped.
-pub(super) async fn run(
-    file: PathBuf,
-    reloader: Arc<Reloader>,
-    mut files: BTreeSet<PathBuf>,
-    stop: CancellationToken,
-) {
+/// Follows the configuration until stopped; `known` are the contents that it was last read from.
+pub(super) async fn run(reloader: Arc<Reloader>, mut known: Contents, stop: CancellationToken) {
     let mut hangup = match signals::hangup() {
         Ok(hangup) => Some(hangup),
         Err(error) => {
@@ -37,31 +31,24 @@ pub(super) async fn run(
             None
         }
     };
-    let mut known = fingerprint(&file, &files).await;
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        // Made anew each time: what is named may have moved.
-        let mut events = Events::watch(&file, &files);
-        let asked = loop {
+        // Made anew each time: what is named may have moved. Contents are compared right after, so
+        // that nothing is missed in between.
+        let mut events = Events::watch(known.files());
+        while !known.changed().await {
             let asked = tokio::select! {
                 () = stop.cancelled() => return,
                 () = heard(&mut hangup) => true,
                 () = events.next() => { sleep(SETTLE).await; false }
                 _ = looks.tick() => false,
             };
-            let now = fingerprint(&file, &files).await;
-            if asked || now != known {
-                known = now;
-                break asked;
+            if asked {
+                break;
             }
-        };
-        tracing::debug!(asked, "reading the configuration again");
-        let named = reloader.reload().await;
-        if named != files {
-            files = named;
-            known = fingerprint(&file, &files).await;
         }
+        known = reloader.reload(known).await;
     }
 }
 
@@ -82,7 +69,7 @@ struct Events {
 }
 
 impl Events {
-    fn watch(file: &Path, files: &BTreeSet<PathBuf>) -> Self {
+    fn watch<'f>(files: impl Iterator<Item = &'f Path>) -> Self {
         // One pending event says all: something changed.
         let (sender, changes) = mpsc::channel(1);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -91,13 +78,7 @@ impl Events {
             }
         });
         let watcher = watcher.and_then(|mut watcher| {
-            for directory in files
-                .iter()
-                .map(PathBuf::as_path)
-                .chain([file])
-                .flat_map(directories)
-                .collect::<BTreeSet<_>>()
-            {
+            for directory in files.flat_map(directories).collect::<BTreeSet<_>>() {
                 watcher.watch(&directory, RecursiveMode::NonRecursive)?;
             }
             Ok(watcher)
@@ -110,7 +91,7 @@ impl Events {
 
     async fn next(&mut self) {
         if self.changes.recv().await.is_none() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -122,18 +103,4 @@ fn directories(file: &Path) -> impl Iterator<Item = PathBuf> {
         _ => PathBuf::from("."),
     };
     [Some(parent(file)), file.canonicalize().ok().map(|real| parent(&real))].into_iter().flatten()
-}
-
-/// Changes with the contents of the files.
-async fn fingerprint(file: &Path, files: &BTreeSet<PathBuf>) -> u64 {
-    let files: Vec<_> = files.iter().cloned().chain([file.to_owned()]).collect();
-    let hash = move || {
-        let mut hasher = DefaultHasher::new();
-        for file in &files {
-            std::fs::read(file).map_err(|error: io::Error| error.kind()).hash(&mut hasher);
-        }
-        hasher.finish()
-    };
-    // Reading panics on nothing; a different value merely means one more reload.
-    tokio::task::spawn_blocking(hash).await.unwrap_or(0)
 }

@@ -2,6 +2,7 @@
 //! `build` has all the errors that a start can have; `run` only ends when it is asked to.
 
 mod build;
+mod contents;
 mod data_dir;
 mod error;
 mod follow;
@@ -25,7 +26,9 @@ use crate::plane::Plane;
 use crate::problems::Problems;
 use crate::tee::{self, Tee};
 
-pub use build::try_bind;
+use contents::Contents;
+
+pub use build::load_for_start;
 pub use data_dir::DataDir;
 pub use error::StartError;
 pub use shutdown::Outcome;
@@ -56,6 +59,8 @@ pub struct Process {
     access_log: AccessLog,
     tee: Tee,
     writers: Writers,
+    /// What the configuration was read from.
+    contents: Contents,
     /// Held until the end, so that no other process uses the directory.
     data_dir: DataDir,
 }

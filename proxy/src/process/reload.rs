@@ -1,11 +1,10 @@
 //! Takes a changed configuration over, or keeps the running one and says why.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Shared;
+use super::contents::Contents;
 use crate::access_log::AccessLog;
 use crate::config::model::Tls;
 use crate::config::{self, Config};
@@ -46,28 +45,24 @@ impl Reloader {
         }
     }
 
-    /// Reads the file again. Returns the files to follow from now on, the configuration's own not
-    /// among them.
-    pub(super) async fn reload(&self) -> BTreeSet<PathBuf> {
+    /// Reads the file again, and takes over what it says if it can be used. Returns the contents
+    /// that it was read from.
+    pub(super) async fn reload(&self, known: Contents) -> Contents {
         let file = self.shared.file.clone();
-        let Ok(loaded) = tokio::task::spawn_blocking(move || config::load(&file)).await else {
-            tracing::error!("reading the configuration panicked; the running one stays");
-            return self.shared.plane.config().files();
+        let kept = known.clone();
+        let reading = tokio::task::spawn_blocking(move || known.load_again(|| config::load(&file)));
+        let Ok((contents, loaded)) = reading.await else {
+            self.refused(["reading the configuration panicked".to_owned()]);
+            return kept;
         };
         match loaded {
-            Ok(config) => {
-                let files = config.files();
-                match self.take_over(config).await {
-                    Ok(()) => self.succeeded(),
-                    Err(error) => self.refused([error]),
-                }
-                files
-            }
-            Err(errors) => {
-                self.refused(errors.iter().map(ToString::to_string));
-                &self.shared.plane.config().files() | errors.files()
-            }
+            Ok(config) => match self.take_over(config).await {
+                Ok(()) => self.succeeded(),
+                Err(error) => self.refused([error]),
+            },
+            Err(errors) => self.refused(errors.iter().map(ToString::to_string)),
         }
+        contents
     }
 
     async fn take_over(&self, config: Config) -> Result<(), String> {

@@ -8,6 +8,7 @@ use lockstep_controller::{Handle, VersionSnapshot};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::contents::Contents;
 use super::reload::Reloader;
 use super::shutdown::{Outcome, Running, Worked};
 use super::signals::Signals;
@@ -32,7 +33,8 @@ impl Process {
     /// If the system gives no thread or signal handler.
     pub async fn run(self) -> Result<Outcome, StartError> {
         let mut signals = Signals::listen()?;
-        let Self { shared, controller, listeners, admin, access_log, tee, writers, data_dir } = self;
+        let Self { shared, controller, listeners, admin, access_log, tee, writers, contents, data_dir } =
+            self;
         let reloader = Arc::new(Reloader::new(shared.clone(), access_log.clone(), &listeners, &admin));
         let (draining, drained) = watch::channel(false);
         let edge = Edge::new(Arc::clone(&shared.plane), Arc::clone(&shared.metrics), access_log, tee);
@@ -48,7 +50,7 @@ impl Process {
         route_first(&shared).await;
         spawn_routing(&mut supervisor, &shared);
         spawn_health(&mut supervisor, &shared);
-        spawn_follower(&mut supervisor, &shared, reloader);
+        spawn_follower(&mut supervisor, reloader, contents);
         let admin_until = CancellationToken::new();
         supervisor.spawn_essential(
             "admin",
@@ -137,11 +139,10 @@ fn spawn_health(supervisor: &mut Supervisor, shared: &Shared) {
     });
 }
 
-fn spawn_follower(supervisor: &mut Supervisor, shared: &Shared, reloader: Arc<Reloader>) {
-    let (stop, shared) = (supervisor.stopping(), shared.clone());
+fn spawn_follower(supervisor: &mut Supervisor, reloader: Arc<Reloader>, contents: Contents) {
+    let stop = supervisor.stopping();
     supervisor.spawn_restarting("follower", move || {
-        let files = shared.plane.config().files();
-        follow::run(shared.file.clone(), Arc::clone(&reloader), files, stop.clone())
+        follow::run(Arc::clone(&reloader), contents.clone(), stop.clone())
     });
 }
 

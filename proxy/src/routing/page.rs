@@ -40,12 +40,12 @@ fn accepts_html(accept: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn page_load(method: Method, headers: &[(&'static str, &'static str)]) -> bool {
+    fn page_load(method: &Method, headers: &[(&'static str, &'static str)]) -> bool {
         let headers = headers
             .iter()
             .map(|(name, value)| (http::HeaderName::from_static(name), http::HeaderValue::from_static(value)))
             .collect();
-        is_page_load(&method, &headers)
+        is_page_load(method, &headers)
     }
 
     #[test]
@@ -53,18 +53,18 @@ mod tests {
         let navigate = ("sec-fetch-mode", "navigate");
         let document = ("sec-fetch-dest", "document");
         let html = ("accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8");
-        assert!(page_load(Method::GET, &[navigate, document]));
-        assert!(page_load(Method::POST, &[navigate, document]));
-        assert!(!page_load(Method::GET, &[navigate, ("sec-fetch-dest", "iframe")]));
-        assert!(!page_load(Method::GET, &[("sec-fetch-mode", "cors"), html]));
-        assert!(!page_load(Method::GET, &[document, html]));
-        assert!(page_load(Method::GET, &[html]));
-        assert!(page_load(Method::GET, &[("accept", "TEXT/HTML;q=0.1")]));
-        assert!(!page_load(Method::HEAD, &[html]));
-        assert!(!page_load(Method::POST, &[html]));
-        assert!(!page_load(Method::GET, &[("accept", "*/*")]));
-        assert!(!page_load(Method::GET, &[]));
-        assert!(!page_load(Method::GET, &[navigate, document, ("sec-purpose", "prefetch;prerender")]));
-        assert!(!page_load(Method::GET, &[html, ("purpose", "prefetch")]));
+        assert!(page_load(&Method::GET, &[navigate, document]));
+        assert!(page_load(&Method::POST, &[navigate, document]));
+        assert!(!page_load(&Method::GET, &[navigate, ("sec-fetch-dest", "iframe")]));
+        assert!(!page_load(&Method::GET, &[("sec-fetch-mode", "cors"), html]));
+        assert!(!page_load(&Method::GET, &[document, html]));
+        assert!(page_load(&Method::GET, &[html]));
+        assert!(page_load(&Method::GET, &[("accept", "TEXT/HTML;q=0.1")]));
+        assert!(!page_load(&Method::HEAD, &[html]));
+        assert!(!page_load(&Method::POST, &[html]));
+        assert!(!page_load(&Method::GET, &[("accept", "*/*")]));
+        assert!(!page_load(&Method::GET, &[]));
+        assert!(!page_load(&Method::GET, &[navigate, document, ("sec-purpose", "prefetch;prerender")]));
+        assert!(!page_load(&Method::GET, &[html, ("purpose", "prefetch")]));
     }
 }
