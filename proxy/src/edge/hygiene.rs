@@ -69,8 +69,7 @@ pub fn absolute_form(request: &RequestHeader) -> Option<&str> {
     (http && !authority.contains('@')).then_some(authority)
 }
 
-/// Whether the first line is a method, a target and a version (RFC 9112, 3), with nothing in the
-/// target that parsers disagree on. Pingora would encode such bytes and pass them on.
+/// Whether the target of the first line has one of the forms of RFC 9112, 3.2, and no fragment.
 fn is_request_line(raw: &[u8]) -> bool {
     let line =
         raw.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
@@ -80,10 +79,10 @@ fn is_request_line(raw: &[u8]) -> bool {
     else {
         return false;
     };
-    let visible = target.iter().all(|byte| *byte > b' ' && *byte != 0x7f && *byte != b'#');
+    let whole = !target.contains(&b'#');
     let origin_form = target.starts_with(b"/");
     let absolute_form = target.windows(3).any(|window| window == b"://");
-    visible
+    whole
         && (origin_form || absolute_form || (target == b"*" && method == b"OPTIONS") || method == b"CONNECT")
 }
 

@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::Connection;
+use super::request_line::RequestLine;
 use crate::metrics::Metrics;
 use crate::reason::Reason;
 
@@ -45,6 +46,7 @@ pub struct GuardedStream {
     limits: HeadLimits,
     /// Bytes of the head so far.
     head_bytes: usize,
+    line: RequestLine,
     /// Made only for heads that do not arrive in one piece.
     deadline: Option<Pin<Box<Sleep>>>,
 }
@@ -68,6 +70,7 @@ impl GuardedStream {
             metrics,
             limits,
             head_bytes: 0,
+            line: RequestLine::default(),
             deadline: None,
         })
     }
@@ -125,6 +128,9 @@ pub fn refusal(reason: Reason) -> &'static [u8] {
         Reason::HeaderTimeout => {
             b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         }
+        Reason::BadRequest => {
+            b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        }
         _ => {
             b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
         }
@@ -146,7 +152,14 @@ impl AsyncRead for GuardedStream {
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.inner).poll_read(context, buffer))?;
-        this.head_bytes += buffer.filled().len() - before;
+        let read = buffer.filled().get(before..).unwrap_or_default();
+        if this.head_bytes == 0 {
+            this.line = RequestLine::default();
+        }
+        this.head_bytes += read.len();
+        if !this.line.feed(read) {
+            return Poll::Ready(Err(this.refuse(context, Reason::BadRequest)));
+        }
         Poll::Ready(Ok(()))
     }
 }
