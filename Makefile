@@ -1,10 +1,13 @@
 # Two commands do everything on a fresh Debian machine with Rust: `make demo` and `make test`.
 .PHONY: demo test lint bench build fuzz
 
+# Where cargo builds: shared by all targets.
+BUILT := $(abspath $(or $(CARGO_TARGET_DIR),target))
+
 demo:
 	@scripts/build-tools.sh
 	cargo build --locked --profile demo --package lockstep
-	@"$${CARGO_TARGET_DIR:-target}"/demo/lockstep demo
+	@"$(BUILT)/demo/lockstep" demo
 
 build:
 	@scripts/build-tools.sh
@@ -14,8 +17,8 @@ build:
 test:
 	@scripts/build-tools.sh
 	@tests/setup/install.sh
-	cargo build --locked --package lockstep
-	cargo test --locked --workspace
+	cargo build --locked --workspace --all-targets
+	LOCKSTEP_BIN="$(BUILT)/debug/lockstep" cargo test --locked --workspace
 
 lint:
 	@scripts/build-tools.sh

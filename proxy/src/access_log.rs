@@ -86,9 +86,10 @@ impl AccessLog {
         output: impl Write + Send + 'static,
     ) -> io::Result<(Self, Writer)> {
         let (lines, queue) = sync_channel(QUEUE);
-        let thread = std::thread::Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || write_all(&queue, output))?;
+        let thread = std::thread::Builder::new().name("access-log".to_owned()).spawn({
+            let metrics = Arc::clone(&metrics);
+            move || write_all(&queue, output, &metrics)
+        })?;
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         Ok((Self { lines: lines.clone(), settings, metrics }, Writer { thread, lines }))
     }
@@ -174,12 +175,16 @@ impl Line {
     }
 }
 
-fn write_all(queue: &Receiver<Entry>, output: impl Write) {
+fn write_all(queue: &Receiver<Entry>, output: impl Write, metrics: &Metrics) {
     let mut output = io::BufWriter::new(output);
+    let mut failing = false;
     while let Ok(first) = queue.recv() {
         // Whatever is queued goes out in one write; nothing waits for more.
+        let mut lines = 0;
+        let mut written = Ok(());
         for entry in std::iter::once(first).chain(std::iter::from_fn(|| queue.try_recv().ok())) {
-            let written = match entry {
+            lines += 1;
+            written = written.and(match entry {
                 Entry::Line(line, LogFormat::Text) => writeln!(output, "{}", line.text()),
                 Entry::Line(line, _) => writeln!(output, "{}", line.json()),
                 Entry::End => {
@@ -187,13 +192,16 @@ fn write_all(queue: &Receiver<Entry>, output: impl Write) {
                     let _flushed = output.flush();
                     return;
                 }
-            };
-            if let Err(error) = written {
-                tracing::warn!(%error, "the access log can't be written");
-            }
+            });
         }
-        if let Err(error) = output.flush() {
-            tracing::warn!(%error, "the access log can't be written");
+        match written.and_then(|()| output.flush()) {
+            Ok(()) => failing = false,
+            Err(error) => {
+                metrics.log_dropped.inc_by(lines);
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "the access log can't be written");
+                }
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use lockstep_controller::{AppId, DataPlane, Traffic, VersionId, VersionSnapshot};
 use parking_lot::Mutex;
 
@@ -49,6 +49,12 @@ impl Plane {
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
         self.config.load_full()
+    }
+
+    /// The routing table of the moment, without touching the count that all cores would share.
+    #[must_use]
+    pub fn table_for_request(&self) -> Guard<Arc<RoutingTable>> {
+        self.table.load()
     }
 
     /// The routing table of the moment.

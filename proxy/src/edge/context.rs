@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::Guard;
 use http::HeaderValue;
 
 use super::Edge;
@@ -24,7 +25,7 @@ pub struct RequestContext {
     /// When its head was complete.
     pub(crate) started: Instant,
     /// The table that it was routed by, the same through all its attempts.
-    pub(crate) table: Arc<RoutingTable>,
+    pub(crate) table: Guard<Arc<RoutingTable>>,
     /// Where it goes, once that is decided.
     pub(crate) routed: Option<Routed>,
     /// Why it is refused, once it is.
@@ -80,7 +81,7 @@ impl RequestContext {
     /// The context of a request whose head just arrived.
     #[must_use]
     pub fn new(edge: Edge) -> Self {
-        let table = edge.plane.table();
+        let table = edge.plane.table_for_request();
         Self {
             edge,
             started: Instant::now(),

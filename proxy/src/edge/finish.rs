@@ -21,8 +21,12 @@ impl RequestContext {
         if self.edge.access_log.wants(status, self.refusal.is_some()) {
             self.edge.access_log.write(self.line(session, status, took));
         }
+        self.record(status);
+    }
+
+    fn record(&mut self, status: u16) {
         if let Some(capture) = self.capture.take() {
-            self.edge.tee.offer(capture.finish(self, session, status));
+            self.edge.tee.offer(capture.finish(self, status));
         }
     }
 
@@ -66,7 +70,10 @@ impl Drop for RequestContext {
             return;
         }
         let reason = if self.edge.plane.is_draining() { Reason::ShuttingDown } else { Reason::Internal };
-        self.count(reason, reason.status().unwrap_or(500), self.elapsed());
+        let status = reason.status().unwrap_or(500);
+        self.refusal = Some(reason);
+        self.count(reason, status, self.elapsed());
+        self.record(status);
         tracing::warn!(%reason, "a request was cut");
     }
 }

@@ -22,9 +22,14 @@ use crate::tee::Tee;
 
 pub use context::RequestContext;
 
-/// Our side of Pingora's proxy. Cheap to clone: each worker has one.
+/// Our side of Pingora's proxy. Cheap to clone; each worker has one that it shares with none, so
+/// that counting its clones costs no traffic between cores.
 #[derive(Clone)]
-pub struct Edge {
+pub struct Edge(Arc<Parts>);
+
+/// Where requests leave their traces, and what they are routed by.
+#[derive(Clone)]
+pub struct Parts {
     pub(crate) plane: Arc<Plane>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) access_log: AccessLog,
@@ -35,6 +40,20 @@ impl Edge {
     /// Puts the request path together.
     #[must_use]
     pub fn new(plane: Arc<Plane>, metrics: Arc<Metrics>, access_log: AccessLog, tee: Tee) -> Self {
-        Self { plane, metrics, access_log, tee }
+        Self(Arc::new(Parts { plane, metrics, access_log, tee }))
+    }
+
+    /// The same for another thread.
+    #[must_use]
+    pub fn unshared(&self) -> Self {
+        Self(Arc::new(Parts::clone(&self.0)))
+    }
+}
+
+impl std::ops::Deref for Edge {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
     }
 }

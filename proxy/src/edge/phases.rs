@@ -86,6 +86,9 @@ impl ProxyHttp for Edge {
             }
             Err(refused) => {
                 context.refusal = Some(refused.reason);
+                if let Some(app) = &refused.app {
+                    context.capture = Capture::begin(app.config().audit, session, connection);
+                }
                 respond(session, refused.reason, refused.conflict.as_ref()).await.map(|()| true)
             }
         }

@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
-use tokio_util::sync::CancellationToken;
+use tokio::task::AbortHandle;
 
 /// One open connection.
 #[derive(Debug, Default)]
 pub struct Tracked {
     requests: AtomicUsize,
-    /// Ends the connection when cancelled.
-    cut: CancellationToken,
+    /// Ends the connection's task; there once it was spawned.
+    task: OnceCell<AbortHandle>,
 }
 
 /// A request that runs on a connection, until dropped.
@@ -41,10 +42,17 @@ impl Tracked {
         Running(Arc::clone(self))
     }
 
-    /// Cancelled when the connection should end at once.
-    #[must_use]
-    pub fn cut(&self) -> &CancellationToken {
-        &self.cut
+    /// Names the task that serves the connection.
+    pub fn served_by(&self, task: AbortHandle) {
+        // Set once, by whoever spawns it.
+        let _first = self.task.set(task);
+    }
+
+    /// Ends the connection at once.
+    pub fn cut(&self) {
+        if let Some(task) = self.task.get() {
+            task.abort();
+        }
     }
 
     fn is_idle(&self) -> bool {
@@ -70,7 +78,7 @@ impl Registry {
 
     /// Ends all connections.
     pub fn cut_all(&self) {
-        self.open.lock().values().for_each(|connection| connection.cut.cancel());
+        self.open.lock().values().for_each(|connection| connection.cut());
     }
 }
 
@@ -102,7 +110,16 @@ mod tests {
         assert_eq!(registry.idle().len(), 2);
         drop(entry);
         assert_eq!(registry.idle().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_cut_ends_the_task() {
+        let registry = Arc::new(Registry::default());
+        let connection = Arc::new(Tracked::default());
+        let _entry = registry.add(&connection);
+        let mut tasks = tokio::task::JoinSet::new();
+        connection.served_by(tasks.spawn(std::future::pending::<()>()));
         registry.cut_all();
-        assert!(one.cut().is_cancelled() && !two.cut().is_cancelled());
+        assert!(tasks.join_next().await.unwrap().unwrap_err().is_cancelled());
     }
 }

@@ -76,7 +76,7 @@ impl Workers {
         for index in 0..count {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let worker = Worker {
-                proxy: Arc::new(proxy(edge.clone(), header_bytes, idle)),
+                proxy: Arc::new(proxy(edge.unshared(), header_bytes, idle)),
                 draining: draining.clone(),
                 handle: runtime.handle().clone(),
                 open: AtomicUsize::new(0),
@@ -109,19 +109,13 @@ impl Workers {
         let task = async move {
             let _entry = entry;
             let worker = &open.0;
-            let served = AssertUnwindSafe(async {
-                tokio::select! {
-                    () = serving => {}
-                    () = tracked.cut().cancelled() => {}
-                }
-            });
-            if served.catch_unwind().await.is_err() {
+            if AssertUnwindSafe(serving).catch_unwind().await.is_err() {
                 worker.metrics.task_panics.with_label_values(&["connection"]).inc();
                 tracing::error!("a connection panicked; the process goes on");
             }
         };
-        // Tracked: `drain` waits for it.
-        drop(self.connections.spawn_on(task, &worker.handle));
+        // `drain` waits for it.
+        tracked.served_by(self.connections.spawn_on(task, &worker.handle).abort_handle());
     }
 
     /// Lets connections end as soon as no request runs on them and waits for the last, or until
@@ -151,7 +145,7 @@ impl Workers {
             tokio::time::sleep(IDLE_AT_SHUTDOWN).await;
             let now = self.open.idle();
             for connection in now.iter().filter(|(key, _)| before.contains_key(key)).map(|(_, c)| c) {
-                connection.cut().cancel();
+                connection.cut();
             }
             before = now;
         }

@@ -42,7 +42,7 @@ impl Process {
         let problems = Arc::new(Problems::default());
         let (access_log, log_writer) =
             AccessLog::start(config.server.access_log, Arc::clone(&metrics), output)?;
-        let (sink, tee_writer) = JsonlSink::start(data_dir.path())?;
+        let (sink, tee_writer) = JsonlSink::start(data_dir.path(), Arc::clone(&metrics))?;
         let tee = Tee::new(Arc::new(sink), Arc::clone(&metrics));
         let plane = Plane::new(config, Arc::clone(&metrics));
         let watcher = Watcher { metrics: Arc::clone(&metrics), problems: Arc::clone(&problems) };

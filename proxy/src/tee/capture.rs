@@ -41,6 +41,7 @@ pub struct Capture {
     started_at: jiff::Timestamp,
     first_byte_at: Option<jiff::Timestamp>,
     client: IpAddr,
+    user_agent: Option<String>,
     method: Method,
     path: String,
     request: Side,
@@ -75,6 +76,7 @@ impl Capture {
             started_at: jiff::Timestamp::now(),
             first_byte_at: None,
             client: connection.client.ip(),
+            user_agent: request.headers.get(header::USER_AGENT).map(text),
             method: request.method.clone(),
             path: request.uri.path().to_owned(),
             request: Side { headers: allowed(&request.headers), body: Body::new(keep) },
@@ -108,11 +110,9 @@ impl Capture {
         self.response.body.push(part);
     }
 
-    /// The finished record.
+    /// The finished record; `status` is that of a response of Lockstep's own.
     #[must_use]
-    pub fn finish(self, context: &RequestContext, session: &HttpSession, status: u16) -> Record {
-        let user_agent = session.get_header(header::USER_AGENT);
-        let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    pub fn finish(self, context: &RequestContext, status: u16) -> Record {
         Record {
             id: ulid::Ulid::generate(),
             started_at: self.started_at,
@@ -120,7 +120,7 @@ impl Capture {
             ended_at: jiff::Timestamp::now(),
             refusal: context.refusal,
             client: self.client,
-            user_agent: user_agent.map(text),
+            user_agent: self.user_agent,
             request_id: context.request_id.as_ref().map(text),
             route: context.routed.as_ref().map(|routed| Route {
                 app: routed.app.config().id.clone(),
@@ -159,12 +159,16 @@ impl Body {
     }
 }
 
+fn text(value: &http::HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
 fn allowed(headers: &HeaderMap) -> Vec<(HeaderName, String)> {
     ALLOWED
         .iter()
         .filter_map(|name| {
             let value = headers.get(name)?;
-            Some((name.clone(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            Some((name.clone(), text(value)))
         })
         .collect()
 }

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use super::{Record, Sink, SinkFull};
+use crate::metrics::Metrics;
 
 /// The file's name in the data directory.
 pub const FILE: &str = "http-records.jsonl";
@@ -37,15 +38,16 @@ impl JsonlSink {
     ///
     /// # Errors
     /// If the file can't be opened, or the system gives no thread.
-    pub fn start(data_dir: &Path) -> io::Result<(Self, Writer)> {
+    pub fn start(data_dir: &Path, metrics: Arc<Metrics>) -> io::Result<(Self, Writer)> {
         let file = OpenOptions::new().create(true).append(true).mode(0o600).open(data_dir.join(FILE))?;
         let written = file.metadata()?.len();
         let (records, queue) = sync_channel(QUEUE);
         let waiting = Arc::new(AtomicUsize::new(0));
         let sink = Self { records: records.clone(), waiting: Arc::clone(&waiting) };
-        let thread = std::thread::Builder::new()
-            .name("tee".to_owned())
-            .spawn(move || write_all(&queue, &waiting, file, written))?;
+        let thread = std::thread::Builder::new().name("tee".to_owned()).spawn(move || {
+            let lines = Lines { output: io::BufWriter::new(file), written, failing: false, metrics };
+            lines.write_all(&queue, &waiting);
+        })?;
         Ok((sink, Writer { thread, records }))
     }
 }
@@ -74,30 +76,60 @@ impl Writer {
     }
 }
 
-fn write_all(queue: &Receiver<Option<Record>>, waiting: &AtomicUsize, file: File, mut written: u64) {
-    let mut output = io::BufWriter::new(file);
-    while let Ok(Some(first)) = queue.recv() {
-        let more = std::iter::from_fn(|| queue.try_recv().ok());
-        for record in std::iter::once(Some(first)).chain(more) {
-            let Some(record) = record else {
-                report(output.flush());
-                return;
-            };
-            waiting.fetch_sub(record.size(), Ordering::AcqRel);
-            let line = format!("{}\n", record.to_json());
-            if written.saturating_add(line.len() as u64) > MAX_FILE {
-                report(Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file of the tee is full")));
-                continue;
-            }
-            written += line.len() as u64;
-            report(output.write_all(line.as_bytes()));
-        }
-        report(output.flush());
-    }
+/// The writer's side of the file.
+struct Lines {
+    output: io::BufWriter<File>,
+    /// Bytes in the file.
+    written: u64,
+    /// Whether the last line was lost: the first of several is reported.
+    failing: bool,
+    metrics: Arc<Metrics>,
 }
 
-fn report(written: io::Result<()>) {
-    if let Err(error) = written {
-        tracing::warn!(%error, "records of app traffic are lost");
+impl Lines {
+    fn write_all(mut self, queue: &Receiver<Option<Record>>, waiting: &AtomicUsize) {
+        while let Ok(Some(first)) = queue.recv() {
+            let more = std::iter::from_fn(|| queue.try_recv().ok());
+            for record in std::iter::once(Some(first)).chain(more) {
+                let Some(record) = record else {
+                    self.flush();
+                    return;
+                };
+                waiting.fetch_sub(record.size(), Ordering::AcqRel);
+                let written = self.write(&record);
+                self.report(written);
+            }
+            self.flush();
+        }
+    }
+
+    fn write(&mut self, record: &Record) -> io::Result<()> {
+        let line = format!("{}\n", record.to_json());
+        let written = self.written.saturating_add(line.len() as u64);
+        if written > MAX_FILE {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file of the tee is full"));
+        }
+        self.output.write_all(line.as_bytes())?;
+        self.written = written;
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        if let Err(error) = self.output.flush() {
+            // How many lines were in the buffer is not known any more.
+            self.report(Err(error));
+        }
+    }
+
+    fn report(&mut self, written: io::Result<()>) {
+        match written {
+            Ok(()) => self.failing = false,
+            Err(error) => {
+                self.metrics.tee_records.with_label_values(&["lost"]).inc();
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::warn!(%error, "records of app traffic are lost");
+                }
+            }
+        }
     }
 }
