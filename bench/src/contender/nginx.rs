@@ -1,4 +1,4 @@
-//! nginx: an upstream block for each version of each app, chosen by a map on host and cookie.
+//! nginx: an upstream block for each version of each app, chosen by an `if` chain on the cookie in each server.
 
 use std::fs;
 use std::net::SocketAddr;
