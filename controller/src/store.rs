@@ -88,8 +88,8 @@ impl Store {
         let directory = self.path.parent().unwrap_or(Path::new("."));
         // Created with mode 0600.
         let mut new = tempfile::NamedTempFile::new_in(directory)?;
-        serde_json::to_writer(io::BufWriter::new(&mut new), file)?;
-        new.flush()?;
+        // Written in one piece: a buffered writer would lose the error of a full disk when dropped.
+        new.write_all(&serde_json::to_vec(file)?)?;
         new.as_file().sync_all()?;
         new.persist(&self.path).map_err(|error| error.error)?;
         fs::File::open(directory)?.sync_all()
