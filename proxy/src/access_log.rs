@@ -99,6 +99,12 @@ impl AccessLog {
         self.settings.store(Arc::new(settings));
     }
 
+    /// Whether any request may leave a line.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.settings.load().format != LogFormat::Off
+    }
+
     /// Whether a request leaves a line: errors always, others by the sampled share.
     #[must_use]
     pub fn wants(&self, status: u16, refused: bool) -> bool {
@@ -144,7 +150,7 @@ impl Line {
             "endpoint": self.endpoint,
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
-            "duration_ms": self.took.as_secs_f64() * 1000.0,
+            "duration_ms": milliseconds(self.took),
             "retries": self.retries,
         })
         .to_string()
@@ -173,6 +179,11 @@ impl Line {
             self.request_id.as_deref().unwrap_or("-").escape_default(),
         )
     }
+}
+
+/// Milliseconds in steps of a microsecond.
+fn milliseconds(took: Duration) -> f64 {
+    f64::from(u32::try_from(took.as_micros()).unwrap_or(u32::MAX)) / 1000.0
 }
 
 fn write_all(queue: &Receiver<Entry>, output: impl Write, metrics: &Metrics) {

@@ -6,10 +6,11 @@ use tracing_subscriber::fmt;
 /// The variable that sets levels, in the syntax of `tracing-subscriber`'s filters.
 pub const VARIABLE: &str = "LOCKSTEP_LOG";
 /// Pingora reports what clients do as errors; the access log says it already.
-const DEFAULT: &str = "info,pingora_core=off,pingora_proxy=off,pingora_load_balancing=warn";
+const DEFAULT: &str = "info,pingora_core=off,pingora_proxy=off,pingora_load_balancing=off";
 
 /// For commands whose output people read: only what is wrong.
-const QUIET: &str = "warn,pingora_core=off,pingora_proxy=off";
+const QUIET: &str =
+    "warn,lockstep::process::reload=info,pingora_core=off,pingora_proxy=off,pingora_load_balancing=off";
 
 /// Starts logging. A second call changes nothing.
 pub fn start() {

@@ -157,7 +157,10 @@ impl Plane {
             for version in app.versions() {
                 let labels = [id.as_str(), version.id().as_str()];
                 self.metrics.in_flight.with_label_values(&labels).set(signed(version.stats().in_flight()));
-                self.metrics.endpoints.with_label_values(&labels).set(signed(version.pool().usable() as u64));
+                self.metrics
+                    .endpoints
+                    .with_label_values(&labels)
+                    .set(signed(version.pool().available() as u64));
                 self.metrics.versions.with_label_values(&[&id, version.state().as_str()]).inc();
             }
         }
@@ -170,7 +173,7 @@ impl DataPlane for Plane {
     }
 
     fn ready_endpoints(&self, app: &AppId, version: &VersionId) -> usize {
-        self.compiler.pool(app, version).map_or(0, |pool| pool.ready())
+        self.compiler.pool(app, version).map_or(0, |pool| pool.ready().min(pool.available()))
     }
 
     fn traffic(&self, app: &AppId, version: &VersionId) -> Traffic {

@@ -10,7 +10,9 @@ use crate::machine::{CONTROLLER, Step, World};
 use crate::record::{AppRecord, Transition};
 use crate::store::Records;
 use crate::view::{AppView, HistoryView};
-use crate::{AppId, AppSnapshot, AppSpec, DataPlane, Traffic, VersionId, VersionSnapshot, VersionStatus};
+use crate::{
+    AppId, AppSnapshot, AppSpec, DataPlane, Traffic, VersionId, VersionSnapshot, VersionState, VersionStatus,
+};
 
 /// The apps, and the generation of their last change.
 pub(super) struct Apps {
@@ -139,7 +141,7 @@ impl Apps {
             Some(Arc::new(AppSnapshot {
                 id: id.clone(),
                 active: record.active.clone(),
-                canary: spec.canary().cloned(),
+                canary: spec.canary().filter(|canary| may_be_canary(record, &canary.version)).cloned(),
                 versions: versions.collect(),
             }))
         };
@@ -185,6 +187,12 @@ impl Apps {
             (Some(_), Some(_)) => Err(CommandError::AmbiguousApp(app.to_owned())),
         }
     }
+}
+
+/// Whether a version waits to become active: anything else is no canary.
+fn may_be_canary(record: &AppRecord, id: &VersionId) -> bool {
+    let version = record.version(id);
+    version.is_some_and(|version| matches!(version.state, VersionState::Staged | VersionState::Pending))
 }
 
 impl<'a> AppWorld<'a> {

@@ -105,6 +105,7 @@ impl Step<'_> {
     /// A version that became the canary is staged; one that was it is judged afresh, and so is one
     /// that was held back by a fixed version.
     fn follow_canary(&mut self, spec: &AppSpec) {
+        self.recall_canary(spec);
         let waiting: Vec<_> = self
             .record
             .versions
@@ -124,6 +125,25 @@ impl Step<'_> {
                     || (reason == Cause::Held && spec.active.is_none()))
             {
                 self.judge(spec, &id);
+            }
+        }
+    }
+
+    /// A version that was rolled back may be the canary once more. One that is active, or older than
+    /// the active one, can't: a canary is what may become active next.
+    fn recall_canary(&mut self, spec: &AppSpec) {
+        let Some(canary) = spec.canary().and_then(|canary| self.record.version(&canary.version)) else {
+            return;
+        };
+        let (id, state, revision) = (canary.id.clone(), canary.state, canary.revision);
+        let active = self.record.active.as_ref().and_then(|active| self.record.version(active));
+        let newer = active.is_none_or(|active| revision > active.revision);
+        match state {
+            VersionState::Draining if newer => self.transit(&id, VersionState::Staged, Cause::Canary),
+            VersionState::Staged | VersionState::Pending => {}
+            _ => {
+                let why = "not a newer version than the active one";
+                tracing::warn!(app = %spec.id, version = %id, %state, why, "the canary has no effect");
             }
         }
     }

@@ -217,6 +217,22 @@ fn a_canary_is_judged_afresh_when_it_ends() {
 }
 
 #[test]
+fn a_version_that_was_rolled_back_may_be_the_canary_again() {
+    let mut app = Bench::new(&["v1", "v2"]);
+    app.reconcile();
+    app.command("v1", Command::Promote).unwrap();
+    app.expect(&[("v1", Active), ("v2", Draining)]);
+    app.spec.canary = Some(Canary { version: id("v2"), share: "10%".parse().unwrap() });
+    app.reconcile();
+    app.expect(&[("v1", Active), ("v2", Staged)]);
+    app.spec.canary = Some(Canary { version: id("v1"), share: "10%".parse().unwrap() });
+    app.reconcile();
+    app.expect(&[("v1", Draining), ("v2", Active)]);
+    app.reconcile();
+    app.expect(&[("v1", Draining), ("v2", Active)]);
+}
+
+#[test]
 fn the_fixed_version_is_active_whatever_comes() {
     let mut app = Bench::new(&["v1", "v2"]);
     app.spec.active = Some(id("v1"));

@@ -75,7 +75,10 @@ fn authenticate<'t>(tokens: &'t [AdminToken], headers: &HeaderMap) -> Result<&'t
     let given = bearer(headers).ok_or_else(unauthorized)?;
     let matching =
         tokens.iter().fold(None, |found, token| if token.token.matches(given) { Some(token) } else { found });
-    matching.ok_or_else(unauthorized)
+    matching.ok_or_else(|| {
+        let message = "the token is none of server.admin.tokens";
+        Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+    })
 }
 
 /// RFC 6750, 2.1.

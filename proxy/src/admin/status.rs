@@ -28,7 +28,7 @@ pub(super) async fn status(State(shared): State<Shared>) -> Json<Value> {
         "started": shared.started,
         "config": shared.file,
         "generation": table.generation(),
-        "stale": table.is_stale(),
+        "snapshot_stale": table.is_stale(),
         "apps": table.apps().len(),
         "problems": problems,
     }))

@@ -131,9 +131,30 @@ fn change(target: &Target, command: &str) -> Outcome {
     if target.instance.json {
         render::json(&app);
     } else {
+        let hint = app.versions.iter().find(|version| version.id == target.version).and_then(Version::hint);
         show(&[app]);
+        if let Some(hint) = hint {
+            render::line(&hint);
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl Version {
+    /// What is still to happen before the command has its effect.
+    fn hint(&self) -> Option<String> {
+        let Self { id, ready, desired, .. } = self;
+        match self.state.as_str() {
+            "pending" => {
+                Some(format!("{id} becomes active once its endpoints are ready; {ready} of {desired} are"))
+            }
+            "draining" if self.more.contains_key("expiryAskedBy") => {
+                Some(format!("{id} expires once its grace is over and it is idle; --now skips both"))
+            }
+            "expiring" => Some(format!("{id} is routed no more; it expires once nothing runs on it")),
+            _ => None,
+        }
+    }
 }
 
 fn history(app: &str, instance: &Instance) -> Outcome {

@@ -3,11 +3,11 @@
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::DemoError;
 use super::app::{self, Running};
-use crate::process::Process;
+use crate::process::{DataDir, Process};
 
 /// The configuration, as the repository has it.
 const CONFIG: &str = include_str!("../../../conf/demo.yaml");
@@ -29,6 +29,9 @@ pub(super) struct Launched {
 /// Starts the apps and writes the configuration. What another program listens on is replaced by a
 /// free port, in the configuration too.
 pub(super) fn launch() -> Result<Launched, DemoError> {
+    if DataDir::is_in_use(Path::new(DIRECTORY)) {
+        return Err(DemoError::Running { directory: DIRECTORY });
+    }
     let mut config = CONFIG.to_owned();
     let mut apps = Vec::new();
     for (version, addr) in APPS {
@@ -89,6 +92,6 @@ Then make v1 the active version again, and see that the open page does not notic
   {lockstep} versions list --admin {admin}
   {lockstep} explain --host localhost --cookie __plt_dpl=v2 --admin {admin}
 
-Ctrl-C ends all of it."
+Each start begins anew, with a fresh config. Ctrl-C ends all of it."
     ));
 }

@@ -37,6 +37,12 @@ enum Part {
 /// Why the demo did not start.
 #[derive(Debug, Error)]
 pub enum DemoError {
+    /// Another one runs, whose files must not be touched.
+    #[error("demo: one runs already in {directory}; end it first, or start this one in another folder")]
+    Running {
+        /// Its directory.
+        directory: &'static str,
+    },
     /// A file or a socket can't be had.
     #[error("demo: {what}: {source}")]
     Io {

@@ -1,11 +1,11 @@
 //! What one request carries through its phases.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::Guard;
-use http::HeaderValue;
+use http::{HeaderValue, Method, Uri};
 
 use super::Edge;
 use crate::config::model::Limits;
@@ -30,6 +30,8 @@ pub struct RequestContext {
     pub(crate) routed: Option<Routed>,
     /// Why it is refused, once it is.
     pub(crate) refusal: Option<Reason>,
+    /// What the access log says of its head.
+    pub(crate) seen: Option<Seen>,
     /// Whether the client came by https.
     pub(crate) https: bool,
     /// The id that upstream and logs know it by.
@@ -44,6 +46,15 @@ pub struct RequestContext {
     pub(crate) running: Option<Running>,
     /// The summary for log and tee of requests that never reach the `logging` phase.
     pub(crate) finished: bool,
+}
+
+/// The head of a request, as far as the access log names it. Kept apart from Pingora's session,
+/// which is gone when a request is cut.
+pub(crate) struct Seen {
+    pub(crate) client: Option<IpAddr>,
+    pub(crate) method: Method,
+    pub(crate) host: Option<String>,
+    pub(crate) uri: Uri,
 }
 
 /// The version that serves a request.
@@ -88,6 +99,7 @@ impl RequestContext {
             table,
             routed: None,
             refusal: None,
+            seen: None,
             https: false,
             request_id: None,
             attempts: Attempts::default(),

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use pingora::protocols::http::server::Session as HttpSession;
 use pingora_proxy::Session;
 
-use super::context::RequestContext;
+use super::context::{RequestContext, Seen};
 use crate::access_log::Line;
 use crate::front::Connection;
 use crate::reason::Reason;
@@ -13,14 +14,13 @@ impl RequestContext {
     /// The request is over.
     pub(crate) fn finish(&mut self, session: &Session) {
         self.finished = true;
+        self.seen.get_or_insert_with(|| Seen::of(session));
         let took = self.elapsed();
         let written = session.response_written().map(|response| response.status.as_u16());
         let reason = self.reason();
         let status = written.or_else(|| reason.status()).unwrap_or(500);
         self.count(reason, status, took);
-        if self.edge.access_log.wants(status, self.refusal.is_some()) {
-            self.edge.access_log.write(self.line(session, status, took));
-        }
+        self.log(status, took, (session.body_bytes_read() as u64, session.body_bytes_sent() as u64));
         self.record(status);
     }
 
@@ -37,28 +37,44 @@ impl RequestContext {
         }
     }
 
-    fn line(&self, session: &Session, status: u16, took: Duration) -> Box<Line> {
-        let request = session.req_header();
-        let text = |value: Option<&http::HeaderValue>| {
-            value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    fn log(&self, status: u16, took: Duration, (bytes_in, bytes_out): (u64, u64)) {
+        let Some(seen) =
+            self.seen.as_ref().filter(|_| self.edge.access_log.wants(status, self.refusal.is_some()))
+        else {
+            return;
         };
-        Box::new(Line {
+        let request_id = self.request_id.as_ref();
+        let endpoint = self.attempts.endpoint().map(|endpoint| endpoint.address());
+        self.edge.access_log.write(Box::new(Line {
             time: jiff::Timestamp::now(),
-            request_id: text(self.request_id.as_ref()),
-            client: Connection::of(session).map(|connection| connection.client.ip()),
-            method: request.method.clone(),
-            host: super::hygiene::authority(request).map(str::to_owned),
-            path: request.uri.path().to_owned(),
+            request_id: request_id.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned()),
+            client: seen.client,
+            method: seen.method.clone(),
+            host: seen.host.clone(),
+            path: seen.uri.path().to_owned(),
             status,
             app: self.routed.as_ref().map(|routed| routed.app.config().id.clone()),
             version: self.routed.as_ref().map(|routed| routed.version.id().clone()),
             reason: self.reason(),
-            endpoint: self.attempts.endpoint().map(|endpoint| endpoint.address()),
-            bytes_in: session.body_bytes_read() as u64,
-            bytes_out: session.body_bytes_sent() as u64,
+            endpoint: endpoint.or(self.attempts.tried.last().copied()),
+            bytes_in,
+            bytes_out,
             took,
             retries: self.attempts.begun.saturating_sub(1),
-        })
+        }));
+    }
+}
+
+impl Seen {
+    /// What the session says of the head.
+    pub(crate) fn of(session: &HttpSession) -> Self {
+        let request = session.req_header();
+        Self {
+            client: Connection::of(session).map(|connection| connection.client.ip()),
+            method: request.method.clone(),
+            host: super::hygiene::authority(request).map(str::to_owned),
+            uri: request.uri.clone(),
+        }
     }
 }
 
@@ -72,8 +88,9 @@ impl Drop for RequestContext {
         let reason = if self.edge.plane.is_draining() { Reason::ShuttingDown } else { Reason::Internal };
         let status = reason.status().unwrap_or(500);
         self.refusal = Some(reason);
-        self.count(reason, status, self.elapsed());
+        let took = self.elapsed();
+        self.count(reason, status, took);
+        self.log(status, took, (self.body_bytes, 0));
         self.record(status);
-        tracing::warn!(%reason, "a request was cut");
     }
 }

@@ -12,7 +12,7 @@ use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use super::context::RequestContext;
+use super::context::{RequestContext, Seen};
 use super::errors::{self, Answer};
 use super::forwarded::{self, Client};
 use super::hygiene::{self, Head};
@@ -78,6 +78,7 @@ impl ProxyHttp for Edge {
             return send(session, answer).await.map(|()| true);
         }
         context.request_id = Some(forwarded::request_id(request, connection));
+        context.seen = context.edge.access_log.is_on().then(|| Seen::of(session));
         match request::route(&context.table, request) {
             Ok(routed) => {
                 context.capture = Capture::begin(routed.app.config().audit, session, connection);

@@ -134,6 +134,14 @@ impl Pool {
         self.ready.load(Ordering::Relaxed)
     }
 
+    /// Usable endpoints that are not ejected at the moment.
+    #[must_use]
+    pub fn available(&self) -> usize {
+        let now = clock::now_ms();
+        let ejected = self.endpoints.iter().filter(|endpoint| endpoint.is_ejected(now)).count();
+        self.usable().saturating_sub(ejected)
+    }
+
     /// Chooses an endpoint that was not tried yet: healthy and not ejected, or, if every healthy
     /// one is ejected, one of those.
     #[must_use]

@@ -53,7 +53,12 @@ impl Running {
             () = failure.cancelled() => None,
         };
         self.shared.plane.set_draining();
-        tracing::info!(asked = ?asked, "shutting down");
+        let why = match asked {
+            Some(Ending::Terminate) => "SIGTERM",
+            Some(Ending::Interrupt) => "SIGINT",
+            None => "an essential task failed",
+        };
+        tracing::info!(why, "shutting down");
         let outcome = if asked.is_some() { Outcome::Ended } else { Outcome::Failed };
         tokio::select! {
             biased;

@@ -130,7 +130,14 @@ fn spawn_health(supervisor: &mut Supervisor, shared: &Shared) {
     supervisor.spawn_restarting("health", move || {
         let (stop, shared) = (stop.clone(), shared.clone());
         async move {
-            let changed = |_: &crate::endpoints::Pool| shared.controller.poke();
+            let changed = |pool: &crate::endpoints::Pool| {
+                let (settings, all) = (pool.settings(), pool.endpoints().len());
+                tracing::info!(
+                    app = %settings.app, version = %settings.version, ready = pool.ready(), of = all,
+                    "health checks changed what is ready",
+                );
+                shared.controller.poke();
+            };
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = health::run(|| shared.plane.checked_pools(), changed) => {}
