@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::config::model::{self, LogFormat};
 use crate::metrics::Metrics;
 use crate::reason::Reason;
+use crate::writer_thread;
 
 /// Lines that may wait for the writer.
 const QUEUE: usize = 8192;
@@ -126,11 +127,7 @@ impl AccessLog {
 impl Writer {
     /// Writes what is queued and ends.
     pub fn finish(self) {
-        // A writer that is gone has nothing to write.
-        let _gone = self.lines.send(Entry::End);
-        if self.thread.join().is_err() {
-            tracing::error!("the access log writer panicked");
-        }
+        writer_thread::finish("access log", &self.lines, Entry::End, self.thread);
     }
 }
 

@@ -27,3 +27,4 @@ pub mod routing;
 pub mod stats;
 pub mod tee;
 pub mod tls;
+mod writer_thread;

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 
 use super::{Record, Sink, SinkFull};
 use crate::metrics::Metrics;
+use crate::writer_thread;
 
 /// The file's name in the data directory.
 pub const FILE: &str = "http-records.jsonl";
@@ -68,11 +69,7 @@ impl Sink for JsonlSink {
 impl Writer {
     /// Writes what is queued and ends.
     pub fn finish(self) {
-        // A writer that is gone has nothing to write.
-        let _gone = self.records.send(None);
-        if self.thread.join().is_err() {
-            tracing::error!("the writer of the tee panicked");
-        }
+        writer_thread::finish("tee", &self.records, None, self.thread);
     }
 }
 
