@@ -91,7 +91,7 @@ pub fn load_with_ports(
 
 fn load_from(path: &Path, environment: &dyn Environment) -> Result<Config, ConfigErrors> {
     let refuse = |message| ConfigErrors::single(ConfigError::whole_file(path, message));
-    let bytes = read(path).map_err(refuse)?;
+    let bytes = read_file(path).map_err(refuse)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let line = valid.split(|byte| *byte == b'\n').count();
@@ -124,8 +124,15 @@ fn config(root: &Cursor<'_>) -> Option<Config> {
     Some(Config { server: server?, apps })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+/// Reads a whole file, if it is one of a sensible size: pipes would be waited for, devices never end.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err("cannot be read: it is not a regular file".to_owned());
+    }
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(unreadable)?;
     file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;

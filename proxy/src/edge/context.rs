@@ -80,6 +80,8 @@ pub struct Routed {
 pub struct Attempts {
     /// How many were begun.
     pub begun: u32,
+    /// When the running one was.
+    pub begun_at: Option<Instant>,
     /// Endpoints that are not to be asked again.
     pub tried: Vec<SocketAddr>,
     /// The endpoint of the running attempt.

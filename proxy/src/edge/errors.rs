@@ -102,7 +102,10 @@ pub fn answer(reason: Reason, conflict: Option<&Conflict>) -> pingora::Result<An
 /// # Errors
 /// If host and path can't be put into a header.
 pub fn redirect(authority: &str, target: &str) -> pingora::Result<Answer> {
-    let host = crate::routing::host::normalize(authority).unwrap_or_default();
+    let Some(host) = crate::routing::host::normalize(authority) else {
+        return answer(Reason::BadRequest, None);
+    };
+    let target = if target.starts_with('/') { target } else { "/" };
     let mut header = ResponseHeader::build(308, Some(2))?;
     header.insert_header(LOCATION, format!("https://{host}{target}"))?;
     header.insert_header(CONTENT_LENGTH, 0)?;

@@ -5,6 +5,7 @@ use http::{HeaderMap, Method, Version, header};
 use pingora::http::RequestHeader;
 
 use crate::reason::Reason;
+use crate::routing::host;
 
 /// What a request head is judged by.
 pub struct Head<'r> {
@@ -38,6 +39,9 @@ pub fn check(head: &Head<'_>) -> Result<(), Reason> {
     }
     if request.version == Version::HTTP_11 && authority(request).is_none() {
         // RFC 9112, 3.2.
+        return Err(Reason::BadRequest);
+    }
+    if authority(request).is_some_and(|authority| host::normalize(authority).is_none()) {
         return Err(Reason::BadRequest);
     }
     match content_length(&request.headers)? {

@@ -227,7 +227,7 @@ impl ProxyHttp for Edge {
         let reason = context.refusal.unwrap_or_else(|| errors::classify(error));
         context.refusal = Some(reason);
         // What has begun is cut: a clean end would make half an answer look whole.
-        if reason != Reason::ClientClosed && session.response_written().is_none() {
+        if reason != Reason::ClientClosed && !upstream::has_responded(session) {
             session.set_keepalive(None);
             if let Err(error) = respond(session, reason, None).await {
                 tracing::debug!(%error, "the client did not take its error response");

@@ -8,6 +8,9 @@ pub struct Failure {
     pub upstream: bool,
     /// The connection came from the pool, and broke in a way that says the endpoint had closed it.
     pub stale_connection: bool,
+    /// It came at once: the endpoint had closed the connection before it saw the request. Later, it
+    /// may have begun to work on it.
+    pub prompt: bool,
     /// The method may be repeated (RFC 9110, 9.2.2).
     pub idempotent: bool,
     /// The whole request body is still there to be sent again.
@@ -33,11 +36,11 @@ pub enum Next {
 /// Decides what follows after the connection was made.
 #[must_use]
 pub fn after_failure(failure: Failure) -> Next {
-    let Failure { upstream, stale_connection, idempotent, replayable, responded, left } = failure;
+    let Failure { upstream, stale_connection, prompt, idempotent, replayable, responded, left } = failure;
     if !upstream || responded || !replayable {
         return Next::GiveUp;
     }
-    if stale_connection {
+    if stale_connection && (idempotent || prompt) {
         // Costs no attempt: it says nothing about the endpoint. The fresh one can't be stale.
         return Next::FreshConnection;
     }
@@ -51,6 +54,7 @@ mod tests {
     const FAILURE: Failure = Failure {
         upstream: true,
         stale_connection: false,
+        prompt: true,
         idempotent: true,
         replayable: true,
         responded: false,
@@ -68,6 +72,8 @@ mod tests {
             (Failure { replayable: false, ..FAILURE }, Next::GiveUp),
             (post, Next::GiveUp),
             (Failure { stale_connection: true, ..post }, Next::FreshConnection),
+            (Failure { stale_connection: true, prompt: false, ..post }, Next::GiveUp),
+            (Failure { stale_connection: true, prompt: false, ..FAILURE }, Next::FreshConnection),
             (Failure { stale_connection: true, left: 0, ..FAILURE }, Next::FreshConnection),
             (Failure { stale_connection: true, replayable: false, ..post }, Next::GiveUp),
             (Failure { stale_connection: true, responded: true, ..post }, Next::GiveUp),

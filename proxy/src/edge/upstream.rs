@@ -1,5 +1,7 @@
 //! The endpoint of each attempt, and what a failed one leads to.
 
+use std::time::{Duration, Instant};
+
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 use pingora_proxy::Session;
@@ -11,6 +13,15 @@ use crate::endpoints::ejection::Verdict;
 use crate::endpoints::peer;
 use crate::reason::Reason;
 use crate::routing::host;
+
+/// How soon the end of a connection shows that had ended before: a round trip and then some.
+const PROMPT: Duration = Duration::from_millis(100);
+
+/// Whether the client has the head of an answer; interim ones (RFC 9110, 15.2) are none.
+#[must_use]
+pub fn has_responded(session: &Session) -> bool {
+    session.response_written().is_some_and(|response| !response.status.is_informational())
+}
 
 /// Chooses the endpoint of the next attempt.
 ///
@@ -40,6 +51,7 @@ pub fn choose(session: &Session, context: &mut RequestContext) -> pingora::Resul
         context.attempts.fresh = false;
     }
     context.attempts.begun += 1;
+    context.attempts.begun_at = Some(Instant::now());
     context.attempts.current = Some(choice.endpoint.begin());
     context.body_bytes = 0;
     if let Some(capture) = &mut context.capture {
@@ -70,9 +82,10 @@ pub fn exchange_failed(
     let failure = Failure {
         upstream: error.esource() == &ErrorSource::Upstream,
         stale_connection: reused && is_stale(&error),
+        prompt: context.attempts.begun_at.is_some_and(|begun| begun.elapsed() < PROMPT),
         idempotent: session.req_header().method.is_idempotent(),
         replayable: !session.as_ref().retry_buffer_truncated(),
-        responded: session.response_written().is_some(),
+        responded: has_responded(session),
         left: attempts_left(context),
     };
     if failure.upstream && !failure.stale_connection {

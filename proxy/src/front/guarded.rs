@@ -47,6 +47,8 @@ pub struct GuardedStream {
     /// Bytes of the head so far.
     head_bytes: usize,
     line: RequestLine,
+    /// Whether Pingora may hold bytes of the next head already: its line is not ours to judge then.
+    surplus: bool,
     /// Made only for heads that do not arrive in one piece.
     deadline: Option<Pin<Box<Sleep>>>,
 }
@@ -71,6 +73,7 @@ impl GuardedStream {
             limits,
             head_bytes: 0,
             line: RequestLine::default(),
+            surplus: false,
             deadline: None,
         })
     }
@@ -118,6 +121,12 @@ impl GuardedStream {
     }
 }
 
+/// Whether something follows the end of the head.
+fn has_surplus(read: &[u8]) -> bool {
+    let end = read.windows(4).position(|window| window == b"\r\n\r\n");
+    end.is_some_and(|end| end + 4 < read.len())
+}
+
 /// The whole response to a connection that gets no further.
 #[must_use]
 pub fn refusal(reason: Reason) -> &'static [u8] {
@@ -144,18 +153,29 @@ impl AsyncRead for GuardedStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.inner.buffer().is_empty() {
+            // Whoever reads has nothing to write at the moment: what is gathered leaves now, or a
+            // response that comes in pieces would wait for its end.
+            if let Poll::Ready(Err(error)) = Pin::new(&mut this.inner).poll_flush(context) {
+                return Poll::Ready(Err(error));
+            }
+        }
+        let before = buffer.filled().len();
         if !this.connection.is_reading_head() {
-            return Pin::new(&mut this.inner).poll_read(context, buffer);
+            ready!(Pin::new(&mut this.inner).poll_read(context, buffer))?;
+            this.surplus |= buffer.filled().len() > before;
+            return Poll::Ready(Ok(()));
         }
         if let Some(reason) = this.check_head(context) {
             return Poll::Ready(Err(this.refuse(context, reason)));
         }
-        let before = buffer.filled().len();
         ready!(Pin::new(&mut this.inner).poll_read(context, buffer))?;
         let read = buffer.filled().get(before..).unwrap_or_default();
         if this.head_bytes == 0 {
-            this.line = RequestLine::default();
+            this.line = if this.surplus { RequestLine::seen() } else { RequestLine::default() };
+            this.surplus = false;
         }
+        this.surplus |= has_surplus(read);
         this.head_bytes += read.len();
         if !this.line.feed(read) {
             return Poll::Ready(Err(this.refuse(context, Reason::BadRequest)));

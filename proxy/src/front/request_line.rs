@@ -10,6 +10,12 @@ pub struct RequestLine {
 }
 
 impl RequestLine {
+    /// A line that is judged already.
+    #[must_use]
+    pub fn seen() -> Self {
+        Self { ended: true, ..Self::default() }
+    }
+
     /// Takes the next bytes of the head; false if the line can't be one. Bytes beyond ASCII are
     /// left to the app, as other proxies do.
     #[must_use]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
-use crate::config::{Config, ConfigErrors};
+use crate::config::{self, Config, ConfigErrors};
 
 /// Times that a file is read again because it named files that were not digested yet.
 const MAX_ROUNDS: usize = 4;
@@ -72,7 +72,7 @@ impl Contents {
 
 fn digest(file: &Path) -> u64 {
     let mut hasher = DefaultHasher::new();
-    std::fs::read(file).map_err(|error| error.kind()).hash(&mut hasher);
+    config::read_file(file).ok().hash(&mut hasher);
     hasher.finish()
 }
 
@@ -82,7 +82,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::config;
 
     #[tokio::test]
     async fn an_edit_at_any_moment_shows() {

@@ -2,6 +2,7 @@
 //! what records them. A second signal ends it at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -11,6 +12,9 @@ use super::Shared;
 use super::signals::{Ending, Signals};
 use super::supervisor::Supervisor;
 use crate::front::workers::Workers;
+
+/// How long clients of the admin API may take for what they have begun.
+const ADMIN: Duration = Duration::from_secs(2);
 
 /// How the process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +88,9 @@ impl Running {
             tracing::warn!(connections = cut, "cut at the end of the shutdown grace");
         }
         self.admin_until.cancel();
-        self.supervisor.finish().await;
+        if tokio::time::timeout(ADMIN, self.supervisor.finish()).await.is_err() {
+            tracing::warn!("clients of the admin API were cut");
+        }
         match Arc::into_inner(self.workers) {
             Some(workers) => workers.stop(),
             None => tracing::error!("the worker threads are still in use"),

@@ -15,6 +15,11 @@ pub fn normalize(authority: &str) -> Option<Cow<'_, str>> {
         return None;
     }
     if host.is_ascii() {
+        if !host.starts_with('[')
+            && !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+        {
+            return None;
+        }
         if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Some(Cow::Owned(host.to_ascii_lowercase()));
         }
@@ -54,6 +59,9 @@ mod tests {
             (".", None),
             (":80", None),
             ("a:b", None),
+            ("evil.com/x.shop.test", None),
+            ("a b.shop.test", None),
+            ("a,b.shop.test", None),
             ("[::1", None),
         ];
         for (authority, expected) in cases {
