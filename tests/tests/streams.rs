@@ -179,3 +179,24 @@ fn an_upload_streams_as_well() {
     client.send("0\r\n\r\n");
     assert_eq!(client.response().status(), 200);
 }
+
+#[test]
+fn pieces_of_a_sized_body_leave_at_once() {
+    let (go, gate) = channel();
+    let gate = Arc::new(Mutex::new(gate));
+    let origin = Origin::connection(move |stream| {
+        use std::io::{BufReader, Write as _};
+        let mut reader = BufReader::new(stream.try_clone()?);
+        let _head = lockstep_tests::http1::read_head(&mut reader)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\nconnection: close\r\n\r\n0123456789")?;
+        gate.lock().recv().expect("the client goes on");
+        stream.write_all(b"abcdefghij")
+    });
+    let proxy = proxy(&origin);
+    let mut client = Client::connect(proxy.addr());
+    client.send(Request::get("/").bytes());
+    assert_eq!(client.head().status(), 200);
+    assert_eq!(client.bytes(10), b"0123456789");
+    go.send(()).expect("the origin waits");
+    assert_eq!(client.bytes(10), b"abcdefghij");
+}
