@@ -13,7 +13,7 @@ use crate::config::model::AuditLevel;
 use crate::edge::RequestContext;
 use crate::front::Connection;
 
-/// Bytes of one body that a record holds; the digest covers all of it.
+/// Bytes of one body that a record holds, and that its digest covers.
 const MAX_BODY: usize = 256 * 1024;
 
 /// The headers that records hold. Credentials and cookies are not among them.
