@@ -155,7 +155,7 @@ impl Lockstep {
     /// # Panics
     /// If it does not answer 200.
     pub fn api(&self, path: &str) -> Value {
-        let answer = Request::get(&format!("/api/v1/{path}")).send(self.admin);
+        let answer = Request::get(&format!("/api/v1/{path}")).host("localhost").send(self.admin);
         assert_eq!(answer.status(), 200, "{path}: {answer:?}");
         answer.json()
     }

@@ -15,6 +15,9 @@ use crate::http1::{self, Message};
 /// How long an origin waits for bytes of a request that has begun, or for the next one.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The length of the stream that [`Origin::with_streams`] sends.
+pub const STREAM_BYTES: usize = 20_000;
+
 /// A server that ends with the test.
 #[derive(Debug)]
 pub struct Origin {
@@ -68,6 +71,21 @@ impl Origin {
                 }
             }
             Ok(())
+        })
+    }
+
+    /// As [`echo`](Self::echo), and answers `/stream` with [`STREAM_BYTES`] in pieces, over a second.
+    pub fn with_streams(name: &str) -> Self {
+        Self::answering(name, |request, reply| {
+            if request.target() != "/stream" {
+                return reply.echo(request);
+            }
+            reply.begin(&[])?;
+            for _ in 0..20 {
+                std::thread::sleep(Duration::from_millis(50));
+                reply.chunk("x".repeat(STREAM_BYTES / 20))?;
+            }
+            reply.end()
         })
     }
 

@@ -21,7 +21,9 @@ fn shop(configure: impl Fn(App) -> App) -> Shop {
 impl Shop {
     fn ask(&self, request: Request, token: Option<&str>) -> (u16, Value) {
         let bearer = token.map(|token| format!("Bearer {token}"));
-        let request = bearer.iter().fold(request, |request, bearer| request.header("authorization", bearer));
+        let request = bearer
+            .iter()
+            .fold(request.host("localhost"), |request, bearer| request.header("authorization", bearer));
         let answer = request.send(self.proxy.admin);
         (answer.status(), serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
     }
@@ -53,9 +55,31 @@ fn loopback_reads_without_a_token_and_changes_need_one_that_may_operate() {
         assert!(body["error"].is_string() && body["message"].is_string(), "{body}");
     }
     assert_eq!(shop.ask(Request::get("/api/v1/apps"), Some("wrong")).0, 401, "a wrong token is no token");
+    let basic = Request::get("/api/v1/apps").header("authorization", "Basic b3BzOm9wcw==");
+    assert_eq!(shop.ask(basic, None).0, 401, "other credentials are not no credentials");
     assert_eq!(shop.proxy.active("shop").as_deref(), Some("v2"));
     assert_eq!(shop.post(promote, Some(OPERATOR)).0, 200);
     shop.proxy.serves("v1");
+}
+
+/// A page in a browser on this machine can have a name of its own point here.
+#[test]
+fn loopback_asks_under_its_own_name_or_with_a_token() {
+    let shop = shop(|app| app);
+    let status_as = |host: &str, authorization: &[(&str, &str)]| {
+        let request = Request::get("/api/v1/config").host(host);
+        let request =
+            authorization.iter().fold(request, |request, (name, value)| request.header(name, value));
+        request.send(shop.proxy.admin).status()
+    };
+    for host in ["localhost", "LOCALHOST:9901", "127.0.0.1:9901", "[::1]:9901"] {
+        assert_eq!(status_as(host, &[]), 200, "{host}");
+    }
+    for host in ["evil.test", "evil.test:9901", "localhost.evil.test", ""] {
+        assert_eq!(status_as(host, &[]), 403, "{host}");
+    }
+    let bearer = format!("Bearer {VIEWER}");
+    assert_eq!(status_as("admin.example.com", &[("authorization", &bearer)]), 200);
 }
 
 #[test]
@@ -132,6 +156,7 @@ fn what_does_not_exist_is_said_to_be_so() {
         ("apps/shop/versions/v1/explode", 404),
         ("apps/shop/versions/v1/promote?now=true", 400),
         ("apps/shop/versions/v1/expire?now=perhaps", 400),
+        ("apps/%ff/versions/v1/promote", 400),
         ("nothing", 404),
     ];
     for (path, status) in cases {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use lockstep_tests::load::{Load, Visitor};
+use lockstep_tests::origin::STREAM_BYTES;
 use lockstep_tests::{App, Config, Lockstep, Origin, app, until};
 
 /// Edits of the configuration file and the time they take together.
@@ -12,22 +13,6 @@ const EDITS: usize = 50;
 const SPAN: Duration = Duration::from_secs(30);
 /// Versions that are alive at a time, the active one among them.
 const ALIVE: usize = 4;
-const STREAM: usize = 20 * 1000;
-
-/// An origin with two endpoints' worth of answers, some of which take a while.
-fn origin(version: &str) -> Origin {
-    Origin::answering(version, |request, reply| {
-        if request.target() != "/stream" {
-            return reply.echo(request);
-        }
-        reply.begin(&[])?;
-        for _ in 0..20 {
-            std::thread::sleep(Duration::from_millis(50));
-            reply.chunk("x".repeat(STREAM / 20))?;
-        }
-        reply.end()
-    })
-}
 
 /// A version in the life of the test: its endpoints and who is pinned to it.
 struct Release {
@@ -39,7 +24,7 @@ struct Release {
 impl Release {
     fn new(number: usize) -> Self {
         let id = format!("v{number}");
-        Self { origins: [origin(&id), origin(&id)], id, visitors: Vec::new() }
+        Self { origins: [Origin::with_streams(&id), Origin::with_streams(&id)], id, visitors: Vec::new() }
     }
 
     fn addrs(&self) -> Vec<SocketAddr> {
@@ -88,7 +73,7 @@ fn fifty_edits_in_thirty_seconds_under_load() {
 
 fn settle(load: &Load, release: &mut Release) {
     release.visitors.push(load.pinned(&release.id));
-    release.visitors.push(load.patient(&release.id, "/stream", STREAM));
+    release.visitors.push(load.patient(&release.id, "/stream", STREAM_BYTES));
 }
 
 /// Every third edit brings a version, some of the others promote an old one, and the oldest goes.

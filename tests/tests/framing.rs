@@ -1,6 +1,6 @@
 //! Requests that two parsers could read in two ways, and other ill-formed ones.
 
-use lockstep_tests::{Client, Config, HOST, Lockstep, Origin};
+use lockstep_tests::{Client, Config, HOST, Lockstep, Origin, Request};
 
 struct Edge {
     origin: Origin,
@@ -61,6 +61,8 @@ fn ambiguous_lengths_are_refused() {
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: chunked, identity\r\n",
         "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: chunked, chunked\r\n",
         "Transfer-Encoding: identity\r\n",
         "Transfer-Encoding : chunked\r\n",
         "Content-Length : 5\r\n",
@@ -203,4 +205,47 @@ fn junk_never_takes_the_proxy_down() {
     }
     assert_eq!(edge.proxy.send(&lockstep_tests::Request::get("/")).status(), 200);
     assert_eq!(edge.proxy.metrics().sum("lockstep_task_panics_total", &[]), 0.0);
+}
+
+#[test]
+fn answers_that_two_parsers_could_read_in_two_ways_go_no_further() {
+    let endless = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(40);
+    let answers = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\nbody".to_owned(),
+        "HTTP/1.1 200 OK\r\nContent-Length: 4, 4\r\n\r\nbody".to_owned(),
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n".to_owned(),
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n".to_owned(),
+        format!("{endless}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"),
+    ];
+    for answer in answers {
+        let shown = answer.get(..60).unwrap_or(&answer).to_owned();
+        let origin = Origin::connection(move |stream| {
+            let mut head = std::io::BufReader::new(stream.try_clone()?);
+            lockstep_tests::http1::read_head(&mut head)?;
+            std::io::Write::write_all(stream, answer.as_bytes())?;
+            std::io::Read::read(&mut head, &mut [0; 1]).map(drop)
+        });
+        let proxy = Lockstep::start(&Config::shop(&[("v1", origin.addr)]));
+        let mut client = Client::connect(proxy.addr());
+        client.send(format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 0\r\n\r\n"));
+        let received = String::from_utf8_lossy(&client.rest()).into_owned();
+        let last = received.rsplit("HTTP/1.1 ").next().unwrap_or_default();
+        assert!(last.starts_with("502"), "{shown:?} became {received:?}");
+    }
+}
+
+#[test]
+fn what_an_origin_claims_about_versions_is_replaced() {
+    let origin = Origin::answering("v1", |_, reply| {
+        reply.begin(&[
+            ("x-lockstep-version", "v9"),
+            ("x-lockstep-latest", "v9"),
+            ("x-lockstep-skew", "expired"),
+        ])?;
+        reply.end()
+    });
+    let proxy = Lockstep::start(&Config::shop(&[("v1", origin.addr)]));
+    let answer = Request::get("/").send(proxy.addr());
+    assert_eq!(answer.header("x-lockstep-version"), Some("v1"));
+    assert_eq!((answer.header("x-lockstep-latest"), answer.header("x-lockstep-skew")), (None, None));
 }

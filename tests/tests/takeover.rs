@@ -7,25 +7,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use lockstep_tests::load::Load;
+use lockstep_tests::origin::STREAM_BYTES;
 use lockstep_tests::process::Signal;
 use lockstep_tests::{Config, Lockstep, Origin, Request, poll, until};
 use parking_lot::Mutex;
-
-const STREAM: usize = 20_000;
-
-fn origin(version: &str) -> Origin {
-    Origin::answering(version, |request, reply| {
-        if request.target() != "/stream" {
-            return reply.echo(request);
-        }
-        reply.begin(&[])?;
-        for _ in 0..20 {
-            std::thread::sleep(Duration::from_millis(50));
-            reply.chunk("x".repeat(STREAM / 20))?;
-        }
-        reply.end()
-    })
-}
 
 /// Sends visitors to an instance that says it is ready, as a balancer does.
 struct Balancer {
@@ -71,7 +56,7 @@ impl Balancer {
 
 #[test]
 fn a_second_instance_takes_over_under_load() {
-    let origins = [origin("v1"), origin("v2")];
+    let origins = [Origin::with_streams("v1"), Origin::with_streams("v2")];
     let config = Config::shop(&[("v1", origins[0].addr), ("v2", origins[1].addr)])
         .set("server.shutdown.lame_duck", "2s");
     let mut first = Lockstep::start(&config);
@@ -81,7 +66,7 @@ fn a_second_instance_takes_over_under_load() {
     load.newcomers(3);
     for version in ["v1", "v2"] {
         load.keep(load.pinned(version));
-        load.keep(load.patient(version, "/stream", STREAM));
+        load.keep(load.patient(version, "/stream", STREAM_BYTES));
     }
     until("the load is on", || load.requests() > 300);
     first.signal(Signal::Term);
@@ -97,7 +82,7 @@ fn a_second_instance_takes_over_under_load() {
 
 #[test]
 fn what_is_under_way_when_the_lame_duck_ends_is_finished() {
-    let origins = [origin("v1")];
+    let origins = [Origin::with_streams("v1")];
     let config = Config::shop(&[("v1", origins[0].addr)]).set("server.shutdown.lame_duck", "200ms");
     let mut first = Lockstep::start(&config);
     let (addr, mut waiting) = (first.addr(), Vec::new());
@@ -110,7 +95,7 @@ fn what_is_under_way_when_the_lame_duck_ends_is_finished() {
     first.signal(Signal::Term);
     until("new connections are refused", || lockstep_tests::Client::try_connect(addr).is_err());
     for client in &mut waiting {
-        assert_eq!(client.response().body.len(), STREAM);
+        assert_eq!(client.response().body.len(), STREAM_BYTES);
         assert!(client.closes(), "nothing more is served");
     }
     assert!(first.process.wait(poll::SOON).success());

@@ -1,7 +1,10 @@
 //! Who may ask and who may change. Loopback may read without a token; everything else needs one,
 //! and changes need one that may operate. Its name is the actor in the history.
 
+use std::net::IpAddr;
+
 use axum::extract::{ConnectInfo, Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -21,8 +24,11 @@ pub(super) async fn may_read(
     request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
-    let anonymous = peer.ip().to_canonical().is_loopback() && bearer(request.headers()).is_none();
-    if !anonymous {
+    let headers = request.headers();
+    let anonymous = peer.ip().to_canonical().is_loopback() && !headers.contains_key(header::AUTHORIZATION);
+    if anonymous {
+        check_host(headers)?;
+    } else {
         authenticate(&shared.plane.config().server.admin.tokens, request.headers())?;
     }
     Ok(next.run(request).await)
@@ -79,6 +85,23 @@ fn authenticate<'t>(tokens: &'t [AdminToken], headers: &HeaderMap) -> Result<&'t
         let message = "the token is none of server.admin.tokens";
         Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
     })
+}
+
+/// A page from elsewhere can make a browser on this machine ask here, under a name of its own that it made
+/// point at loopback. No name but that of loopback may do so without a token.
+fn check_host(headers: &HeaderMap) -> Result<(), Refusal> {
+    // Browsers always name one.
+    let Some(host) = headers.get(header::HOST) else { return Ok(()) };
+    let local = Authority::try_from(host.as_bytes()).is_ok_and(|host| {
+        let name = host.host();
+        let address = name.trim_start_matches('[').trim_end_matches(']');
+        name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
+    });
+    if local {
+        return Ok(());
+    }
+    let message = "under this host name a token is needed; without one, ask by address or as localhost";
+    Err(Refusal::new(StatusCode::FORBIDDEN, "foreign_host", message))
 }
 
 /// RFC 6750, 2.1.

@@ -1,6 +1,7 @@
 //! Answers of the admin API that are no success: one shape, a short name and a sentence.
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use lockstep_controller::CommandError;
@@ -22,6 +23,12 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         (self.status, Json(json!({"error": self.error, "message": self.message}))).into_response()
+    }
+}
+
+impl From<PathRejection> for Refusal {
+    fn from(rejection: PathRejection) -> Self {
+        Self::new(rejection.status(), "bad_path", rejection.body_text())
     }
 }
 

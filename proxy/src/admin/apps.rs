@@ -1,6 +1,6 @@
 //! Apps and their versions: seen, and changed.
 
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
@@ -27,24 +27,27 @@ pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Value>, Re
 
 pub(super) async fn show(
     State(shared): State<Shared>,
-    Path(app): Path<String>,
+    app: Result<Path<String>, PathRejection>,
 ) -> Result<Json<AppView>, Refusal> {
+    let Path(app) = app?;
     Ok(Json(shared.controller.app(&app).await?))
 }
 
 pub(super) async fn history(
     State(shared): State<Shared>,
-    Path(app): Path<String>,
+    app: Result<Path<String>, PathRejection>,
 ) -> Result<Json<HistoryView>, Refusal> {
+    let Path(app) = app?;
     Ok(Json(shared.controller.history(&app).await?))
 }
 
 pub(super) async fn command(
     State(shared): State<Shared>,
     Extension(Actor(actor)): Extension<Actor>,
-    Path((app, version, command)): Path<(String, String, String)>,
+    path: Result<Path<(String, String, String)>, PathRejection>,
     options: Result<Query<Options>, QueryRejection>,
 ) -> Result<Json<AppView>, Refusal> {
+    let Path((app, version, command)) = path?;
     let bad = |message: String| Refusal::new(StatusCode::BAD_REQUEST, "bad_command", message);
     let Query(Options { now }) = options.map_err(|error| bad(error.body_text()))?;
     let command = match (command.as_str(), now) {

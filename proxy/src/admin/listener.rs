@@ -16,10 +16,12 @@ use futures::stream::FuturesUnordered;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::front::BoundListener;
+use crate::front::connection::{Limiter, Permit};
 
 /// The wait after a failed accept.
 const BACKOFF: Duration = Duration::from_millis(50);
@@ -27,16 +29,26 @@ const BACKOFF: Duration = Duration::from_millis(50);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Handshakes that may run at once; what comes then waits in the kernel's queue.
 const MAX_HANDSHAKES: usize = 64;
+/// Connections that may be open at once; what comes then is closed.
+const MAX_CONNECTIONS: usize = 256;
+/// How long a connection may be without a byte, while a request is read or between two.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// Accepts connections of the admin API.
 pub(super) struct AdminListener {
     socket: TcpListener,
     tls: Option<TlsAcceptor>,
     handshakes: FuturesUnordered<BoxFuture<'static, Option<(Io, SocketAddr)>>>,
+    limiter: Arc<Limiter>,
 }
 
 /// One connection.
-pub(super) enum Io {
+pub(super) struct Io {
+    stream: Pin<Box<TimeoutStream<Transport>>>,
+    _permit: Permit,
+}
+
+enum Transport {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -53,13 +65,17 @@ impl AdminListener {
             config.alpn_protocols = vec![b"http/1.1".to_vec()];
             TlsAcceptor::from(Arc::new(config))
         });
-        Ok(Self { socket: TcpListener::from_std(bound.socket)?, tls, handshakes: FuturesUnordered::new() })
+        let socket = TcpListener::from_std(bound.socket)?;
+        Ok(Self { socket, tls, handshakes: FuturesUnordered::new(), limiter: Limiter::new() })
     }
 
-    async fn accept_tcp(socket: &TcpListener) -> (TcpStream, SocketAddr) {
+    async fn accept_tcp(socket: &TcpListener, limiter: &Arc<Limiter>) -> (TcpStream, SocketAddr, Permit) {
         loop {
             match socket.accept().await {
-                Ok(accepted) => return accepted,
+                Ok((stream, peer)) => match limiter.admit(MAX_CONNECTIONS) {
+                    Some(permit) => return (stream, peer, permit),
+                    None => tracing::warn!(%peer, "too many connections on the admin listener"),
+                },
                 Err(error) => {
                     tracing::warn!(%error, "accept failed on the admin listener");
                     tokio::time::sleep(BACKOFF).await;
@@ -75,17 +91,18 @@ impl Listener for AdminListener {
 
     async fn accept(&mut self) -> (Io, SocketAddr) {
         let Some(tls) = &self.tls else {
-            let (stream, peer) = Self::accept_tcp(&self.socket).await;
-            return (Io::Plain(stream), peer);
+            let (stream, peer, permit) = Self::accept_tcp(&self.socket, &self.limiter).await;
+            return (Io::new(Transport::Plain(stream), permit), peer);
         };
         loop {
             tokio::select! {
                 Some(shaken) = self.handshakes.next() => if let Some(connection) = shaken { return connection },
-                (stream, peer) = Self::accept_tcp(&self.socket), if self.handshakes.len() < MAX_HANDSHAKES => {
+                (stream, peer, permit) = Self::accept_tcp(&self.socket, &self.limiter),
+                    if self.handshakes.len() < MAX_HANDSHAKES => {
                     let handshake = tls.accept(stream);
                     self.handshakes.push(Box::pin(async move {
                         let stream = tokio::time::timeout(HANDSHAKE, handshake).await.ok()?.ok()?;
-                        Some((Io::Tls(Box::new(stream)), peer))
+                        Some((Io::new(Transport::Tls(Box::new(stream)), permit), peer))
                     }));
                 }
             }
@@ -103,7 +120,40 @@ impl Connected<IncomingStream<'_, AdminListener>> for Peer {
     }
 }
 
+impl Io {
+    fn new(transport: Transport, permit: Permit) -> Self {
+        let mut stream = TimeoutStream::new(transport);
+        stream.set_read_timeout(Some(IDLE));
+        stream.set_write_timeout(Some(IDLE));
+        Self { stream: Box::pin(stream), _permit: permit }
+    }
+}
+
 impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.get_mut().stream.as_mut().poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.get_mut().stream.as_mut().poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().stream.as_mut().poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().stream.as_mut().poll_shutdown(context)
+    }
+}
+
+impl AsyncRead for Transport {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -116,7 +166,7 @@ impl AsyncRead for Io {
     }
 }
 
-impl AsyncWrite for Io {
+impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),

@@ -38,6 +38,8 @@ pub struct RequestContext {
     pub(crate) request_id: Option<HeaderValue>,
     /// The attempts so far.
     pub(crate) attempts: Attempts,
+    /// Interim responses so far.
+    pub(crate) interim: u16,
     /// Bytes of the request body that came in this attempt.
     pub(crate) body_bytes: u64,
     /// What the tee has gathered, on apps that want it.
@@ -105,6 +107,7 @@ impl RequestContext {
             https: false,
             request_id: None,
             attempts: Attempts::default(),
+            interim: 0,
             body_bytes: 0,
             capture: None,
             running: None,

@@ -25,6 +25,9 @@ const TRUSTED_ONLY: [&str; 6] = [
     "x-real-ip",
 ];
 
+/// Headers that are for clients to read; from a client they would only mislead.
+const RESPONSE_ONLY: [&str; 3] = ["x-lockstep-version", "x-lockstep-latest", "x-lockstep-skew"];
+
 /// What the headers are made from.
 pub struct Client<'r> {
     /// The connection that the request came by.
@@ -73,6 +76,10 @@ pub fn rewrite(request: &mut RequestHeader, client: &Client<'_>) -> pingora::Res
             request.remove_header(name);
         }
     }
+    remove_look_alikes(request);
+    for name in RESPONSE_ONLY {
+        request.remove_header(name);
+    }
     request.remove_header(PREVIEW_HEADER);
     join_cookies(request)?;
     let forwarded_for = forwarded_for(request, client);
@@ -88,6 +95,22 @@ pub fn rewrite(request: &mut RequestHeader, client: &Client<'_>) -> pingora::Res
     }
     request.insert_header(REQUEST_ID, client.request_id.clone())?;
     origin_form(request, client.strip)
+}
+
+/// Removes `x_forwarded_for` and its like: gateways of the CGI family read an underscore as a dash, and
+/// would take what anybody wrote for what a proxy said.
+fn remove_look_alikes(request: &mut RequestHeader) {
+    let is_look_alike = |name: &&HeaderName| {
+        let name = name.as_str();
+        name.contains('_') && {
+            let dashed = name.replace('_', "-");
+            dashed.starts_with("x-forwarded-") || dashed == "x-real-ip" || dashed == "x-request-id"
+        }
+    };
+    let look_alikes: Vec<HeaderName> = request.headers.keys().filter(is_look_alike).cloned().collect();
+    for name in look_alikes {
+        request.remove_header(&name);
+    }
 }
 
 /// HTTP/2 may split cookies over several fields; before anything but HTTP/2 reads them they must be
@@ -154,7 +177,8 @@ fn origin_form(request: &mut RequestHeader, strip: Option<&str>) -> pingora::Res
 
 fn without_prefix(target: &str, prefix: &str) -> Option<String> {
     let rest = target.strip_prefix(prefix.trim_end_matches('/'))?;
-    Some(if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") })
+    // One slash: `//host` would be read as another authority by who resolves it against a base.
+    Some(format!("/{}", rest.trim_start_matches('/')))
 }
 
 #[cfg(test)]

@@ -68,9 +68,13 @@ fn what_a_trusted_peer_leaves_out_is_filled_in() {
 
 #[test]
 fn the_prefix_is_removed_on_its_border() {
-    for (path, expected) in
-        [("/shop", "/"), ("/shop/", "/"), ("/shop/cart?a=b", "/cart?a=b"), ("/shop?a=b", "/?a=b")]
-    {
+    for (path, expected) in [
+        ("/shop", "/"),
+        ("/shop/", "/"),
+        ("/shop/cart?a=b", "/cart?a=b"),
+        ("/shop?a=b", "/?a=b"),
+        ("/shop//evil.test", "/evil.test"),
+    ] {
         let request = rewritten(&[], false, Some("/shop"), path);
         assert_eq!(request.raw_path(), expected.as_bytes(), "{path}");
         assert_eq!(get(&request, "x-forwarded-prefix"), Some("/shop"));
@@ -88,4 +92,16 @@ fn the_absolute_form_becomes_the_origin_form() {
 fn the_preview_token_goes_no_further() {
     let request = rewritten(&[(PREVIEW_HEADER, "secret")], true, None, "/");
     assert_eq!(get(&request, PREVIEW_HEADER), None);
+}
+
+#[test]
+fn names_that_only_look_like_ours_go_no_further() {
+    let given =
+        [("x_forwarded_for", "203.0.113.9"), ("x-forwarded_proto", "https"), ("x_real_ip", "203.0.113.9")];
+    let own = [("x-lockstep-version", "v9"), ("x-lockstep-skew", "expired"), ("my_header", "kept")];
+    let request = rewritten(&[given.as_slice(), own.as_slice()].concat(), true, None, "/");
+    for (name, _) in given.iter().chain(&own[..2]) {
+        assert_eq!(get(&request, name), None, "{name}");
+    }
+    assert_eq!(get(&request, "my_header"), Some("kept"));
 }

@@ -163,6 +163,8 @@ impl ProxyHttp for Edge {
         context: &mut RequestContext,
     ) -> pingora::Result<()> {
         let https = context.https;
+        response::check(session.req_header(), upstream_response, &mut context.interim)
+            .map_err(|reason| context.refuse(reason))?;
         if let Some(routed) = &mut context.routed {
             response::rewrite(upstream_response, routed, https)?;
         }

@@ -1,10 +1,14 @@
 //! The headers that Lockstep adds to an app's response: the pin, and which version it came from.
 
-use http::header::{CACHE_CONTROL, CONNECTION, HeaderName, SET_COOKIE};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HeaderName, SET_COOKIE, TRANSFER_ENCODING, UPGRADE,
+};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use pingora::http::ResponseHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::context::Routed;
+use super::hygiene;
+use crate::reason::Reason;
 use crate::routing::decision::Pinning;
 
 const VERSION: HeaderName = HeaderName::from_static("x-lockstep-version");
@@ -13,6 +17,32 @@ const SKEW: HeaderName = HeaderName::from_static("x-lockstep-skew");
 
 /// Fields that belong to the endpoint's connection, not to the client's (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [&str; 2] = ["keep-alive", "proxy-connection"];
+
+/// The most interim responses that one request may get: real origins send one or two.
+const MAX_INTERIM: u16 = 32;
+
+/// Judges the head of a response, so that the client's parser can't read it in another way than ours.
+///
+/// # Errors
+/// If it is malformed, switches protocols unasked, or is one interim response too many.
+pub fn check(request: &RequestHeader, response: &ResponseHeader, interim: &mut u16) -> Result<(), Reason> {
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        return if request.headers.contains_key(UPGRADE) { Ok(()) } else { Err(Reason::UpstreamFailed) };
+    }
+    if response.status.is_informational() {
+        *interim += 1;
+        return if *interim > MAX_INTERIM { Err(Reason::UpstreamFailed) } else { Ok(()) };
+    }
+    let mut lengths = response.headers.get_all(CONTENT_LENGTH).iter();
+    let sized = match (lengths.next(), lengths.next()) {
+        (None, _) => true,
+        (Some(length), None) => length.as_bytes().iter().all(u8::is_ascii_digit),
+        (Some(_), Some(_)) => false,
+    };
+    let coded = response.headers.contains_key(TRANSFER_ENCODING);
+    let framed = sized && (!coded || hygiene::is_only_chunked(&response.headers));
+    if framed { Ok(()) } else { Err(Reason::UpstreamFailed) }
+}
 
 /// Adds Lockstep's headers to a response. Interim responses are left as they are, so that the
 /// final one gets them, once.
@@ -24,6 +54,9 @@ pub fn rewrite(response: &mut ResponseHeader, routed: &mut Routed, https: bool) 
         return Ok(());
     }
     strip_hop_by_hop(response);
+    for name in [VERSION, LATEST, SKEW] {
+        response.remove_header(&name);
+    }
     let headers = routed.version.headers();
     if routed.app.skew().response_headers {
         response.insert_header(VERSION, headers.id.clone())?;
@@ -97,6 +130,42 @@ mod tests {
             assert_eq!(is_shared_cacheable(&headers), expected, "{value}");
         }
         assert!(!is_shared_cacheable(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn responses_that_parsers_could_disagree_on_are_refused() {
+        let length = |value| ("content-length", value);
+        let coding = |value| ("transfer-encoding", value);
+        let cases = [
+            (200, vec![], true),
+            (200, vec![length("4")], true),
+            (200, vec![length("4"), length("4")], false),
+            (200, vec![length("4, 4")], false),
+            (200, vec![coding("chunked")], true),
+            (200, vec![coding("gzip, chunked")], false),
+            (101, vec![("upgrade", "websocket")], false),
+            (103, vec![], true),
+            (204, vec![], true),
+        ];
+        for (status, fields, expected) in cases {
+            let request = RequestHeader::build("GET", b"/", None).unwrap();
+            let mut response = ResponseHeader::build(status, None).unwrap();
+            for &(name, value) in &fields {
+                response.append_header(name, value).unwrap();
+            }
+            assert_eq!(check(&request, &response, &mut 0).is_ok(), expected, "{status} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn interim_responses_come_to_an_end() {
+        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+        request.insert_header(UPGRADE, "websocket").unwrap();
+        let response = |status| ResponseHeader::build(status, None).unwrap();
+        let mut interim = 0;
+        assert!((0..MAX_INTERIM).all(|_| check(&request, &response(103), &mut interim).is_ok()));
+        assert!(check(&request, &response(103), &mut interim).is_err());
+        assert!(check(&request, &response(101), &mut interim).is_ok());
     }
 
     #[test]
