@@ -215,7 +215,9 @@ impl Writer {
             Role::Begin => drop(self.dropped_groups.insert(group)),
             // A stored group without its end must not hold its segments for ever. After a restart it
             // is found open.
-            Role::End if !self.dropped_groups.remove(&group) => drop(self.retention.close(group, self.log.head)),
+            Role::End if !self.dropped_groups.remove(&group) => {
+                self.retention.close(group, self.log.head);
+            }
             Role::End => {}
         }
         // Whoever does not wait any more does not want to know.

@@ -40,8 +40,9 @@
 //!
 //! Acknowledging works by position, from the oldest on. A reader that hands on groups as they end
 //! and acknowledges the ends finds the earlier frames of a group still there: a segment is kept
-//! while a group has frames in it whose end is not acknowledged. After a restart it reads from
-//! [`Journal::oldest`] and ignores the groups whose end is before [`Journal::acknowledged`].
+//! while a group has frames in it whose end is not acknowledged. After a restart it reads on from
+//! [`Journal::acknowledged`]; [`Recovery`] says where earlier frames of groups that end after that
+//! are, and [`Journal::read`] gets them.
 //!
 //! # What is certain
 //!

@@ -3,7 +3,7 @@
 use super::frame::u64_of;
 use super::gap::{Gap, GapCause, Lost};
 use super::kind::Kind;
-use super::position::Position;
+use super::position::{Position, narrow, wide};
 
 /// First frame of a segment.
 pub(crate) const SEGMENT: u8 = 1;
@@ -27,13 +27,16 @@ pub(crate) struct SegmentNote {
     pub(crate) last_at: u64,
     /// Beginning and end of each earlier segment that is kept.
     pub(crate) kept: Vec<(u64, u64)>,
+    /// The groups that are open here. Others that seem so ended in a segment that was removed.
+    pub(crate) open: Vec<u64>,
 }
 
 impl SegmentNote {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let fields = [self.format, self.id, self.ack, self.next_seq, self.last_at];
+        let kept = wide(self.kept.len());
+        let fields = [self.format, self.id, self.ack, self.next_seq, self.last_at, kept];
         let kept = self.kept.iter().flat_map(|(base, end)| [*base, *end]);
-        fields.into_iter().chain(kept).flat_map(u64::to_le_bytes).collect()
+        fields.into_iter().chain(kept).chain(self.open.iter().copied()).flat_map(u64::to_le_bytes).collect()
     }
 
     pub(crate) fn decode(body: &[u8]) -> Option<Self> {
@@ -42,9 +45,11 @@ impl SegmentNote {
         let (ack, body) = u64_of(body)?;
         let (next_seq, body) = u64_of(body)?;
         let (last_at, body) = u64_of(body)?;
-        let numbers = numbers(body);
+        let (kept, body) = u64_of(body)?;
+        let (kept, open) = body.split_at_checked(narrow(kept).checked_mul(16)?)?;
+        let numbers = self::numbers(kept);
         let kept = numbers.chunks_exact(2).filter_map(|pair| Some((*pair.first()?, *pair.last()?))).collect();
-        Some(Self { format, id, ack, next_seq, last_at, kept })
+        Some(Self { format, id, ack, next_seq, last_at, kept, open: self::numbers(open) })
     }
 }
 
@@ -114,8 +119,15 @@ mod tests {
 
     #[test]
     fn notes_survive_the_disk() {
-        let segment =
-            SegmentNote { format: 1, id: 2, ack: 3, next_seq: 4, last_at: 5, kept: vec![(6, 7), (8, 9)] };
+        let segment = SegmentNote {
+            format: 1,
+            id: 2,
+            ack: 3,
+            next_seq: 4,
+            last_at: 5,
+            kept: vec![(6, 7), (8, 9)],
+            open: vec![5],
+        };
         assert_eq!(SegmentNote::decode(&segment.encode()), Some(segment));
         let ack = AckNote { ack: 1, dropped: vec![2, 3] };
         assert_eq!(AckNote::decode(&ack.encode()), Some(ack));

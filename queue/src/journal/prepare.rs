@@ -53,12 +53,18 @@ impl Preparer {
         self.next.is_some()
     }
 
-    /// The next segment, made now if need be.
+    /// The next segment, made now if need be. That there was no room when it was ordered says
+    /// nothing of now: then it is tried again.
     pub(crate) fn take(&mut self) -> Made {
-        if let Some(next) = self.next.take() {
-            return next;
+        let early = self.next.take().or_else(|| self.ordered.then(|| self.receive()));
+        if let Some(Ok(file)) = early {
+            return Ok(file);
         }
         self.order();
+        self.receive()
+    }
+
+    fn receive(&mut self) -> Made {
         self.ordered = false;
         self.made.recv().unwrap_or_else(|_| Err(io::Error::other("the thread that makes segments ended")))
     }

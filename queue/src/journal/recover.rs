@@ -51,7 +51,7 @@ pub(crate) fn recover(options: &Options) -> Result<Recovered, OpenError> {
     }
     disk.sync_dir(dir).map_err(at(dir))?;
 
-    let mut recoverer = Recoverer { options, replay: Replay::default(), report: Recovery::default() };
+    let mut recoverer = Recoverer { options, replay: Replay::new(plan.ack), report: Recovery::default() };
     let mut last = None;
     for planned in plan.segments {
         last = recoverer.segment(planned)?;
@@ -61,6 +61,7 @@ pub(crate) fn recover(options: &Options) -> Result<Recovered, OpenError> {
     };
     let Recoverer { mut replay, mut report, .. } = recoverer;
     report.open_groups = replay.take_open_groups();
+    report.spanning_groups = std::mem::take(&mut replay.spanning);
     let id = replay.id.unwrap_or_else(|| RandomState::new().hash_one(std::process::id()));
     Ok(Recovered { log, replay, id, headless, report })
 }

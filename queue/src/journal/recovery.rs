@@ -11,6 +11,9 @@ pub struct Recovery {
     /// Groups without an end, oldest first. They stay open, and stay on disk, until somebody appends
     /// their end.
     pub open_groups: Vec<OpenGroup>,
+    /// Groups with frames before the acknowledged position that ended after it: who reads on from
+    /// there does not meet those frames again.
+    pub spanning_groups: Vec<OpenGroup>,
     /// What was found missing this time. Readers see it too, and what was found earlier, until it
     /// is acknowledged.
     pub gaps: Vec<Gap>,
@@ -20,7 +23,7 @@ pub struct Recovery {
     pub set_aside: Vec<PathBuf>,
 }
 
-/// A group without an end.
+/// A group, and where its frames before the end are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenGroup {
     /// Its id.

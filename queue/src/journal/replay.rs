@@ -1,6 +1,6 @@
 //! Rebuilds the state of a journal from its frames.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::append::Stamp;
 use super::kind::{Kind, Role};
@@ -16,13 +16,22 @@ use super::stamp;
 pub(crate) struct Replay {
     pub(crate) id: Option<u64>,
     pub(crate) ack: u64,
+    /// What `ack` will be after the last frame.
+    pub(crate) ack_at_end: u64,
     pub(crate) next_seq: u64,
     pub(crate) last_at: u64,
     pub(crate) retention: Retention,
     groups: BTreeMap<u64, OpenGroup>,
+    /// Groups that began before the acknowledged position and ended after it.
+    pub(crate) spanning: Vec<OpenGroup>,
 }
 
 impl Replay {
+    /// Nothing read yet, of a journal that is acknowledged up to `ack_at_end`.
+    pub(crate) fn new(ack_at_end: u64) -> Self {
+        Self { ack_at_end, ..Self::default() }
+    }
+
     /// Takes in the segment that begins at `base`.
     pub(crate) fn segment(&mut self, base: u64, bytes: &[u8], found: &Scan) {
         self.retention.start(base);
@@ -49,6 +58,10 @@ impl Replay {
     }
 
     fn frame(&mut self, base: u64, at: u64, end: u64, role: Role, group: u64, body: &[u8]) {
+        if role == Role::Begin {
+            // One with the same id ended in a segment that was removed.
+            self.forget(group);
+        }
         self.retention.frame(base, role, group, end);
         match role {
             Role::Single => {}
@@ -61,13 +74,22 @@ impl Replay {
                 open.frames.push(Position::new(at));
             }
             Role::End => {
-                self.groups.remove(&group);
+                let ack = self.ack_at_end;
+                let begun_before =
+                    |group: &OpenGroup| group.frames.first().is_some_and(|at| at.as_u64() < ack);
+                self.spanning
+                    .extend(self.groups.remove(&group).filter(|group| end > ack && begun_before(group)));
                 if let Some((Stamp { seq, at_millis }, _)) = stamp::split(body) {
                     self.next_seq = self.next_seq.max(seq.saturating_add(1));
                     self.last_at = self.last_at.max(at_millis);
                 }
             }
         }
+    }
+
+    fn forget(&mut self, group: u64) {
+        self.groups.remove(&group);
+        self.retention.close(group, 0);
     }
 
     fn note(&mut self, base: u64, end: u64, kind: u8, body: &[u8]) {
@@ -78,6 +100,10 @@ impl Replay {
                     self.ack = self.ack.max(note.ack);
                     self.next_seq = self.next_seq.max(note.next_seq);
                     self.last_at = self.last_at.max(note.last_at);
+                    let open: HashSet<u64> = note.open.iter().copied().collect();
+                    let ended: Vec<u64> =
+                        self.retention.open_ids().filter(|group| !open.contains(group)).collect();
+                    ended.into_iter().for_each(|group| self.forget(group));
                 }
             }
             notes::ACK => self.ack = self.ack.max(AckNote::decode(body).map_or(0, |note| note.ack)),

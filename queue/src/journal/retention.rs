@@ -85,6 +85,10 @@ impl Retention {
         self.groups.contains_key(&group)
     }
 
+    pub(crate) fn open_ids(&self) -> impl Iterator<Item = u64> {
+        self.groups.keys().copied()
+    }
+
     pub(crate) fn open_groups(&self) -> usize {
         self.groups.len()
     }

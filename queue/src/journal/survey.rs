@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) segments: Vec<Planned>,
     /// Files that a crash kept from being removed.
     pub(crate) superfluous: Vec<u64>,
+    /// Up to where everything is acknowledged.
+    pub(crate) ack: u64,
 }
 
 /// The newest note at the beginning of a segment names those before it; later acknowledgements name
@@ -35,14 +37,19 @@ pub(crate) fn survey(disk: &dyn Disk, dir: &Path, files: &BTreeSet<u64>) -> Resu
     let mut ends: BTreeMap<u64, Option<u64>> = BTreeMap::new();
     // Without any note, all files count.
     let mut noted = 0;
+    let mut ack = 0;
     for base in files.iter().rev().copied() {
         let path = segment::path(dir, base);
         let file = disk.open(&path).map_err(at(&path))?;
         let bytes = segment::load(&*file, None).map_err(at(&path))?;
-        let (note, drops) = read_notes(&bytes, base);
-        dropped.extend(drops);
+        let (note, acks) = read_notes(&bytes, base);
+        for note in acks {
+            ack = ack.max(note.ack);
+            dropped.extend(note.dropped);
+        }
         if let Some(note) = note {
             check_format(note.format, &path)?;
+            ack = ack.max(note.ack);
             ends.extend(
                 note.kept.into_iter().filter(|(base, end)| base < end).map(|(base, end)| (base, Some(end))),
             );
@@ -54,6 +61,7 @@ pub(crate) fn survey(disk: &dyn Disk, dir: &Path, files: &BTreeSet<u64>) -> Resu
     ends.extend(files.iter().copied().zip(following).filter(|(base, _)| *base >= noted));
     ends.retain(|base, _| !dropped.contains(base));
     Ok(Plan {
+        ack,
         superfluous: files.iter().copied().filter(|base| !ends.contains_key(base)).collect(),
         segments: ends
             .into_iter()
@@ -62,17 +70,17 @@ pub(crate) fn survey(disk: &dyn Disk, dir: &Path, files: &BTreeSet<u64>) -> Resu
     })
 }
 
-fn read_notes(bytes: &[u8], base: u64) -> (Option<SegmentNote>, Vec<u64>) {
+fn read_notes(bytes: &[u8], base: u64) -> (Option<SegmentNote>, Vec<AckNote>) {
     let mut note = None;
-    let mut dropped = Vec::new();
+    let mut acks = Vec::new();
     for piece in scan(bytes, base, false).pieces {
         let Piece::Frame { at, header } = piece else { continue };
         let body = header.body(bytes.get(narrow(at)..).unwrap_or_default());
         match header.kind {
             notes::SEGMENT if at == 0 => note = SegmentNote::decode(body),
-            notes::ACK => dropped.extend(AckNote::decode(body).into_iter().flat_map(|note| note.dropped)),
+            notes::ACK => acks.extend(AckNote::decode(body)),
             _ => {}
         }
     }
-    (note, dropped)
+    (note, acks)
 }

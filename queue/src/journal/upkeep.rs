@@ -80,6 +80,7 @@ impl Writer {
             next_seq: self.next_seq,
             last_at: self.last_at,
             kept: self.retention.sealed().collect(),
+            open: self.retention.open_ids().collect(),
         };
         let unsynced = self.log.head - self.log.durable;
         frame::put(&mut self.chunk.bytes, self.log.base, notes::SEGMENT, 0, unsynced, [&note.encode(), &[]]);

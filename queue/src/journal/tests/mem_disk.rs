@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use rand::RngExt as _;
 
 use crate::journal::disk::{Disk, DiskFile};
+use crate::journal::position::narrow;
 
 const SECTOR: usize = 512;
 
@@ -174,7 +175,7 @@ impl DiskFile for MemFile {
         if state.faults.fail_reads {
             return Err(io::Error::other("injected"));
         }
-        let rest = state.inodes[self.1].data.get(offset as usize..).unwrap_or_default();
+        let rest = state.inodes[self.1].data.get(narrow(offset)..).unwrap_or_default();
         let count = rest.len().min(buffer.len());
         buffer[..count].copy_from_slice(&rest[..count]);
         Ok(count)
@@ -187,7 +188,7 @@ impl DiskFile for MemFile {
             return Err(io::Error::other("injected"));
         }
         let data = &mut inodes[self.1].data;
-        let offset = offset as usize;
+        let offset = narrow(offset);
         let mut count = bytes.len().min(faults.short_writes.unwrap_or(usize::MAX));
         if let Some(room) = &mut faults.room {
             count = count.min((data.len() + *room).saturating_sub(offset));
@@ -207,8 +208,8 @@ impl DiskFile for MemFile {
         let mut state = self.0.0.lock();
         let State { inodes, faults, .. } = &mut *state;
         let data = &mut inodes[self.1].data;
-        faults.room = faults.room.map(|room| room + data.len().saturating_sub(len as usize));
-        data.resize(len as usize, 0);
+        faults.room = faults.room.map(|room| room + data.len().saturating_sub(narrow(len)));
+        data.resize(narrow(len), 0);
         Ok(())
     }
 
