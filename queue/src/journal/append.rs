@@ -108,5 +108,3 @@ impl<T> Future for Pending<T> {
         }
     }
 }
-
-impl<T> Unpin for Pending<T> {}

@@ -213,9 +213,10 @@ impl Writer {
         match role {
             Role::Single | Role::Part => {}
             Role::Begin => drop(self.dropped_groups.insert(group)),
-            // A stored group without its end must not hold its segments for ever. After a restart it
-            // is found open.
+            // A stored group without its end must not hold its segments for ever.
             Role::End if !self.dropped_groups.remove(&group) => {
+                // Its frames that are staged would open it again. Who was refused has been told.
+                let _ = self.flush();
                 self.retention.close(group, self.log.head);
             }
             Role::End => {}

@@ -62,6 +62,7 @@ impl Journal {
             stats: Mutex::default(),
             options,
         });
+        let idle_due = Instant::now() + shared.options.idle_after;
         let mut writer = Writer {
             shared: Arc::clone(&shared),
             log,
@@ -77,7 +78,7 @@ impl Journal {
             dropped_groups: std::collections::HashSet::new(),
             unlink: Vec::new(),
             full_until: None,
-            quiet_since: Instant::now(),
+            idle_due,
             poison: None,
             stats: Stats::default(),
         };

@@ -1,6 +1,6 @@
 //! The journal's own frames.
 
-use super::frame::u64_of;
+use super::frame::{self, Parsed, u64_of};
 use super::gap::{Gap, GapCause, Lost};
 use super::kind::Kind;
 use super::position::{Position, narrow, wide};
@@ -17,7 +17,8 @@ pub(crate) const CLOSE: u8 = 4;
 /// The format that this release reads and writes.
 pub(crate) const FORMAT: u64 = 1;
 
-/// What the first frame of a segment says, so that no earlier segment is needed to know it.
+/// What the first frame of a segment says, so that no earlier segment is needed to know it. Its header
+/// and its first number, the format, are the same in every format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SegmentNote {
     pub(crate) format: u64,
@@ -50,6 +51,14 @@ impl SegmentNote {
         let numbers = self::numbers(kept);
         let kept = numbers.chunks_exact(2).filter_map(|pair| Some((*pair.first()?, *pair.last()?))).collect();
         Some(Self { format, id, ack, next_seq, last_at, kept, open: self::numbers(open) })
+    }
+}
+
+/// The format of a segment, if its first frame can be read.
+pub(crate) fn format(bytes: &[u8], base: u64) -> Option<u64> {
+    match frame::parse(bytes, base) {
+        Parsed::Whole(header) if header.kind == SEGMENT => Some(u64_of(header.body(bytes))?.0),
+        _ => None,
     }
 }
 

@@ -11,16 +11,23 @@ use super::options::Options;
 use super::position::narrow;
 use super::segment;
 
+/// So many copies are kept: a disk that goes bad must not be filled with them.
+const COPIES: usize = 8;
+const ENDING: &str = ".damaged";
+
 /// Writes the bytes of a segment to a file that ends in `.damaged`.
 pub(crate) fn set_aside(disk: &dyn Disk, dir: &Path, base: u64, bytes: &[u8]) -> io::Result<PathBuf> {
     let names = disk.list(dir)?;
+    if names.iter().filter(|name| name.ends_with(ENDING)).count() >= COPIES {
+        return Err(io::Error::other("as many copies as are kept are there already"));
+    }
     let name =
         (0u32..)
             .map(|count| {
                 if count == 0 {
-                    format!("{base:016x}.damaged")
+                    format!("{base:016x}{ENDING}")
                 } else {
-                    format!("{base:016x}.{count}.damaged")
+                    format!("{base:016x}.{count}{ENDING}")
                 }
             })
             .find(|name| !names.contains(name))

@@ -54,7 +54,8 @@ fn fill(file: &dyn DiskFile, size: u64) -> io::Result<()> {
 
 /// Reads a segment: `len` bytes, or what is there. What is unreadable or missing becomes zeros.
 pub(crate) fn load(file: &dyn DiskFile, len: Option<u64>) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; narrow(file.size()?)];
+    let size = file.size()?;
+    let mut bytes = vec![0; narrow(len.map_or(size, |len| len.min(size)))];
     if let Err(error) = read_full(file, &mut bytes, 0) {
         tracing::error!(%error, "a segment of the journal is unreadable in places");
         for (block, offset) in bytes.chunks_mut(BLOCK).zip((0..).step_by(BLOCK)) {

@@ -42,13 +42,13 @@ pub(crate) fn survey(disk: &dyn Disk, dir: &Path, files: &BTreeSet<u64>) -> Resu
         let path = segment::path(dir, base);
         let file = disk.open(&path).map_err(at(&path))?;
         let bytes = segment::load(&*file, None).map_err(at(&path))?;
+        check_format(&bytes, base, &path)?;
         let (note, acks) = read_notes(&bytes, base);
         for note in acks {
             ack = ack.max(note.ack);
             dropped.extend(note.dropped);
         }
         if let Some(note) = note {
-            check_format(note.format, &path)?;
             ack = ack.max(note.ack);
             ends.extend(
                 note.kept.into_iter().filter(|(base, end)| base < end).map(|(base, end)| (base, Some(end))),

@@ -33,12 +33,16 @@ impl Writer {
 
     /// Begins a segment, after everything written so far is synced.
     pub(crate) fn rotate(&mut self) -> Result<(), JournalError> {
-        self.flush()?;
-        self.sync()?;
         if let Some((until, error)) = &self.full_until
             && Instant::now() < *until
         {
             return Err(error.clone());
+        }
+        self.flush()?;
+        self.sync()?;
+        if self.log.head == self.log.base {
+            // It would get the name of the one that is there, which is as good as new.
+            return Ok(());
         }
         let next = self.preparer.take().map_err(|error| self.no_room(error))?;
         let old = self.log.base;
@@ -147,6 +151,8 @@ impl Writer {
                 tracing::warn!(path = %path.display(), %error, "an acknowledged segment stays until the next start");
             }
         }
+        // A full disk has room again.
+        self.full_until = None;
         if let Err(error) = self.log.disk.sync_dir(&self.log.dir) {
             tracing::warn!(%error, "acknowledged segments may come back after a power loss, and go again");
         }
@@ -157,7 +163,7 @@ impl Writer {
         let idle = self.poison.is_none()
             && self.log.head - self.log.base > IDLE_BYTES
             && self.retention.is_done(self.log.base, self.ack);
-        idle.then(|| self.quiet_since + self.shared.options.idle_after)
+        idle.then_some(self.idle_due)
     }
 
     /// Has the next segment made early enough.

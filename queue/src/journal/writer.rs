@@ -44,7 +44,8 @@ pub(crate) struct Writer {
     pub(crate) unlink: Vec<u64>,
     /// Until when the disk is taken to be full.
     pub(crate) full_until: Option<(Instant, JournalError)>,
-    pub(crate) quiet_since: Instant,
+    /// When an idle journal looks after itself next.
+    pub(crate) idle_due: Instant,
     pub(crate) poison: Option<JournalError>,
     pub(crate) stats: Stats,
 }
@@ -101,7 +102,7 @@ impl Writer {
         self.acknowledge(acks);
         self.settle();
         self.look_ahead();
-        self.quiet_since = Instant::now();
+        self.idle_due = Instant::now() + self.shared.options.idle_after;
         if self.chunk.bytes.capacity() > KEEP {
             self.chunk.bytes = Vec::new();
         }
@@ -118,10 +119,10 @@ impl Writer {
                     self.must_sync = true;
                     self.settle();
                 }
-                self.quiet_since = Instant::now();
+                self.idle_due = Instant::now() + self.shared.options.idle_after;
             } else {
                 self.preparer.order();
-                self.quiet_since = Instant::now() - self.shared.options.idle_after.saturating_sub(POLL);
+                self.idle_due = Instant::now() + POLL;
             }
         }
         self.publish();
@@ -201,6 +202,8 @@ impl Writer {
             }
         }
         self.publish();
+        // Before the end is told, for who waits for it does not expect to wait for the disk then.
+        self.preparer.stop();
     }
 }
 
