@@ -44,7 +44,7 @@ pub(crate) fn recover(options: &Options) -> Result<Recovered, OpenError> {
         disk.rename(&dir.join(NEXT), &path).map_err(at(&path))?;
         files.insert(0);
     }
-    let plan = survey(disk, dir, &files)?;
+    let plan = survey(options, &files)?;
     for base in plan.superfluous {
         let path = segment::path(dir, base);
         disk.remove(&path).map_err(at(&path))?;

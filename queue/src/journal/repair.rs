@@ -13,6 +13,8 @@ use super::segment;
 
 /// So many copies are kept: a disk that goes bad must not be filled with them.
 const COPIES: usize = 8;
+/// Bytes of a gap's frame that are not zero.
+const WORDS: usize = 40;
 const ENDING: &str = ".damaged";
 
 /// Writes the bytes of a segment to a file that ends in `.damaged`.
@@ -52,10 +54,12 @@ pub(crate) fn note(
     gaps: &[Gap],
 ) -> io::Result<()> {
     let made;
+    let new = file.is_none();
     let file = match file {
         Some(file) => file,
         None => {
             made = options.disk.create(&segment::path(&options.dir, base))?;
+            made.set_len(gaps.iter().map(|gap| gap.to.as_u64() - base).max().unwrap_or_default())?;
             options.disk.sync_dir(&options.dir)?;
             &*made
         }
@@ -73,6 +77,10 @@ pub(crate) fn note(
         };
         let mut bytes = Vec::new();
         frame::put(&mut bytes, from, notes::GAP, group, 0, [&body, &[]]);
+        if new {
+            // It is full of zeros, and nobody waits for them to be written.
+            bytes.truncate(WORDS);
+        }
         write_all(file, &bytes, from - base).map_err(|(error, _)| error)?;
     }
     file.sync_data()

@@ -230,3 +230,49 @@ async fn a_dropped_read_loses_nothing() {
     }
     assert_eq!(seen, (0..50).collect::<Vec<u8>>());
 }
+
+#[test]
+fn a_long_group_holds_its_own_segments_only() {
+    let disk = MemDisk::default();
+    let (journal, _) = open(&disk);
+    append(&journal, BEGIN, 1, b"long");
+    append(&journal, BEGIN, 2, b"");
+    let mut last = Position::START;
+    // Each group ends in a segment after the one it began in, among frames of the next.
+    for group in 2..60 {
+        append(&journal, PART, group, &[1; 3000]);
+        append(&journal, BEGIN, group + 1, b"");
+        last = append(&journal, END, group, b"").end;
+        journal.acknowledge(last).wait().unwrap();
+    }
+    assert!(journal.stats().segments <= 4, "{:?}", journal.stats());
+    journal.close().unwrap();
+    let (journal, recovery) = open(&disk);
+    let open_groups: Vec<u64> = recovery.open_groups.iter().map(|group| group.group).collect();
+    assert_eq!(open_groups, [1, 60], "none that ended");
+    assert_eq!(journal.acknowledged(), last);
+}
+
+#[test]
+fn a_dropped_end_leaves_its_group_closed() {
+    let disk = MemDisk::default();
+    let options = options(&disk).max_bytes(8 * 4096).when_full(WhenFull::Drop);
+    let (journal, _) = Journal::open(options).unwrap();
+    append(&journal, BEGIN, 1, b"");
+    while journal.append(SINGLE, 0, vec![1; 500]).wait().unwrap() != Outcome::Dropped {}
+    // The parts fit, the end does not; all are in one batch, or several: it is the same.
+    let parts: Vec<_> = (0..3).map(|_| journal.append(PART, 1, vec![2; 900])).collect();
+    let end = journal.append(END, 1, vec![3; 9000]);
+    let stored = parts.into_iter().map(|part| part.wait().unwrap()).collect::<Vec<_>>();
+    assert!(stored.iter().all(|outcome| *outcome != Outcome::Dropped));
+    assert_eq!(end.wait().unwrap(), Outcome::Dropped);
+    assert!(matches!(journal.append(PART, 1, "").wait(), Err(JournalError::NoSuchGroup(1))));
+    assert_eq!(journal.stats().open_groups, 0);
+}
+
+#[test]
+fn times_that_overflow_the_clock_are_refused() {
+    let disk = MemDisk::default();
+    let options = options(&disk).idle_after(Duration::MAX);
+    assert!(matches!(Journal::open(options), Err(OpenError::Options(_))));
+}
