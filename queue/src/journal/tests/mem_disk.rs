@@ -44,8 +44,9 @@ type Names = BTreeMap<PathBuf, usize>;
 struct Inode {
     data: Vec<u8>,
     synced: Vec<u8>,
-    /// Sectors that the next sync writes. After one that fails, the disk never gets them.
-    dirty: BTreeSet<usize>,
+    /// What each sector held since the last sync, any of which may be on the disk. After a sync that
+    /// fails, the disk never gets them.
+    dirty: BTreeMap<usize, Vec<Vec<u8>>>,
 }
 
 /// What is wrong with it.
@@ -58,6 +59,8 @@ pub(super) struct Faults {
     /// A write takes at most so many bytes.
     pub(super) short_writes: Option<usize>,
     pub(super) fail_writes: bool,
+    /// Bytes of a file after this one can't be written.
+    pub(super) fail_writes_beyond: Option<usize>,
     /// So many reads get through.
     pub(super) fail_reads_after: Option<u32>,
     /// Bytes of a file after this one can't be read.
@@ -73,6 +76,12 @@ struct Claim(MemDisk);
 impl MemDisk {
     pub(super) fn set(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.0.lock().faults);
+    }
+
+    /// Does something while nobody gets through to the disk.
+    pub(super) fn while_stopped<T>(&self, run: impl FnOnce() -> T) -> T {
+        let _stopped = self.0.lock();
+        run()
     }
 
     pub(super) fn syncs(&self) -> u64 {
@@ -147,12 +156,12 @@ impl Content {
             if rng.random_bool(0.5) {
                 data.resize(inode.data.len(), 0);
             }
-            for sector in &inode.dirty {
-                if rng.random_bool(0.5) {
-                    copy_sector(&inode.data, &mut data, *sector);
+            for (sector, versions) in &inode.dirty {
+                if let Some(version) = versions.get(rng.random_range(0..=versions.len())) {
+                    put_sector(&mut data, *sector, version);
                 }
             }
-            Arc::new(Inode { synced: data.clone(), data, dirty: BTreeSet::new() })
+            Arc::new(Inode { synced: data.clone(), data, dirty: BTreeMap::new() })
         });
         let inodes = inodes.collect();
         let mut names = Names::new();
@@ -171,23 +180,29 @@ impl Inode {
             self.data.resize(end, 0);
         }
         self.data[offset..end].copy_from_slice(bytes);
-        self.dirty.extend(offset / SECTOR..end.div_ceil(SECTOR));
+        self.touch(offset, end);
+    }
+
+    fn touch(&mut self, from: usize, to: usize) {
+        for sector in from / SECTOR..to.div_ceil(SECTOR) {
+            let bytes = self.data.get(sector * SECTOR..).unwrap_or_default();
+            let bytes = bytes[..bytes.len().min(SECTOR)].to_vec();
+            self.dirty.entry(sector).or_default().push(bytes);
+        }
     }
 
     fn sync(&mut self) {
         self.synced.resize(self.data.len(), 0);
-        for sector in std::mem::take(&mut self.dirty) {
-            copy_sector(&self.data, &mut self.synced, sector);
+        for (sector, versions) in std::mem::take(&mut self.dirty) {
+            put_sector(&mut self.synced, sector, versions.last().unwrap());
         }
     }
 }
 
-fn copy_sector(from: &[u8], to: &mut [u8], sector: usize) {
-    let start = sector * SECTOR;
-    let end = (start + SECTOR).min(from.len()).min(to.len());
-    if start < end {
-        to[start..end].copy_from_slice(&from[start..end]);
-    }
+fn put_sector(data: &mut [u8], sector: usize, bytes: &[u8]) {
+    let data = data.get_mut(sector * SECTOR..).unwrap_or_default();
+    let len = data.len().min(bytes.len());
+    data[..len].copy_from_slice(&bytes[..len]);
 }
 
 fn missing() -> io::Error {
@@ -266,12 +281,12 @@ impl DiskFile for MemFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let mut state = self.0.changing();
         let State { content, faults, .. } = &mut *state;
-        if faults.fail_writes {
-            return Err(io::Error::other("injected"));
-        }
         let inode = Arc::make_mut(&mut content.inodes[self.1]);
         let offset = narrow(offset);
         let mut count = bytes.len().min(faults.short_writes.unwrap_or(usize::MAX));
+        if faults.fail_writes || faults.fail_writes_beyond.is_some_and(|place| offset + count > place) {
+            return Err(io::Error::other("injected"));
+        }
         if let Some(room) = &mut faults.room {
             count = count.min((inode.data.len() + *room).saturating_sub(offset));
             *room -= (offset + count).saturating_sub(inode.data.len());
@@ -286,10 +301,11 @@ impl DiskFile for MemFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.0.changing();
         let State { content, faults, .. } = &mut *state;
-        let Inode { data, dirty, .. } = Arc::make_mut(&mut content.inodes[self.1]);
-        faults.room = faults.room.map(|room| room + data.len().saturating_sub(narrow(len)));
-        dirty.extend(narrow(len) / SECTOR..data.len().div_ceil(SECTOR));
-        data.resize(narrow(len), 0);
+        let inode = Arc::make_mut(&mut content.inodes[self.1]);
+        let (before, len) = (inode.data.len(), narrow(len));
+        faults.room = faults.room.map(|room| room + before.saturating_sub(len));
+        inode.data.resize(len, 0);
+        inode.touch(len, before);
         Ok(())
     }
 
