@@ -40,6 +40,7 @@ pub(crate) fn survey(options: &Options, files: &BTreeSet<u64>) -> Result<Plan, O
     let mut dropped = BTreeSet::new();
     let mut ends: BTreeMap<u64, Option<u64>> = BTreeMap::new();
     let mut ack = 0;
+    let mut noted = false;
     let mut extents = BTreeMap::new();
     for base in files.iter().rev().copied() {
         let path = segment::path(dir, base);
@@ -58,10 +59,14 @@ pub(crate) fn survey(options: &Options, files: &BTreeSet<u64>) -> Result<Plan, O
             ends.extend(
                 note.kept.into_iter().filter(|(base, end)| base < end).map(|(base, end)| (base, Some(end))),
             );
+            noted = true;
             break;
         }
     }
     ends.extend(files.last().map(|base| (*base, None)));
+    if let Some(first) = files.first().filter(|_| !noted) {
+        ends.extend(missing(0, *first, ack.max(first.saturating_sub(options.max_bytes))));
+    }
     for (base, next) in files.iter().copied().zip(files.iter().skip(1).copied()) {
         match extents.get(&base) {
             Some((reach, _)) if *reach >= next => drop(ends.insert(base, Some(next))),

@@ -7,10 +7,14 @@ use crate::journal::{Frame, GapCause, Lost, OpenError, frame, notes, segment};
 
 /// A journal of several segments, closed, and what is in it.
 fn sample() -> (MemDisk, Vec<Frame>) {
+    sample_of(9)
+}
+
+pub(super) fn sample_of(count: u8) -> (MemDisk, Vec<Frame>) {
     let disk = MemDisk::default();
     let (journal, _) = open(&disk);
     append(&journal, BEGIN, 1, b"begin");
-    for byte in 0..9u8 {
+    for byte in 0..count {
         append(&journal, SINGLE, u64::from(byte), &vec![byte; usize::from(byte) * 150 + 3]);
     }
     append(&journal, PART, 1, b"part");

@@ -1,5 +1,6 @@
 //! The journal as a whole, on a disk in memory that obeys the tests.
 
+mod chaos;
 mod damage;
 mod faults;
 mod flow;
