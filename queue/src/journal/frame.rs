@@ -19,7 +19,8 @@ use super::position::{narrow, wide};
 /// Length of a header.
 pub(crate) const HEADER: u64 = 32;
 const HEADER_LEN: usize = 32;
-const ALIGN: u64 = 8;
+/// Frames begin at multiples of this.
+pub(crate) const ALIGN: u64 = 8;
 pub(crate) const MAGIC: [u8; 4] = *b"LSJ1";
 
 /// What the header says.

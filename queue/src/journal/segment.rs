@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile, read_full, write_all};
+use super::frame::ALIGN;
 use super::position::{narrow, wide};
 
 /// The file that becomes the next segment.
@@ -25,7 +26,8 @@ pub(crate) fn path(dir: &Path, base: u64) -> PathBuf {
 /// Where the segment begins whose file has this name.
 pub(crate) fn base_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".seg").filter(|digits| digits.len() == 16)?;
-    let base = u64::from_str_radix(digits, 16).ok().filter(|base| *base < LIMIT)?;
+    let base =
+        u64::from_str_radix(digits, 16).ok().filter(|base| *base < LIMIT && base.is_multiple_of(ALIGN))?;
     // One spelling only: no signs, no capitals.
     (format!("{base:016x}") == digits).then_some(base)
 }
@@ -78,15 +80,16 @@ mod tests {
 
     #[test]
     fn names_and_positions_match() {
-        let path = path(Path::new(""), 0xbeef);
-        assert_eq!(path, Path::new("000000000000beef.seg"));
-        assert_eq!(base_of("000000000000beef.seg"), Some(0xbeef));
+        let path = path(Path::new(""), 0xbee8);
+        assert_eq!(path, Path::new("000000000000bee8.seg"));
+        assert_eq!(base_of("000000000000bee8.seg"), Some(0xbee8));
         let others = [
-            "beef.seg",
-            "000000000000BEEF.seg",
-            "+00000000000beef.seg",
-            "ffffffffffffffff.seg",
-            "000000000000beef.damaged",
+            "bee8.seg",
+            "000000000000BEE8.seg",
+            "+00000000000bee8.seg",
+            "fffffffffffffff8.seg",
+            "000000000000beef.seg",
+            "000000000000bee8.damaged",
             NEXT,
         ];
         for name in others {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::OpenError;
-use super::frame::HEADER;
+use super::frame::{ALIGN, HEADER};
 use super::notes::{self, AckNote, SegmentNote};
 use super::options::Options;
 use super::position::{narrow, wide};
@@ -56,9 +56,7 @@ pub(crate) fn survey(options: &Options, files: &BTreeSet<u64>) -> Result<Plan, O
         }
         if let Some(note) = note {
             ack = ack.max(note.ack);
-            ends.extend(
-                note.kept.into_iter().filter(|(base, end)| base < end).map(|(base, end)| (base, Some(end))),
-            );
+            ends.extend(note.kept.into_iter().filter(plausible).map(|(base, end)| (base, Some(end))));
             noted = true;
             break;
         }
@@ -90,13 +88,20 @@ pub(crate) fn survey(options: &Options, files: &BTreeSet<u64>) -> Result<Plan, O
     })
 }
 
+/// Whether there can be a segment from one place to another.
+fn plausible((base, end): &(u64, u64)) -> bool {
+    base.is_multiple_of(ALIGN)
+        && end.is_multiple_of(ALIGN)
+        && end.checked_sub(*base).is_some_and(|len| (1..=u64::from(u32::MAX)).contains(&len))
+}
+
 /// Segments in place of what is missing from one place to another and still needed.
 fn missing(from: u64, to: u64, needed: u64) -> Vec<(u64, Option<u64>)> {
     if needed >= to {
         return Vec::new();
     }
     // It is noted in its place, which takes a header.
-    let mut from = (needed & !7).min(to.saturating_sub(HEADER)).max(from);
+    let mut from = (needed / ALIGN * ALIGN).min(to.saturating_sub(HEADER)).max(from);
     let mut segments = Vec::new();
     while from < to {
         let end = if to - from > 2 * PIECE { from + PIECE } else { to };
