@@ -92,7 +92,7 @@ pub(crate) fn survey(options: &Options, files: &BTreeSet<u64>) -> Result<Plan, O
 fn plausible((base, end): &(u64, u64)) -> bool {
     base.is_multiple_of(ALIGN)
         && end.is_multiple_of(ALIGN)
-        && end.checked_sub(*base).is_some_and(|len| (1..=u64::from(u32::MAX)).contains(&len))
+        && end.checked_sub(*base).is_some_and(|len| (HEADER..=u64::from(u32::MAX)).contains(&len))
 }
 
 /// Segments in place of what is missing from one place to another and still needed.
