@@ -135,7 +135,7 @@ impl Writer {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         self.last_at = self.last_at.max(u64::try_from(now).unwrap_or(u64::MAX));
         let seq = self.next_seq;
-        self.next_seq += 1;
+        self.next_seq = self.next_seq.saturating_add(1);
         Stamp { seq, at_millis: self.last_at }
     }
 
