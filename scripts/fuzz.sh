@@ -3,15 +3,18 @@
 # the sanitizers, which forbidden unsafe code leaves little to find for.
 set -euo pipefail
 seconds=${1:-60}
-cd "$(dirname "$0")/../proxy"
+cd "$(dirname "$0")/.."
 
 if ! cargo fuzz --version >/dev/null 2>&1; then
     echo "installing cargo-fuzz, which takes some minutes once" >&2
     cargo install --locked --quiet cargo-fuzz
 fi
 corpus=${XDG_CACHE_HOME:-$HOME/.cache}/lockstep/corpus
-for target in $(cargo fuzz list); do
-    mkdir -p "$corpus/$target"
-    cargo fuzz run --sanitizer none "$target" "$corpus/$target" "fuzz/seeds/$target" -- \
-        -max_total_time="$seconds" -max_len=16384 -timeout=10 -verbosity=0 -print_final_stats=1
+for crate in proxy queue; do
+    for target in $(cargo fuzz list --fuzz-dir "$crate/fuzz"); do
+        mkdir -p "$corpus/$target"
+        cargo fuzz run --fuzz-dir "$crate/fuzz" --sanitizer none "$target" \
+            "$corpus/$target" "$crate/fuzz/seeds/$target" -- \
+            -max_total_time="$seconds" -max_len=16384 -timeout=10 -verbosity=0 -print_final_stats=1
+    done
 done

@@ -1,0 +1,200 @@
+//! What the journal asks of a disk, so that tests can put one in its place that is full or broken.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt, OpenOptionsExt as _};
+use std::path::Path;
+
+use super::position::wide;
+
+/// A directory's worth of files.
+pub trait Disk: Send + Sync + fmt::Debug {
+    /// Makes the directory if need be and claims it until the guard is dropped.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if somebody else holds it.
+    fn claim(&self, dir: &Path) -> io::Result<Box<dyn Send + Sync>>;
+    /// The names of the files in the directory.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+    /// Makes an empty file, in place of one that may be there.
+    ///
+    /// # Errors
+    /// If it can't be made.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens a file for reading and writing.
+    ///
+    /// # Errors
+    /// If it can't be opened.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Renames a file; what had the new name before is gone.
+    ///
+    /// # Errors
+    /// If the name stays.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// If it stays.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Returns once the names in the directory are on the medium.
+    ///
+    /// # Errors
+    /// If they may not be.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+}
+
+/// An open file.
+pub trait DiskFile: Send + Sync + fmt::Debug {
+    /// Reads some bytes; none at the end of the file.
+    ///
+    /// # Errors
+    /// If the medium can't be read.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes some of the bytes.
+    ///
+    /// # Errors
+    /// If none were written.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    /// Cuts or extends the file.
+    ///
+    /// # Errors
+    /// If its length is the old one.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    /// The file's length.
+    ///
+    /// # Errors
+    /// If it can't be found out.
+    fn size(&self) -> io::Result<u64>;
+    /// Returns once everything written is on the medium.
+    ///
+    /// # Errors
+    /// If something may not be, now or ever.
+    fn sync_data(&self) -> io::Result<()>;
+}
+
+/// The file system of the operating system. Files get mode 0600, the directory 0700.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OsDisk;
+
+const LOCK: &str = "lock";
+
+// === impl OsDisk ===
+
+impl Disk for OsDisk {
+    fn claim(&self, dir: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        let made: Vec<&Path> = dir.ancestors().take_while(|dir| !is_there(dir)).collect();
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        for parent in made.into_iter().filter_map(Path::parent) {
+            self.sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+        }
+        let lock = options().create(true).truncate(false).open(dir.join(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Box::new(lock)),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        // A name that is no text is none of the journal's.
+        fs::read_dir(dir)?
+            .map(|entry| Ok(entry?.file_name().into_string().ok()))
+            .filter_map(Result::transpose)
+            .collect()
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(options().create(true).truncate(true).open(path)?))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(options().open(path)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+}
+
+// === impl File ===
+
+impl DiskFile for File {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(self, buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        FileExt::write_at(self, bytes, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        Self::set_len(self, len)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Self::sync_data(self)
+    }
+}
+
+/// Whether a path needs no making; the empty one stands for the working directory.
+fn is_there(path: &Path) -> bool {
+    path.as_os_str().is_empty() || path.exists()
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    options
+}
+
+/// Writes all bytes. On failure, says how many were written.
+pub(crate) fn write_all(
+    file: &dyn DiskFile,
+    mut bytes: &[u8],
+    mut offset: u64,
+) -> Result<(), (io::Error, u64)> {
+    let mut done = 0;
+    while !bytes.is_empty() {
+        match file.write_at(bytes, offset) {
+            Ok(0) => return Err((io::ErrorKind::WriteZero.into(), done)),
+            Ok(count) => {
+                bytes = bytes.get(count..).unwrap_or_default();
+                offset += wide(count);
+                done += wide(count);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err((error, done)),
+        }
+    }
+    Ok(())
+}
+
+/// Fills the buffer, or as much of it as the file holds; returns how much that is.
+pub(crate) fn read_full(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + wide(done)) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}

@@ -1,0 +1,158 @@
+//! Follows a journal.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::append::Stamp;
+use super::cursor::Cursor;
+use super::error::JournalError;
+use super::gap::Gap;
+use super::kind::Kind;
+use super::position::Position;
+use super::shared::{Progress, Shared};
+
+/// What a reader meets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// A frame.
+    Frame(Frame),
+    /// Something is missing here.
+    Gap(Gap),
+}
+
+/// A frame as it was appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// Where it begins.
+    pub position: Position,
+    /// Where it ends.
+    pub end: Position,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its group.
+    pub group: u64,
+    /// The journal's stamp, if it ends a group.
+    pub stamp: Option<Stamp>,
+    /// Its contents.
+    pub body: Bytes,
+}
+
+impl Item {
+    /// Where it ends: acknowledge this once it, and all before it, is dealt with.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        match self {
+            Self::Frame(frame) => frame.end,
+            Self::Gap(gap) => gap.to,
+        }
+    }
+
+    /// The frame, if it is one.
+    #[must_use]
+    pub fn into_frame(self) -> Option<Frame> {
+        match self {
+            Self::Frame(frame) => Some(frame),
+            Self::Gap(_) => None,
+        }
+    }
+}
+
+/// Reads frames in order and waits for new ones at the end. It sees only what is on disk.
+///
+/// What was removed, which only happens to what was acknowledged, is passed over. Any number of
+/// readers may read at once; none of them slows the writer down.
+#[derive(Debug)]
+pub struct Reader {
+    shared: Arc<Shared>,
+    progress: watch::Receiver<Progress>,
+    cursor: Cursor,
+    ready: VecDeque<Item>,
+    /// A read under way on another thread; it survives a dropped [`next`](Self::next).
+    reading: Option<JoinHandle<Batch>>,
+}
+
+type Batch = (Cursor, Result<Vec<Item>, JournalError>);
+
+impl Reader {
+    pub(crate) fn new(shared: Arc<Shared>, from: Position) -> Self {
+        let progress = shared.progress.subscribe();
+        let cursor = Cursor::new(from.as_u64());
+        Self { shared, progress, cursor, ready: VecDeque::new(), reading: None }
+    }
+
+    /// The next frame or gap, as soon as it is on disk; nothing after the journal was closed and
+    /// everything was read. May be dropped and called again without losing anything.
+    ///
+    /// # Errors
+    /// If the disk can't be read, in which case the same place is tried again next time, or if the
+    /// journal is poisoned and everything before that was read.
+    pub async fn next(&mut self) -> Result<Option<Item>, JournalError> {
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return Ok(Some(item));
+            }
+            if let Some(reading) = &mut self.reading {
+                let joined = reading.await;
+                self.reading = None;
+                // If the runtime is going down the cursor did not move.
+                let (cursor, items) = joined.map_err(|_| JournalError::Closed)?;
+                self.cursor = cursor;
+                self.ready.extend(items?);
+                continue;
+            }
+            let progress = self.progress.borrow_and_update().clone();
+            if self.cursor.position() < progress.durable {
+                self.read(progress.durable)?;
+                continue;
+            }
+            match progress.ended {
+                Some(JournalError::Closed) => return Ok(None),
+                Some(error) => return Err(error),
+                // The sender lives in what this reader shares.
+                None => self.progress.changed().await.map_err(|_| JournalError::Closed)?,
+            }
+        }
+    }
+
+    /// The next frame or gap if it is on disk already; reads on this thread.
+    ///
+    /// # Errors
+    /// If the disk can't be read.
+    pub fn try_next(&mut self) -> Result<Option<Item>, JournalError> {
+        // A read that `next` left behind is read again.
+        self.reading = None;
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return Ok(Some(item));
+            }
+            let durable = self.progress.borrow().durable;
+            if self.cursor.position() >= durable {
+                return Ok(None);
+            }
+            let items = self.cursor.read(&self.shared, durable)?;
+            self.ready.extend(items);
+        }
+    }
+
+    /// Has a batch read on a thread that may block, if there is a runtime that has such.
+    fn read(&mut self, durable: u64) -> Result<(), JournalError> {
+        let Ok(runtime) = Handle::try_current() else {
+            let items = self.cursor.read(&self.shared, durable)?;
+            self.ready.extend(items);
+            return Ok(());
+        };
+        let shared = Arc::clone(&self.shared);
+        let mut cursor = Cursor::new(self.cursor.position());
+        std::mem::swap(&mut cursor, &mut self.cursor);
+        self.reading = Some(runtime.spawn_blocking(move || {
+            let items = cursor.read(&shared, durable);
+            (cursor, items)
+        }));
+        Ok(())
+    }
+}
