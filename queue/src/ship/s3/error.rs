@@ -32,7 +32,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn of<E>(error: SdkError<E>) -> Self
+    pub(super) fn of<E>(error: &SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
@@ -48,15 +48,15 @@ impl Failure {
             // No answer, or none that makes sense, or a failure of the server's.
             _ => true,
         };
-        let cause = cause(error.meta(), &DisplayErrorContext(&error));
+        let cause = cause(error.meta(), &DisplayErrorContext(error));
         Self::Other(if passing { PutError::Retry(cause) } else { PutError::Refused(cause) })
     }
 }
 
-/// A failure with nothing to be taken.
 impl From<Failure> for PutError {
     fn from(failure: Failure) -> Self {
         match failure {
+            // Reads set no condition.
             Failure::Taken => Self::Retry("a condition failed that was not set".into()),
             Failure::Other(error) => error,
         }

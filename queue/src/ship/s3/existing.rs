@@ -13,13 +13,14 @@ impl S3Sink {
     /// its bytes. Metadata say what whoever wrote it wanted.
     pub(super) async fn existing(&self, key: &str) -> Result<Hash, PutError> {
         let head = self.client.head_object().bucket(&self.bucket).key(key);
-        let head = head.checksum_mode(ChecksumMode::Enabled).send().await.map_err(Failure::of)?;
+        let head =
+            head.checksum_mode(ChecksumMode::Enabled).send().await.map_err(|error| Failure::of(&error))?;
         let whole = head.checksum_type() != Some(&ChecksumType::Composite);
         if let Some(hash) = head.checksum_sha256().filter(|_| whole).and_then(from_base64) {
             return Ok(hash);
         }
         let get = self.client.get_object().bucket(&self.bucket).key(key);
-        let mut body = get.send().await.map_err(Failure::of)?.body;
+        let mut body = get.send().await.map_err(|error| Failure::of(&error))?.body;
         let mut hasher = Sha256::new();
         while let Some(piece) = body.try_next().await.map_err(|error| PutError::Retry(error.into()))? {
             hasher.update(&piece);

@@ -75,7 +75,7 @@ impl S3Sink {
             .set_metadata(Some(metadata(object)))
             .checksum_sha256(base64(object.sha256))
             .body(ByteStream::from(object.bytes.clone()));
-        put.send().await.map(drop).map_err(Failure::of)
+        put.send().await.map(drop).map_err(|error| Failure::of(&error))
     }
 }
 

@@ -16,7 +16,7 @@ impl S3Sink {
             .content_type(content_type(object.compression))
             .set_metadata(Some(metadata(object)))
             .checksum_algorithm(ChecksumAlgorithm::Sha256);
-        let created = create.send().await.map_err(Failure::of)?;
+        let created = create.send().await.map_err(|error| Failure::of(&error))?;
         let Some(upload) = created.upload_id() else {
             return Err(Failure::Other(PutError::Retry("the server gave the upload no id".into())));
         };
@@ -38,13 +38,13 @@ impl S3Sink {
             let checksum = base64(Hash::of(&bytes));
             let part = self.client.upload_part().bucket(&self.bucket).key(&object.key).upload_id(upload);
             let part = part.part_number(number).checksum_sha256(&checksum).body(ByteStream::from(bytes));
-            let stored = part.send().await.map_err(Failure::of)?;
+            let stored = part.send().await.map_err(|error| Failure::of(&error))?;
             let part = CompletedPart::builder().part_number(number).checksum_sha256(checksum);
             parts.push(part.set_e_tag(stored.e_tag).build());
         }
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let complete = self.client.complete_multipart_upload().bucket(&self.bucket).key(&object.key);
         let complete = complete.upload_id(upload).multipart_upload(parts).if_none_match("*");
-        complete.send().await.map(drop).map_err(Failure::of)
+        complete.send().await.map(drop).map_err(|error| Failure::of(&error))
     }
 }

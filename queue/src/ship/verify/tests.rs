@@ -66,8 +66,8 @@ async fn findings(archive: &Objects) -> Vec<(String, Finding)> {
 
 #[tokio::test]
 async fn every_kind_of_damage_is_found_where_it_is() {
-    type Harm = fn(&mut Objects);
-    let cases: [(&str, Harm, Vec<(String, Finding)>); 8] = [
+    type Case = (&'static str, fn(&mut Objects), Vec<(String, Finding)>);
+    let cases: [Case; 8] = [
         ("nothing", |_| (), vec![]),
         ("an expired beginning", |o| drop(o.0.remove(&key("a", 0, 1))), vec![]),
         (
