@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 /// What happens to connections that are made from now on; those that are open end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// They reach the server.
     Pass,
     /// They are answered with 500.
@@ -27,14 +27,14 @@ pub enum Mode {
 }
 
 /// Ends with the value, and its connections with it.
-pub struct FaultProxy {
+pub(crate) struct FaultProxy {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
     _tasks: JoinSet<()>,
 }
 
 impl FaultProxy {
-    pub async fn start(server: SocketAddr) -> Self {
+    pub(crate) async fn start(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (mode, modes) = watch::channel(Mode::Pass);
@@ -50,11 +50,11 @@ impl FaultProxy {
         Self { address, mode, _tasks: tasks }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub fn set(&self, mode: Mode) {
+    pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
 }

@@ -1,5 +1,5 @@
 //! What the tests of the shipper share.
 
-pub mod fault_proxy;
-pub mod plain;
-pub mod s3_server;
+pub(crate) mod fault_proxy;
+pub(crate) mod plain;
+pub(crate) mod s3_server;

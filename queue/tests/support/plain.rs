@@ -5,7 +5,7 @@ use lockstep_queue::ship::verify::{Archive, Verifier};
 use lockstep_queue::ship::{Assemble, CheckSignature, Compression, Group, ObjectName};
 
 /// `{"text":"<contents of all frames>","seq":<number>}`.
-pub struct Plain;
+pub(crate) struct Plain;
 
 impl Assemble for Plain {
     fn group(&self, stamp: Stamp, group: &Group) -> Vec<u8> {
@@ -25,7 +25,7 @@ impl Assemble for Plain {
 }
 
 /// The texts of all records in an archive, in order; panics unless everything in it is as it should be.
-pub async fn texts(archive: &dyn Archive, signatures: Option<&dyn CheckSignature>) -> Vec<String> {
+pub(crate) async fn texts(archive: &dyn Archive, signatures: Option<&dyn CheckSignature>) -> Vec<String> {
     let mut verifier = Verifier::new(archive, "", signatures);
     let mut texts = Vec::new();
     while let Some(checked) = verifier.next().await.unwrap() {
@@ -41,7 +41,7 @@ pub async fn texts(archive: &dyn Archive, signatures: Option<&dyn CheckSignature
     texts
 }
 
-pub fn decode(key: &str, bytes: &[u8]) -> String {
+pub(crate) fn decode(key: &str, bytes: &[u8]) -> String {
     let bytes = match ObjectName::parse(key).unwrap().compression {
         Compression::None => bytes.to_vec(),
         Compression::Gzip => {

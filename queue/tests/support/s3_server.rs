@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 
 use lockstep_queue::ship::s3::{Credentials, S3Options};
 
-pub const BUCKET: &str = "bucket";
+pub(crate) const BUCKET: &str = "bucket";
 const REGION: &str = "eu-west-1";
 const ID: &str = "test-id";
 const SECRET: &str = "test-secret";
 
 /// Ends with the value.
-pub struct S3Server {
+pub(crate) struct S3Server {
     data: tempfile::TempDir,
     address: SocketAddr,
     process: Option<Child>,
 }
 
 impl S3Server {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let data = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(data.path().join("data").join(BUCKET)).unwrap();
         // Nobody else gets it before the server takes it.
@@ -30,19 +30,19 @@ impl S3Server {
         server
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// As after a crash.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
             process.wait().unwrap();
         }
     }
 
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.kill();
         let binary = binary();
         let process = Command::new(&binary)
@@ -76,7 +76,7 @@ impl Drop for S3Server {
 }
 
 /// Options for a server at an address.
-pub fn options(address: SocketAddr) -> S3Options {
+pub(crate) fn options(address: SocketAddr) -> S3Options {
     S3Options {
         endpoint: Some(format!("http://{address}")),
         path_style: true,
@@ -86,7 +86,7 @@ pub fn options(address: SocketAddr) -> S3Options {
     }
 }
 
-pub fn keys(secret: &str) -> Credentials {
+pub(crate) fn keys(secret: &str) -> Credentials {
     Credentials::Keys { id: ID.to_owned(), secret: secret.to_owned(), token: None }
 }
 
