@@ -1,5 +1,7 @@
 //! The shipper against a real S3 server, with faults between them.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+#[cfg(test)]
 mod support;
 
 use std::future::Future;
@@ -197,7 +199,7 @@ async fn no_object_overwrites_another() {
     }
     let duplicate = Finding::Duplicate { records: 0..1 };
     assert_eq!(found[0], (false, vec![Finding::Conflict]));
-    assert_eq!(found[1].0, true);
+    assert!(found[1].0);
     assert_eq!(found[1].1[0], duplicate);
     assert_eq!(found.len(), 2, "the same batch again is no other object");
 }

@@ -16,6 +16,8 @@ use super::key::ObjectName;
 use super::sink::{Object, Put, PutError, Sink};
 
 mod list;
+#[cfg(test)]
+mod tests;
 
 const SIGNATURE: &str = ".sig";
 const TEMPORARY: &str = ".tmp";

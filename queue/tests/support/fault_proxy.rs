@@ -114,7 +114,7 @@ async fn corrupt(from: &mut (impl AsyncReadExt + Unpin), to: &mut (impl AsyncWri
 
 /// Reads what there is of a request and answers it.
 async fn refuse(client: &mut TcpStream, status: &str, code: &str) {
-    let _ = client.read(&mut [0; 16 * 1024]).await;
+    let _ = client.read(&mut vec![0; 16 * 1024]).await;
     let body = format!("<Error><Code>{code}</Code><Message>as asked</Message></Error>");
     let answer =
         format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
