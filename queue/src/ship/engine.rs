@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
+use tracing::Instrument as _;
 
 use super::build::{BuildError, Builder};
 use super::collect::{Batch, Collector};
@@ -115,6 +116,7 @@ impl Engine {
     }
 
     /// Works until the journal ends.
+    #[tracing::instrument(name = "ship", level = "info", skip_all, fields(node = %self.builder.node))]
     pub(crate) async fn run(&mut self) -> Result<(), ShipError> {
         if self.must_keep {
             self.keep().await?;
@@ -212,7 +214,8 @@ impl Engine {
             }
             let uploader = Arc::clone(&self.uploader);
             let was = sealed.filter(|_| changed);
-            self.uploads.spawn(async move { (first, uploader.upload(object, was).await) });
+            let upload = async move { (first, uploader.upload(object, was).await) };
+            self.uploads.spawn(upload.in_current_span());
         }
         self.finish_flush();
         Ok(())

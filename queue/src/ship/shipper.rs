@@ -119,7 +119,8 @@ impl Shipper {
         result
     }
 
-    /// Ships all records that ended before this call, without waiting for more to fill a batch.
+    /// Ships all records whose end was on disk before this call, without waiting for more to fill a batch.
+    /// Uploads that wait to be tried again go on waiting.
     ///
     /// # Errors
     /// If that takes longer than `within`, or the shipper ends.

@@ -1,6 +1,7 @@
 //! What a second process makes of what the first one left.
 
 use super::*;
+use crate::ship::ShipError;
 
 /// Lines of another release.
 struct Changed;
@@ -103,4 +104,59 @@ async fn groups_that_span_the_restart_keep_their_frames() {
     .await;
     assert_eq!(sink.texts(), ["between", "two+more+end", "one+late"]);
     assert_eq!(sink.findings().await, []);
+}
+
+#[tokio::test]
+async fn damage_to_a_sealed_batch_becomes_a_gap_and_the_rest_arrives() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = Arc::new(MemSink::default());
+    first_process(dir.path(), &sink, "node", 3).await;
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let found = bytes.windows(2).position(|window| window == b"r3");
+        if let Some(at) = found {
+            bytes[at] = b'x';
+            std::fs::write(path, bytes).unwrap();
+        }
+    }
+    let (journal, recovery) = open(dir.path());
+    assert_eq!(recovery.gaps.len(), 1);
+    let shipper = shipper(&journal, &recovery, &sink, &options());
+    while_running(&shipper, async {
+        append(&journal, END, 9, "end").await;
+        shipper.flushed().await.unwrap();
+    })
+    .await;
+    assert_eq!(sink.texts(), ["r0", "r1", "r2", "gap", "r4", "r5", "nine+end"]);
+    assert_eq!(sink.findings().await, [], "the numbers go on, and so does the chain");
+    assert_eq!(shipper.stats().changed, 2, "the damaged one and the one that follows its last line");
+}
+
+#[tokio::test]
+async fn a_record_that_panics_ends_the_shipper_and_loses_nothing() {
+    struct Panics;
+    impl Assemble for Panics {
+        fn group(&self, _: Stamp, _: &Group) -> Vec<u8> {
+            panic!("as asked")
+        }
+        fn single(&self, _: Stamp, _: &Frame) -> Vec<u8> {
+            panic!("as asked")
+        }
+        fn gap(&self, _: Stamp, _: &Gap) -> Vec<u8> {
+            panic!("as asked")
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let sink = Arc::new(MemSink::default());
+    let (journal, recovery) = open(dir.path());
+    append(&journal, SINGLE, 0, "r0").await;
+    let first = shipper_with(Arc::new(Panics), &journal, &recovery, &sink, &options().records(1));
+    let ended = first.run(std::future::pending()).await;
+    assert!(matches!(ended, Err(ShipError::Assemble(_))), "{ended:?}");
+    journal.shutdown().await.unwrap();
+    let (journal, recovery) = open(dir.path());
+    let second = shipper(&journal, &recovery, &sink, &options());
+    while_running(&second, async { second.flushed().await.unwrap() }).await;
+    assert_eq!(sink.texts(), ["r0"]);
 }
