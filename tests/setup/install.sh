@@ -1,8 +1,8 @@
 #!/bin/bash
 # Installs what the end-to-end suites run besides the proxy itself: nginx, Node, curl, an HTTP/2
-# client and Chromium from Debian, packages of Node from clients/package-lock.json, and two programs
-# in Go. What is there already is left alone. What Debian's packages do not bring goes to
-# ${XDG_CACHE_HOME:-~/.cache}/lockstep.
+# client and Chromium from Debian, packages of Node from clients/package-lock.json, and three
+# programs in Go, one of them an S3 server. What is there already is left alone. What Debian's
+# packages do not bring goes to ${XDG_CACHE_HOME:-~/.cache}/lockstep.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -83,7 +83,7 @@ install_go_tools() {
     local stamp=$cache/bin/installed.sum
     cmp --silent "$here/tools/go.sum" "$stamp" && return 0
     install_go
-    say "building h2spec and grpcurl"
+    say "building h2spec, grpcurl and versitygw"
     (cd "$here/tools" && GOBIN=$cache/bin GOFLAGS=-buildvcs=false go install tool)
     cp "$here/tools/go.sum" "$stamp"
 }
