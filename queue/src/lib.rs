@@ -1,5 +1,5 @@
-//! Durable work on one machine: so far the [`journal`], an append-only log that other parts
-//! (batch shipper, job queue) build on.
+//! Durable work: the [`journal`], an append-only log, and [`jobs`], queues over interchangeable storages.
 #![forbid(unsafe_code)]
 
+pub mod jobs;
 pub mod journal;

@@ -1,0 +1,17 @@
+//! Jobs that are delivered at least once: typed queues over a [`Storage`], which decides what they survive.
+
+mod error;
+mod event;
+mod job;
+mod name;
+mod storage;
+
+pub use error::StorageError;
+pub use event::Event;
+pub use job::{
+    Claimed, DEFAULT_MAX_DELIVERIES, DEFAULT_RETENTION, Job, JobOptions, JobState, NewJob, StorageTime, Token,
+};
+pub use name::{JobId, MAX_ID, MAX_NAME, NameError, QueueName, WorkerId};
+pub use storage::{
+    Cancelled, Claim, Counts, End, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
+};
