@@ -15,7 +15,9 @@ mod memory;
 mod name;
 mod observe;
 mod queue;
+mod reaper;
 mod storage;
+mod worker;
 
 pub use codec::{Codec, CodecError, Json};
 pub use error::StorageError;
@@ -31,6 +33,8 @@ pub use observe::{Ending, NoObserver, Observe};
 pub use queue::{
     Accepted, BuildError, DeadLetter, EnqueueOptions, Queue, QueueBuilder, QueueError, Status, WaitError,
 };
+pub use reaper::Reaper;
 pub use storage::{
     Cancelled, Claim, Counts, End, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
 };
+pub use worker::{Backoff, Changes, Ended, JobContext, RunningWorker, Worker, WorkerBuilder};
