@@ -39,7 +39,8 @@ where
     F: Future<Output = Result<O, Failure>>,
 {
     /// A worker for a queue. The handler is an async closure or function that gets a [`JobContext`]; every error
-    /// that it returns with `?` becomes a [`Failure`].
+    /// that it returns with `?` becomes a [`Failure`]. A closure that captures something has the form
+    /// `move |job| { let it = it.clone(); async move { … } }`: its futures must own what they use.
     pub fn builder(queue: Queue<P, O, C>, handler: H) -> WorkerBuilder<P, O, H, C> {
         WorkerBuilder {
             queue,
