@@ -1,6 +1,7 @@
-//! Durable work on one machine: the [`journal`], an append-only log that other parts build on, and the
-//! batch shipper ([`ship`]), which takes what is in it to a directory or to S3.
+//! Durable work: the [`journal`], an append-only log, the batch shipper ([`ship`]), which takes what is in it to a
+//! directory or to S3, and [`jobs`], queues over interchangeable storages.
 #![forbid(unsafe_code)]
 
+pub mod jobs;
 pub mod journal;
 pub mod ship;

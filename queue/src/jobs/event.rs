@@ -1,0 +1,45 @@
+//! What storages tell about jobs: hints for waiters and for people who watch, never the truth itself.
+
+use super::name::JobId;
+
+/// Something happened to a job, or to the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A job was accepted.
+    Enqueued(JobId),
+    /// A worker claimed it.
+    Started(JobId),
+    /// It ended well.
+    Completed(JobId),
+    /// An attempt failed; there will be another.
+    Retrying(JobId),
+    /// It is in the dead letter.
+    Dead(JobId),
+    /// Its lease had expired; it is waiting again.
+    Stalled(JobId),
+    /// It was cancelled and is gone.
+    Cancelled(JobId),
+    /// The queue was paused.
+    Paused,
+    /// The queue was resumed.
+    Resumed,
+    /// Some events were missed here: state must be read again.
+    Missed,
+}
+
+impl Event {
+    /// The job that it is about, if it is about one.
+    #[must_use]
+    pub const fn job(&self) -> Option<&JobId> {
+        match self {
+            Self::Enqueued(id)
+            | Self::Started(id)
+            | Self::Completed(id)
+            | Self::Retrying(id)
+            | Self::Dead(id)
+            | Self::Stalled(id)
+            | Self::Cancelled(id) => Some(id),
+            Self::Paused | Self::Resumed | Self::Missed => None,
+        }
+    }
+}
