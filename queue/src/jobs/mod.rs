@@ -1,9 +1,15 @@
 //! Jobs that are delivered at least once: typed queues over a [`Storage`], which decides what they survive.
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod columns;
 mod error;
 mod event;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod hints;
 mod job;
 mod name;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod storage;
 
 pub use error::StorageError;
@@ -12,6 +18,8 @@ pub use job::{
     Claimed, DEFAULT_MAX_DELIVERIES, DEFAULT_RETENTION, Job, JobOptions, JobState, NewJob, StorageTime, Token,
 };
 pub use name::{JobId, MAX_ID, MAX_NAME, NameError, QueueName, WorkerId};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqliteOptions, SqliteStorage};
 pub use storage::{
     Cancelled, Claim, Counts, End, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
 };

@@ -1,0 +1,104 @@
+//! Takes jobs in.
+
+use super::error::Failure;
+use super::step::{QueueRow, Shift, Step};
+use crate::jobs::columns::{DELAYED, WAITING, count, millis, state};
+use crate::jobs::error::StorageError;
+use crate::jobs::event::Event;
+use crate::jobs::job::NewJob;
+use crate::jobs::name::{JobId, QueueName};
+use crate::jobs::storage::Enqueued;
+
+const INSERT: &str = "INSERT INTO jobs (queue, id, state, priority, ready_at, place, delay, max_deliveries,
+        retention, created_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (queue, id) DO NOTHING";
+const HOLDER: &str = "SELECT number, state, expires_at FROM jobs WHERE queue = ?1 AND id = ?2";
+
+/// Takes all that are new, or none if they don't all fit.
+pub(super) fn enqueue(
+    step: &mut Step<'_>,
+    queue: &QueueName,
+    jobs: &[NewJob],
+) -> Result<Vec<Enqueued>, Failure> {
+    let queue = step.queue_or_new(queue)?;
+    let mut shift = Shift::default();
+    let outcomes =
+        jobs.iter().map(|job| take(step, &queue, job, &mut shift)).collect::<Result<Vec<_>, _>>()?;
+    let new = outcomes.iter().filter(|outcome| **outcome == Enqueued::New).count();
+    check_room(&queue, new)?;
+    step.shift(&queue, shift)?;
+    if new > 0 {
+        step.work(&queue.name);
+    }
+    Ok(outcomes)
+}
+
+fn take(step: &mut Step<'_>, queue: &QueueRow, job: &NewJob, shift: &mut Shift) -> Result<Enqueued, Failure> {
+    if let Some(holder) = insert(step, queue, job, shift)? {
+        return Ok(holder);
+    }
+    // The holder had expired and is gone now.
+    Ok(insert(step, queue, job, shift)?.unwrap_or(Enqueued::New))
+}
+
+/// What became of the job; None if an expired one was in the way, which is removed.
+fn insert(
+    step: &mut Step<'_>,
+    queue: &QueueRow,
+    job: &NewJob,
+    shift: &mut Shift,
+) -> Result<Option<Enqueued>, Failure> {
+    let delay = millis(job.options.delay);
+    let state = if delay == 0 { WAITING } else { DELAYED };
+    let id = job.id.as_str().as_bytes();
+    let (now, place) = (step.now, step.next_place());
+    let number = step.insert(
+        INSERT,
+        (
+            queue.number,
+            id,
+            state,
+            job.options.priority,
+            now + delay,
+            place,
+            delay,
+            job.options.max_deliveries,
+            millis(job.options.retention),
+            now,
+        ),
+    )?;
+    let Some(number) = number else { return holder(step, queue, &job.id, shift) };
+    step.change("INSERT INTO payloads VALUES (?1, ?2)", (number, job.payload.as_ref()))?;
+    shift.moved(1, None, Some(state));
+    step.job_event(&queue.name, Event::Enqueued, &job.id);
+    Ok(Some(Enqueued::New))
+}
+
+/// The state of the job that has the id; None if it had expired, and was removed.
+fn holder(
+    step: &mut Step<'_>,
+    queue: &QueueRow,
+    id: &JobId,
+    shift: &mut Shift,
+) -> Result<Option<Enqueued>, Failure> {
+    let key = (queue.number, id.as_str().as_bytes());
+    let holder = step.one(HOLDER, key, |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i16>(1)?, row.get::<_, Option<i64>>(2)?))
+    })?;
+    let Some((number, code, expires_at)) = holder else { return Ok(None) };
+    if expires_at.is_some_and(|at| at <= step.now) {
+        step.forget(number)?;
+        shift.moved(1, Some(code), None);
+        return Ok(None);
+    }
+    Ok(Some(Enqueued::Duplicate(state(code)?)))
+}
+
+fn check_room(queue: &QueueRow, new: usize) -> Result<(), Failure> {
+    let Some(limit) = queue.max_jobs else { return Ok(()) };
+    let new = i64::try_from(new).unwrap_or(i64::MAX);
+    if new > 0 && queue.open.saturating_add(new) > limit {
+        return Err(StorageError::QueueFull { limit: count(limit) }.into());
+    }
+    Ok(())
+}
