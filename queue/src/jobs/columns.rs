@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::error::StorageError;
 use super::job::{JobState, StorageTime};
 use super::name::{JobId, QueueName, WorkerId};
+use super::storage::End;
 
 /// The longest duration that is kept, about 1 000 years: sums with it can't overflow.
 const LONGEST_MS: i64 = 1 << 45;
@@ -76,6 +77,15 @@ pub(super) fn queue_name(bytes: &[u8]) -> Result<QueueName, StorageError> {
 
 pub(super) fn worker_id(bytes: &[u8]) -> Result<WorkerId, StorageError> {
     name(bytes, "the name of a worker", |text| WorkerId::new(text).ok())
+}
+
+/// How many bytes an end brings with it.
+pub(super) fn end_size(end: &End) -> usize {
+    match end {
+        End::Complete { output, .. } => output.len(),
+        End::Retry { error, .. } | End::Dead { error } => error.len(),
+        End::Release | End::Cancelled => 0,
+    }
 }
 
 /// Refuses what is more than the databases take.

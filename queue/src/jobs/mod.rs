@@ -8,6 +8,8 @@ mod event;
 mod hints;
 mod job;
 mod name;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod storage;
@@ -18,6 +20,8 @@ pub use job::{
     Claimed, DEFAULT_MAX_DELIVERIES, DEFAULT_RETENTION, Job, JobOptions, JobState, NewJob, StorageTime, Token,
 };
 pub use name::{JobId, MAX_ID, MAX_NAME, NameError, QueueName, WorkerId};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStorage};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteStorage};
 pub use storage::{

@@ -8,13 +8,13 @@ use futures::stream::BoxStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::{SqliteStorage, change, enqueue, finish, read, reap, refused, settings};
-use crate::jobs::columns::{check_size, millis};
+use crate::jobs::columns::{check_size, end_size, millis};
 use crate::jobs::error::StorageError;
 use crate::jobs::event::Event;
 use crate::jobs::job::{Job, JobState, NewJob, Token};
 use crate::jobs::name::{JobId, QueueName, WorkerId};
 use crate::jobs::storage::{
-    Cancelled, Claim, Counts, End, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
+    Cancelled, Claim, Counts, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
 };
 
 #[async_trait]
@@ -31,7 +31,7 @@ impl Storage for SqliteStorage {
         ends: Vec<Finish>,
         next: Option<Claim>,
     ) -> Result<Finished, StorageError> {
-        check_size(ends.iter().map(|finish| size(&finish.end)))?;
+        check_size(ends.iter().map(|finish| end_size(&finish.end)))?;
         let queue = queue.clone();
         self.write("finish and claim", move |step| finish::finish(step, &queue, &ends, next.as_ref())).await
     }
@@ -162,13 +162,5 @@ impl Storage for SqliteStorage {
             Ok(Err(_)) => Err(refused("close", std::io::Error::other("a thread of the storage panicked"))),
             Err(error) => Err(refused("close", error)),
         }
-    }
-}
-
-fn size(end: &End) -> usize {
-    match end {
-        End::Complete { output, .. } => output.len(),
-        End::Retry { error, .. } | End::Dead { error } => error.len(),
-        End::Release | End::Cancelled => 0,
     }
 }
