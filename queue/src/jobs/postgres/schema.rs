@@ -81,9 +81,11 @@ async fn apply(
 
 /// How many migrations it has had; 0 if it is not there.
 async fn version(transaction: &Transaction<'_>, schema: &Schema) -> Result<u32, StorageError> {
-    let table = format!("\"{}\".migrations", schema.as_str());
-    let exists = "SELECT to_regclass($1) IS NOT NULL";
-    if !transaction.query_one(exists, &[&table]).await.map_err(refused)?.get::<_, bool>(0) {
+    // Asked of the catalogue's tables: a name that was looked up before may be remembered as missing.
+    let exists = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_tables
+        WHERE schemaname = $1 AND tablename = 'migrations')";
+    let exists = transaction.query_one(exists, &[&schema.as_str()]).await.map_err(refused)?;
+    if !exists.get::<_, bool>(0) {
         return Ok(0);
     }
     let version = schema.sql("SELECT coalesce(max(version), 0) FROM {schema}.migrations");
