@@ -20,6 +20,8 @@ use crate::jobs::hints::{Hint, Hints};
 const WAITING_CALLS: usize = 1024;
 /// The most calls in one transaction.
 const GROUP: usize = 256;
+/// How long to wait for more calls, much less than a disk takes to sync.
+const MOMENT: Duration = Duration::from_micros(100);
 /// How long a storage leaves the lock alone after each transaction, while others want it too: SQLite's lock
 /// knows no queue, and who holds it would take it again before the others look.
 const COURTESY: Duration = Duration::from_micros(500);
@@ -42,6 +44,8 @@ struct Work {
     own: Arc<AtomicI64>,
     /// The count of transactions after our last one.
     commits: i64,
+    /// How many calls the last transaction had.
+    usual: usize,
     /// When another process had the lock.
     crowded: Option<Instant>,
 }
@@ -82,7 +86,7 @@ impl Writer {
         own: Arc<AtomicI64>,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (sender, calls) = mpsc::channel(WAITING_CALLS);
-        let work = Work { connection, calls, clock, hints, own, commits: 0, crowded: None };
+        let work = Work { connection, calls, clock, hints, own, commits: 0, usual: 1, crowded: None };
         let thread = thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || work.run())?;
         Ok((Self { calls: sender }, thread))
     }
@@ -104,12 +108,8 @@ impl Writer {
 impl Work {
     fn run(mut self) {
         while let Some(call) = self.calls.blocking_recv() {
-            let mut group = vec![call];
-            while group.len() < GROUP
-                && let Ok(call) = self.calls.try_recv()
-            {
-                group.push(call);
-            }
+            let mut group = self.gather(call);
+            self.usual = group.len();
             group.retain(|call| call.is_wanted());
             if !group.is_empty() {
                 self.write(group);
@@ -118,6 +118,21 @@ impl Work {
                 thread::sleep(COURTESY);
             }
         }
+    }
+
+    /// The calls that wait. Those who were answered by the last transaction are about to call again: as many are
+    /// waited for, a moment, rather than that most of them wait for the transaction of the fastest.
+    fn gather(&mut self, first: Box<dyn Call>) -> Vec<Box<dyn Call>> {
+        let mut group = vec![first];
+        let begun = Instant::now();
+        while group.len() < GROUP {
+            match self.calls.try_recv() {
+                Ok(call) => group.push(call),
+                Err(_) if group.len() >= self.usual || begun.elapsed() > MOMENT => break,
+                Err(_) => thread::yield_now(),
+            }
+        }
+        group
     }
 
     fn write(&mut self, mut group: Vec<Box<dyn Call>>) {
