@@ -17,7 +17,8 @@ mod storage;
 pub use error::StorageError;
 pub use event::Event;
 pub use job::{
-    Claimed, DEFAULT_MAX_DELIVERIES, DEFAULT_RETENTION, Job, JobOptions, JobState, NewJob, StorageTime, Token,
+    Claimed, DEFAULT_MAX_DELIVERIES, DEFAULT_RETENTION, Generation, Job, JobOptions, JobState, MAX_PAYLOAD,
+    NewJob, StorageTime, Token,
 };
 pub use name::{JobId, MAX_ID, MAX_NAME, NameError, QueueName, WorkerId};
 #[cfg(feature = "postgres")]
