@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use lockstep_queue::jobs::{
-    Claim, Claimed, End, Enqueued, Event, Extended, Finish, JobId, JobOptions, JobState, NewJob,
+    Claim, Claimed, End, Enqueued, Event, Extended, Finish, Generation, JobId, JobOptions, JobState, NewJob,
     PostgresOptions, PostgresStorage, QueueName, Settings, Storage, StorageError, WorkerId,
 };
 use support::postgres::Postgres;
@@ -38,6 +38,13 @@ fn complete(claimed: &Claimed) -> Finish {
     Finish { id: claimed.id.clone(), token: claimed.token, end }
 }
 
+fn generation(enqueued: &Enqueued) -> Option<Generation> {
+    match enqueued {
+        Enqueued::New(generation) => Some(*generation),
+        Enqueued::Duplicate(_) => None,
+    }
+}
+
 async fn claim(storage: &PostgresStorage, max: usize) -> Vec<Claimed> {
     storage.finish(&queue(), vec![], wish(max)).await.unwrap().claimed
 }
@@ -48,7 +55,9 @@ async fn a_job_goes_its_way() {
     let odd = "\0 \u{10ffff} '; DROP TABLE jobs; --";
     let enqueued = storage.enqueue(&queue(), vec![job("b"), job(odd), job("b"), job("a")]).await.unwrap();
     let duplicate = Enqueued::Duplicate(JobState::Waiting);
-    assert_eq!(enqueued, [Enqueued::New, Enqueued::New, duplicate.clone(), Enqueued::New]);
+    let generations: Vec<_> = enqueued.iter().map(generation).collect();
+    assert!(generations[0].is_some() && generations[0] < generations[1] && generations[1] < generations[3]);
+    assert_eq!(enqueued[2], duplicate);
     assert_eq!(storage.enqueue(&queue(), vec![job("a")]).await.unwrap(), [duplicate]);
 
     let claimed = claim(&storage, 5).await;

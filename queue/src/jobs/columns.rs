@@ -4,14 +4,12 @@
 use std::time::Duration;
 
 use super::error::StorageError;
-use super::job::{JobState, StorageTime};
+use super::job::{JobState, MAX_PAYLOAD, StorageTime};
 use super::name::{JobId, QueueName, WorkerId};
 use super::storage::End;
 
 /// The longest duration that is kept, about 1 000 years: sums with it can't overflow.
 const LONGEST_MS: i64 = 1 << 45;
-/// The most bytes of payloads or outputs in one call.
-pub(super) const MAX_BYTES: usize = 256 << 20;
 
 /// [`JobState`] as it is stored. Part of the schema: existing numbers keep their meaning.
 pub(super) const WAITING: i16 = 0;
@@ -88,13 +86,17 @@ pub(super) fn end_size(end: &End) -> usize {
     }
 }
 
-/// Refuses what is more than the databases take.
-pub(super) fn check_size(sizes: impl Iterator<Item = usize>) -> Result<(), StorageError> {
-    let len = sizes.fold(0_usize, usize::saturating_add);
-    if len > MAX_BYTES {
-        return Err(StorageError::TooLarge { len, limit: MAX_BYTES });
+/// Refuses payloads, outputs and errors that are too long.
+pub(super) fn check_sizes(mut sizes: impl Iterator<Item = usize>) -> Result<(), StorageError> {
+    match sizes.find(|len| *len > MAX_PAYLOAD) {
+        Some(len) => Err(StorageError::TooLarge { len, limit: MAX_PAYLOAD }),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// A number of those that only grow, as it is stored. None was ever given that is too large.
+pub(super) fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn name<T>(bytes: &[u8], what: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, StorageError> {

@@ -2,6 +2,7 @@
 //! with the same ids don't wait for each other for ever; here the answers are put back into the caller's order.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::PostgresStorage;
 use super::rows::only;
@@ -9,15 +10,15 @@ use crate::jobs::columns::{DELAYED, WAITING, limit, millis, state};
 use crate::jobs::error::StorageError;
 use crate::jobs::event::Event;
 use crate::jobs::hints::Hint;
-use crate::jobs::job::NewJob;
+use crate::jobs::job::{Generation, NewJob};
 use crate::jobs::name::{JobId, QueueName};
 use crate::jobs::storage::Enqueued;
 
 const ACTION: &str = "enqueue";
-/// The database's answer for a job that is new.
-const NEW: i16 = -1;
-/// Jobs of one call that are in order among each other; beyond, the order is that of their ids.
-const MAX_ORDER: i64 = (1 << 20) - 1;
+/// How many jobs one call can number.
+const MAX_JOBS: usize = 1 << 20;
+/// The most bytes that one call can carry: the protocol ends at 1 GiB.
+const MAX_BYTES: usize = 512 << 20;
 
 #[derive(Default)]
 struct Columns<'j> {
@@ -30,12 +31,17 @@ struct Columns<'j> {
     retentions: Vec<i64>,
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("one call can enqueue {MAX_JOBS} jobs and {MAX_BYTES} bytes, this one has more; use several")]
+struct TooMuch;
+
 impl PostgresStorage {
     pub(super) async fn enqueue_jobs(
         &self,
         queue: &QueueName,
         jobs: &[NewJob],
     ) -> Result<Vec<Enqueued>, StorageError> {
+        check_amount(jobs)?;
         // By the bytes of the id, as the database orders them.
         let mut first: BTreeMap<&JobId, (usize, &NewJob)> = BTreeMap::new();
         for (order, job) in jobs.iter().enumerate() {
@@ -45,17 +51,12 @@ impl PostgresStorage {
             return Ok(Vec::new());
         }
         let answers = self.enqueue_columns(queue, &Columns::of(first.values().copied())).await?;
-        let answers: BTreeMap<&JobId, i16> = first.keys().copied().zip(answers).collect();
-        self.tell(hints(queue, jobs, &answers));
-        let is_first = |order, id| first.get(id).is_some_and(|(first, _)| *first == order);
-        let outcomes = jobs.iter().enumerate().map(|(order, job)| {
-            let answer = answers.get(&job.id).copied().unwrap_or(NEW);
-            outcome(answer, job, is_first(order, &job.id), &first)
-        });
-        outcomes.collect()
+        let outcomes = outcomes(jobs, first.into_keys().zip(answers).collect())?;
+        self.tell(hints(queue, jobs, &outcomes));
+        Ok(outcomes)
     }
 
-    async fn enqueue_columns(&self, queue: &QueueName, jobs: &Columns<'_>) -> Result<Vec<i16>, StorageError> {
+    async fn enqueue_columns(&self, queue: &QueueName, jobs: &Columns<'_>) -> Result<Vec<i64>, StorageError> {
         let row = self
             .row(
                 ACTION,
@@ -81,7 +82,7 @@ impl<'j> Columns<'j> {
         let mut columns = Self::default();
         for (order, job) in jobs {
             columns.ids.push(job.id.as_str().as_bytes());
-            columns.order.push(limit(order).min(MAX_ORDER));
+            columns.order.push(limit(order));
             columns.payloads.push(&job.payload);
             columns.priorities.push(job.options.priority);
             columns.delays.push(millis(job.options.delay));
@@ -92,30 +93,37 @@ impl<'j> Columns<'j> {
     }
 }
 
-fn outcome(
-    answer: i16,
-    job: &NewJob,
-    is_first: bool,
-    first: &BTreeMap<&JobId, (usize, &NewJob)>,
-) -> Result<Enqueued, StorageError> {
-    match answer {
-        NEW if is_first => Ok(Enqueued::New),
-        // The one before it in this very call has the id.
-        NEW => {
-            let delayed = first.get(&job.id).is_some_and(|(_, first)| millis(first.options.delay) > 0);
-            Ok(Enqueued::Duplicate(state(if delayed { DELAYED } else { WAITING })?))
+/// The answers in the caller's order. One below 0 has the state of the job that has the id.
+fn outcomes(jobs: &[NewJob], mut answers: BTreeMap<&JobId, i64>) -> Result<Vec<Enqueued>, StorageError> {
+    let outcome = |job: &NewJob| {
+        let missing = || StorageError::Corrupt { what: "too few answers".to_owned() };
+        let answer = answers.get_mut(&job.id).ok_or_else(missing)?;
+        if let Ok(generation) = u64::try_from(*answer) {
+            // Those after it in this call find it.
+            let code = if millis(job.options.delay) > 0 { DELAYED } else { WAITING };
+            *answer = -1 - i64::from(code);
+            return Ok(Enqueued::New(Generation(generation)));
         }
-        code => Ok(Enqueued::Duplicate(state(code)?)),
-    }
+        let code = i16::try_from(-1 - *answer).unwrap_or(i16::MAX);
+        Ok(Enqueued::Duplicate(state(code)?))
+    };
+    jobs.iter().map(outcome).collect()
 }
 
-fn hints(queue: &QueueName, jobs: &[NewJob], answers: &BTreeMap<&JobId, i16>) -> Vec<Hint> {
-    let mut new: BTreeMap<&JobId, i16> = answers.clone();
-    let events = jobs.iter().filter(|job| new.remove(&job.id) == Some(NEW));
+fn hints(queue: &QueueName, jobs: &[NewJob], outcomes: &[Enqueued]) -> Vec<Hint> {
+    let new = jobs.iter().zip(outcomes).filter(|(_, outcome)| matches!(outcome, Enqueued::New(_)));
     let mut hints: Vec<_> =
-        events.map(|job| Hint::Event(queue.clone(), Event::Enqueued(job.id.clone()))).collect();
+        new.map(|(job, _)| Hint::Event(queue.clone(), Event::Enqueued(job.id.clone()))).collect();
     if !hints.is_empty() {
         hints.push(Hint::Work(queue.clone()));
     }
     hints
+}
+
+fn check_amount(jobs: &[NewJob]) -> Result<(), StorageError> {
+    let bytes = jobs.iter().fold(0_usize, |sum, job| sum.saturating_add(job.payload.len()));
+    if jobs.len() > MAX_JOBS || bytes > MAX_BYTES {
+        return Err(StorageError::Refused { action: ACTION, source: Arc::new(TooMuch) });
+    }
+    Ok(())
 }

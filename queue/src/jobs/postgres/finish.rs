@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::PostgresStorage;
 use super::rows::{claimed, get};
-use crate::jobs::columns::{duration, limit, millis};
+use crate::jobs::columns::{duration, limit, millis, number};
 use crate::jobs::error::StorageError;
 use crate::jobs::event::Event;
 use crate::jobs::hints::Hint;
@@ -84,9 +84,8 @@ impl<'f> Columns<'f> {
     fn of(ends: &'f [Finish]) -> Self {
         let mut columns = Self::default();
         let mut seen = HashSet::new();
-        for (number, finish) in ends.iter().enumerate() {
-            // No token that was ever given is too large.
-            let Ok(token) = i64::try_from(finish.token.0) else { continue };
+        for (place, finish) in ends.iter().enumerate() {
+            let token = number(finish.token.0);
             if !seen.insert((&finish.id, token)) {
                 continue;
             }
@@ -96,7 +95,7 @@ impl<'f> Columns<'f> {
             columns.ends.push(end);
             columns.waits.push(wait);
             columns.bodies.push(body);
-            columns.numbers.push(number);
+            columns.numbers.push(place);
         }
         columns
     }

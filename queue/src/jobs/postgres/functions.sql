@@ -47,22 +47,22 @@ CREATE FUNCTION {schema}.shift_out(_queue bigint, _state smallint) RETURNS void 
         -(_state = 3)::int, -(_state = 4)::int)
 $$;
 
--- Behind all places given before, with room for the jobs of one call.
+-- Behind all places and generations given before, with room for the jobs of one call.
 CREATE FUNCTION {schema}.next_place() RETURNS bigint LANGUAGE sql VOLATILE AS $$
     SELECT nextval('{schema}.places') << 20
 $$;
 
--- For each id -1 if it is new, else the state of the job that has it. Ids must differ and be in order; `_order`
--- is the place of each among all of the call.
+-- For each id its generation if it is new, else -1 less the state of the job that has it. Ids must differ and be
+-- in order; `_order` is the place of each among all of the call.
 CREATE FUNCTION {schema}.enqueue(
     _queue bytea, _ids bytea[], _order bigint[], _payloads bytea[], _priorities integer[], _delays bigint[],
     _max_deliveries bigint[], _retentions bigint[]
-) RETURNS smallint[] LANGUAGE plpgsql AS $$
+) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
     _now bigint := {schema}.clock();
-    _place bigint := {schema}.next_place();
+    _place bigint;
     _row {schema}.queues := {schema}.queue_or_new(_queue);
-    _states smallint[] := array_fill(NULL::smallint, ARRAY[cardinality(_ids)]);
+    _answers bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(_ids)]);
     _left bigint := cardinality(_ids);
     _at integer;
     _shift bigint[] := '{0,0,0,0}';
@@ -74,42 +74,43 @@ BEGIN
     END IF;
     LOOP
         _at := 0;
+        _place := {schema}.next_place();
         FOR _found IN
-            INSERT INTO {schema}.jobs (queue, id, state, priority, ready_at, place, delay, max_deliveries,
+            INSERT INTO {schema}.jobs (queue, id, generation, state, priority, ready_at, place, delay, max_deliveries,
                 retention, created_at, payload)
-            SELECT _row.number, id, (delay > 0)::int, priority, _now + delay, _place + place, delay,
+            SELECT _row.number, id, _place + place, (delay > 0)::int, priority, _now + delay, _place + place, delay,
                 max_deliveries, retention, _now, payload
-            FROM unnest(_ids, _order, _payloads, _priorities, _delays, _max_deliveries, _retentions, _states)
-                AS job (id, place, payload, priority, delay, max_deliveries, retention, state)
-            WHERE state IS NULL
+            FROM unnest(_ids, _order, _payloads, _priorities, _delays, _max_deliveries, _retentions, _answers)
+                AS job (id, place, payload, priority, delay, max_deliveries, retention, answer)
+            WHERE answer IS NULL
             ORDER BY id
             ON CONFLICT (queue, id) DO NOTHING
-            RETURNING id, state
+            RETURNING id, state, generation
         LOOP
             -- They come in the order of the ids.
             LOOP
                 _at := _at + 1;
                 EXIT WHEN _ids[_at] = _found.id OR _at > cardinality(_ids);
             END LOOP;
-            _states[_at] := -1;
+            _answers[_at] := _found.generation;
             _left := _left - 1;
             _shift[1 + _found.state] := _shift[1 + _found.state] + 1;
         END LOOP;
         EXIT WHEN _left = 0;
         FOR _found IN
             DELETE FROM {schema}.jobs AS j
-            USING (SELECT id FROM unnest(_ids, _states) AS e (id, state) WHERE state IS NULL ORDER BY id) AS e
+            USING (SELECT id FROM unnest(_ids, _answers) AS e (id, answer) WHERE answer IS NULL ORDER BY id) AS e
             WHERE j.queue = _row.number AND j.id = e.id AND j.expires_at <= _now
             RETURNING j.state
         LOOP
             _shift[_found.state] := _shift[_found.state] - 1;
         END LOOP;
         FOR _found IN
-            SELECT n, j.state FROM unnest(_ids, _states) WITH ORDINALITY AS e (id, state, n)
+            SELECT n, j.state FROM unnest(_ids, _answers) WITH ORDINALITY AS e (id, answer, n)
             JOIN {schema}.jobs AS j ON j.queue = _row.number AND j.id = e.id
-            WHERE e.state IS NULL
+            WHERE e.answer IS NULL
         LOOP
-            _states[_found.n] := _found.state;
+            _answers[_found.n] := -1 - _found.state;
             _left := _left - 1;
         END LOOP;
         -- Left is what an expired job, or one that went meanwhile, was in the way of.
@@ -123,7 +124,7 @@ BEGIN
         END IF;
     END IF;
     PERFORM {schema}.shift(_row.number, _shift[1], _shift[2], 0, _shift[3], _shift[4]);
-    RETURN _states;
+    RETURN _answers;
 END $$;
 
 -- Makes delayed jobs ready whose time came; how many. The caller moves the counters.

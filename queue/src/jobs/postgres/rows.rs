@@ -7,7 +7,7 @@ use tokio_postgres::types::FromSql;
 use super::error::from_client;
 use crate::jobs::columns::{count, duration, job_id, state, time, worker_id};
 use crate::jobs::error::StorageError;
-use crate::jobs::job::{Claimed, Job, JobOptions, Token};
+use crate::jobs::job::{Claimed, Generation, Job, JobOptions, Token};
 use crate::jobs::storage::Counts;
 
 /// A column by its name.
@@ -32,6 +32,7 @@ pub(super) fn job(row: &Row) -> Result<Job, StorageError> {
         |column| Ok::<_, StorageError>(get::<Option<&[u8]>>(row, column)?.map(Bytes::copy_from_slice));
     Ok(Job {
         id: job_id(get(row, "id")?)?,
+        generation: Generation(count(get(row, "generation")?)),
         state: state(get(row, "state")?)?,
         payload: Bytes::copy_from_slice(get(row, "payload")?),
         options: options(row)?,

@@ -4,7 +4,7 @@ use super::schema::Schema;
 
 /// The columns of a job, in any order: they are read by name.
 const JOB: &str =
-    "j.id, j.state, j.priority, j.delay, j.max_deliveries, j.retention, j.deliveries, j.created_at,
+    "j.id, j.generation, j.state, j.priority, j.delay, j.max_deliveries, j.retention, j.deliveries, j.created_at,
     j.ready_at, j.ended_at, j.expires_at, j.worker, j.lease_until, j.cancel, j.payload, j.output, j.error
     FROM {schema}.queues AS q JOIN {schema}.jobs AS j ON j.queue = q.number";
 
@@ -71,9 +71,9 @@ impl Statements {
                 AND (j.expires_at IS NULL OR j.expires_at > {{schema}}.clock())"
             )),
             list: sql(&format!(
-                "SELECT {JOB} WHERE q.name = $1 AND j.state = $2 AND j.id > $3
+                "SELECT {JOB} WHERE q.name = $1 AND j.state = $2 AND j.generation > $3
                 AND (j.expires_at IS NULL OR j.expires_at > (SELECT {{schema}}.clock()))
-                ORDER BY j.id LIMIT $4"
+                ORDER BY j.generation LIMIT $4"
             )),
             cancel: sql("SELECT {schema}.cancel($1, $2)"),
             retry: sql("SELECT {schema}.retry($1, $2)"),

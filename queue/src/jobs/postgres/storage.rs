@@ -10,13 +10,13 @@ use tokio::time::timeout;
 use super::PostgresStorage;
 use super::rows::{counts, job, only, small};
 use crate::jobs::columns::{
-    ACTIVE, COMPLETED, DEAD, DELAYED, WAITING, check_size, count, duration, end_size, limit, millis,
+    ACTIVE, COMPLETED, DEAD, DELAYED, WAITING, check_sizes, count, duration, end_size, limit, millis, number,
     queue_name, state_code,
 };
 use crate::jobs::error::StorageError;
 use crate::jobs::event::Event;
 use crate::jobs::hints::Hint;
-use crate::jobs::job::{Job, JobState, NewJob, Token};
+use crate::jobs::job::{Generation, Job, JobState, NewJob, Token};
 use crate::jobs::name::{JobId, QueueName, WorkerId};
 use crate::jobs::storage::{
     Cancelled, Claim, Counts, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
@@ -25,7 +25,7 @@ use crate::jobs::storage::{
 #[async_trait]
 impl Storage for PostgresStorage {
     async fn enqueue(&self, queue: &QueueName, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StorageError> {
-        check_size(jobs.iter().map(|job| job.payload.len()))?;
+        check_sizes(jobs.iter().map(|job| job.payload.len()))?;
         self.enqueue_jobs(queue, &jobs).await
     }
 
@@ -35,7 +35,7 @@ impl Storage for PostgresStorage {
         ends: Vec<Finish>,
         next: Option<Claim>,
     ) -> Result<Finished, StorageError> {
-        check_size(ends.iter().map(|finish| end_size(&finish.end)))?;
+        check_sizes(ends.iter().map(|finish| end_size(&finish.end)))?;
         self.finish_jobs(queue, &ends, next).await
     }
 
@@ -58,8 +58,7 @@ impl Storage for PostgresStorage {
         lease: Duration,
     ) -> Result<Vec<Extended>, StorageError> {
         let ids: Vec<_> = leases.iter().map(|(id, _)| id.as_str().as_bytes()).collect();
-        // No token that was ever given is too large, nor negative.
-        let tokens: Vec<_> = leases.iter().map(|(_, token)| i64::try_from(token.0).unwrap_or(-1)).collect();
+        let tokens: Vec<_> = leases.iter().map(|(_, token)| number(token.0)).collect();
         let key = queue.as_str().as_bytes();
         let rows = self
             .rows("extend leases", &self.statements.extend, &[&key, &ids, &tokens, &millis(lease)])
@@ -116,10 +115,10 @@ impl Storage for PostgresStorage {
         &self,
         queue: &QueueName,
         state: JobState,
-        after: Option<&JobId>,
+        after: Option<Generation>,
         most: usize,
     ) -> Result<Vec<Job>, StorageError> {
-        let after = after.map(id_bytes).unwrap_or_default();
+        let after = after.map_or(0, |after| number(after.0));
         let (state, most) = (state_code(state), limit(most));
         let rows =
             self.rows("list jobs", &self.statements.list, &[&bytes(queue), &state, &after, &most]).await?;

@@ -27,6 +27,7 @@ CREATE TABLE {schema}.counters (
 CREATE TABLE {schema}.jobs (
     queue bigint NOT NULL,
     id bytea NOT NULL,
+    generation bigint NOT NULL,
     state smallint NOT NULL,
     priority integer NOT NULL,
     ready_at bigint NOT NULL,
@@ -47,7 +48,7 @@ CREATE TABLE {schema}.jobs (
     error bytea,
     PRIMARY KEY (queue, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
-CREATE INDEX job_states ON {schema}.jobs (queue, state, id);
+CREATE INDEX job_states ON {schema}.jobs (queue, state, generation);
 CREATE INDEX waiting_jobs ON {schema}.jobs (queue, priority DESC, ready_at, place) WHERE state = 0;
 CREATE INDEX delayed_jobs ON {schema}.jobs (queue, ready_at) WHERE state = 1;
 CREATE INDEX leases ON {schema}.jobs (queue, lease_until) WHERE state = 2;

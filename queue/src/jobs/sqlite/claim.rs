@@ -3,9 +3,9 @@
 use super::error::Failure;
 use super::rows::{bytes, number, options};
 use super::step::{QueueRow, Shift, Step};
-use crate::jobs::columns::{ACTIVE, DELAYED, WAITING, duration, job_id, limit, millis, time};
+use crate::jobs::columns::{ACTIVE, DELAYED, WAITING, count, duration, job_id, limit, millis, time};
 use crate::jobs::event::Event;
-use crate::jobs::job::Claimed;
+use crate::jobs::job::{Claimed, Token};
 use crate::jobs::storage::{Claim, Finished};
 
 /// The most delayed jobs that one claim makes ready; the rest come with the next.
@@ -71,13 +71,13 @@ fn room(queue: &QueueRow) -> i64 {
 }
 
 fn take(step: &mut Step<'_>, queue: &QueueRow, claim: &Claim, job: i64) -> Result<Claimed, Failure> {
-    let (column, token) = step.next_token();
+    let token = step.next_number();
     let until = step.now + millis(claim.lease);
-    step.change(TAKE, (job, column, claim.worker.as_str().as_bytes(), until))?;
+    step.change(TAKE, (job, token, claim.worker.as_str().as_bytes(), until))?;
     let claimed = step.one(TAKEN, [job], |row| {
         Ok(Claimed {
             id: job_id(&row.get::<_, Vec<u8>>("id")?)?,
-            token,
+            token: Token(count(token)),
             payload: bytes(row, "payload")?,
             options: options(row)?,
             delivery: row.get("deliveries")?,

@@ -5,13 +5,14 @@ use super::step::{QueueRow, Shift, Step};
 use crate::jobs::columns::{DELAYED, WAITING, count, millis, state};
 use crate::jobs::error::StorageError;
 use crate::jobs::event::Event;
-use crate::jobs::job::NewJob;
+use crate::jobs::job::{Generation, NewJob};
 use crate::jobs::name::{JobId, QueueName};
 use crate::jobs::storage::Enqueued;
 
-const INSERT: &str = "INSERT INTO jobs (queue, id, state, priority, ready_at, place, delay, max_deliveries,
+const INSERT: &str =
+    "INSERT INTO jobs (number, queue, id, state, priority, ready_at, place, delay, max_deliveries,
         retention, created_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (queue, id) DO NOTHING";
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (queue, id) DO NOTHING";
 const HOLDER: &str = "SELECT number, state, expires_at FROM jobs WHERE queue = ?1 AND id = ?2";
 
 /// Takes all that are new, or none if they don't all fit.
@@ -24,7 +25,7 @@ pub(super) fn enqueue(
     let mut shift = Shift::default();
     let outcomes =
         jobs.iter().map(|job| take(step, &queue, job, &mut shift)).collect::<Result<Vec<_>, _>>()?;
-    let new = outcomes.iter().filter(|outcome| **outcome == Enqueued::New).count();
+    let new = outcomes.iter().filter(|outcome| matches!(outcome, Enqueued::New(_))).count();
     check_room(&queue, new)?;
     step.shift(&queue, shift)?;
     if new > 0 {
@@ -34,11 +35,12 @@ pub(super) fn enqueue(
 }
 
 fn take(step: &mut Step<'_>, queue: &QueueRow, job: &NewJob, shift: &mut Shift) -> Result<Enqueued, Failure> {
-    if let Some(holder) = insert(step, queue, job, shift)? {
-        return Ok(holder);
+    loop {
+        // None: an expired job had the id, and is gone now.
+        if let Some(outcome) = insert(step, queue, job, shift)? {
+            return Ok(outcome);
+        }
     }
-    // The holder had expired and is gone now.
-    Ok(insert(step, queue, job, shift)?.unwrap_or(Enqueued::New))
 }
 
 /// What became of the job; None if an expired one was in the way, which is removed.
@@ -51,10 +53,11 @@ fn insert(
     let delay = millis(job.options.delay);
     let state = if delay == 0 { WAITING } else { DELAYED };
     let id = job.id.as_str().as_bytes();
-    let (now, place) = (step.now, step.next_place());
-    let number = step.insert(
+    let (now, number, place) = (step.now, step.next_number(), step.next_place());
+    let inserted = step.change(
         INSERT,
         (
+            number,
             queue.number,
             id,
             state,
@@ -67,11 +70,13 @@ fn insert(
             now,
         ),
     )?;
-    let Some(number) = number else { return holder(step, queue, &job.id, shift) };
+    if inserted == 0 {
+        return holder(step, queue, &job.id, shift);
+    }
     step.change("INSERT INTO payloads VALUES (?1, ?2)", (number, job.payload.as_ref()))?;
     shift.moved(1, None, Some(state));
     step.job_event(&queue.name, Event::Enqueued, &job.id);
-    Ok(Some(Enqueued::New))
+    Ok(Some(Enqueued::New(Generation(count(number)))))
 }
 
 /// The state of the job that has the id; None if it had expired, and was removed.

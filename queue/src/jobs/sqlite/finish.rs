@@ -3,7 +3,7 @@
 use super::claim::claim;
 use super::error::Failure;
 use super::step::{QueueRow, Shift, Step};
-use crate::jobs::columns::{ACTIVE, COMPLETED, DEAD, DELAYED, WAITING, millis};
+use crate::jobs::columns::{ACTIVE, COMPLETED, DEAD, DELAYED, WAITING, millis, number};
 use crate::jobs::event::Event;
 use crate::jobs::job::Token;
 use crate::jobs::name::{JobId, QueueName};
@@ -76,9 +76,7 @@ fn extend_one(
 }
 
 fn held(step: &Step<'_>, queue: &QueueRow, id: &JobId, token: Token) -> Result<Option<Held>, Failure> {
-    // No token that was ever given is too large.
-    let Ok(token) = i64::try_from(token.0) else { return Ok(None) };
-    step.one(HELD, (queue.number, id.as_str().as_bytes(), token), |row| {
+    step.one(HELD, (queue.number, id.as_str().as_bytes(), number(token.0)), |row| {
         Ok(Held { number: row.get(0)?, cancel: row.get(1)? })
     })
 }

@@ -6,8 +6,8 @@ use rusqlite::Connection;
 
 use super::error::Failure;
 use super::rows::{all, counter, job, one, select_jobs};
-use crate::jobs::columns::{count, duration, limit, queue_name, state_code};
-use crate::jobs::job::{Job, JobState};
+use crate::jobs::columns::{count, duration, limit, number, queue_name, state_code};
+use crate::jobs::job::{Generation, Job, JobState};
 use crate::jobs::name::{JobId, QueueName};
 use crate::jobs::storage::{Counts, Settings};
 
@@ -16,8 +16,8 @@ const GET: &str = select_jobs!(
     AND (expires_at IS NULL OR expires_at > ?3)"
 );
 const LIST: &str = select_jobs!(
-    "WHERE queue = (SELECT number FROM queues WHERE name = ?1) AND state = ?2 AND id > ?3
-    AND (expires_at IS NULL OR expires_at > ?4) ORDER BY id LIMIT ?5"
+    "WHERE queue = (SELECT number FROM queues WHERE name = ?1) AND state = ?2 AND number > ?3
+    AND (expires_at IS NULL OR expires_at > ?4) ORDER BY number LIMIT ?5"
 );
 /// Counts, but for those that have expired and are not removed yet.
 const COUNTS: &str = "SELECT waiting, delayed, active,
@@ -56,10 +56,10 @@ pub(super) fn list(
     connection: &Connection,
     queue: &QueueName,
     state: JobState,
-    after: Option<&JobId>,
+    after: Option<Generation>,
     page: (usize, i64),
 ) -> Result<Vec<Job>, Failure> {
-    let after = after.map_or(&b""[..], |id| id.as_str().as_bytes());
+    let after = after.map_or(0, |after| number(after.0));
     let (most, now) = page;
     all(connection, LIST, (queue.as_str().as_bytes(), state_code(state), after, now, limit(most)), job)
 }

@@ -5,13 +5,13 @@ use rusqlite::{Connection, Params, Row};
 
 use super::error::Failure;
 use crate::jobs::columns::{count, duration, job_id, state, time, worker_id};
-use crate::jobs::job::{Job, JobOptions};
+use crate::jobs::job::{Generation, Job, JobOptions};
 
 /// What [`job`] reads; to be followed by a `WHERE`.
 macro_rules! select_jobs {
     ($rest:literal) => {
         concat!(
-            "SELECT id, state, priority, delay, max_deliveries, retention, deliveries, created_at, ready_at,
+            "SELECT number, id, state, priority, delay, max_deliveries, retention, deliveries, created_at, ready_at,
                 ended_at, expires_at, worker, lease_until, cancel, output, error, payload
             FROM jobs JOIN payloads USING (number) ",
             $rest
@@ -78,6 +78,7 @@ pub(super) fn job(row: &Row<'_>) -> Result<Job, Failure> {
     };
     Ok(Job {
         id: job_id(&row.get::<_, Vec<u8>>("id")?)?,
+        generation: Generation(count(row.get("number")?)),
         state: state(row.get("state")?)?,
         payload: bytes(row, "payload")?,
         options: options(row)?,

@@ -18,15 +18,15 @@ const APPLICATION: u32 = 0x6c6b_6a71;
 /// Each brings the schema one version further.
 const MIGRATIONS: [&str; 1] = [V1];
 
-/// `meta` is one row: the largest time seen, the last token and place in the order given away, and the
-/// transactions committed. `jobs` is narrow, since each change writes its row anew; payloads are written once,
+/// `meta` is one row: the largest time seen, the last number given away (of generations and tokens), the last place
+/// in the order, and the transactions committed. The number of a job is its generation. `jobs` is narrow, since each change writes its row anew; payloads are written once,
 /// beside it. `ready_at` and `place` make the order within a priority; they stay through a claim, so that a job
 /// handed back stands where it stood.
 const V1: &str = "
 CREATE TABLE meta (
     only INTEGER PRIMARY KEY CHECK (only = 0),
     now INTEGER NOT NULL,
-    token INTEGER NOT NULL,
+    number INTEGER NOT NULL,
     place INTEGER NOT NULL,
     commits INTEGER NOT NULL
 ) STRICT;
@@ -68,7 +68,7 @@ CREATE TABLE jobs (
     error BLOB
 ) STRICT;
 CREATE UNIQUE INDEX job_ids ON jobs (queue, id);
-CREATE INDEX job_states ON jobs (queue, state, id);
+CREATE INDEX job_states ON jobs (queue, state, number);
 CREATE INDEX waiting_jobs ON jobs (queue, priority DESC, ready_at, place) WHERE state = 0;
 CREATE INDEX delayed_jobs ON jobs (queue, ready_at) WHERE state = 1;
 CREATE INDEX leases ON jobs (queue, lease_until) WHERE state = 2;

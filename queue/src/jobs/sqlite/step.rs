@@ -9,7 +9,6 @@ use super::rows;
 use crate::jobs::columns::{ACTIVE, COMPLETED, DEAD, DELAYED, WAITING};
 use crate::jobs::event::Event;
 use crate::jobs::hints::Hint;
-use crate::jobs::job::Token;
 use crate::jobs::name::{JobId, QueueName};
 
 const QUEUE: &str = "SELECT number, paused, concurrency, max_jobs, waiting + delayed + active, active
@@ -22,7 +21,7 @@ pub(super) struct Step<'c> {
     pub(super) now: i64,
     /// Transactions committed before it, by all processes.
     pub(super) commits: i64,
-    token: i64,
+    number: i64,
     place: i64,
     changed: bool,
     hints: Vec<Hint>,
@@ -56,11 +55,11 @@ impl<'c> Step<'c> {
     /// Waits for the write lock and begins.
     pub(super) fn begin(connection: &'c Connection, clock: &Clock) -> Result<Self, Failure> {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let (now, token, place, commits) = connection
-            .prepare_cached("SELECT now, token, place, commits FROM meta")?
+        let (now, number, place, commits) = connection
+            .prepare_cached("SELECT now, number, place, commits FROM meta")?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
         let now = clock.at_least(now);
-        Ok(Self { connection, now, commits, token, place, changed: false, hints: Vec::new() })
+        Ok(Self { connection, now, commits, number, place, changed: false, hints: Vec::new() })
     }
 
     /// Runs one call so that it changes all that it wants or nothing.
@@ -86,8 +85,8 @@ impl<'c> Step<'c> {
     pub(super) fn commit(mut self) -> Result<Vec<Hint>, Failure> {
         if self.changed {
             self.connection
-                .prepare_cached("UPDATE meta SET now = ?1, token = ?2, place = ?3, commits = ?4")?
-                .execute((self.now, self.token, self.place, self.commits + 1))?;
+                .prepare_cached("UPDATE meta SET now = ?1, number = ?2, place = ?3, commits = ?4")?
+                .execute((self.now, self.number, self.place, self.commits + 1))?;
         }
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         Ok(std::mem::take(&mut self.hints))
@@ -110,11 +109,6 @@ impl<'c> Step<'c> {
         Ok(rows)
     }
 
-    /// Inserts a row unless it is there; its number if it is new.
-    pub(super) fn insert(&mut self, sql: &str, params: impl Params) -> Result<Option<i64>, Failure> {
-        Ok((self.change(sql, params)? > 0).then(|| self.connection.last_insert_rowid()))
-    }
-
     /// The first row, if there is one.
     pub(super) fn one<T>(
         &self,
@@ -135,10 +129,10 @@ impl<'c> Step<'c> {
         rows::all(self.connection, sql, params, read)
     }
 
-    /// A token that is larger than all before.
-    pub(super) fn next_token(&mut self) -> (i64, Token) {
-        self.token += 1;
-        (self.token, Token(u64::try_from(self.token).unwrap_or_default()))
+    /// A number that is larger than all before: a token or a generation.
+    pub(super) fn next_number(&mut self) -> i64 {
+        self.number += 1;
+        self.number
     }
 
     /// A place behind all that were given before.

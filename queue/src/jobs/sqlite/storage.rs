@@ -8,10 +8,10 @@ use futures::stream::BoxStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::{SqliteStorage, change, enqueue, finish, read, reap, refused, settings};
-use crate::jobs::columns::{check_size, end_size, millis};
+use crate::jobs::columns::{check_sizes, end_size, millis};
 use crate::jobs::error::StorageError;
 use crate::jobs::event::Event;
-use crate::jobs::job::{Job, JobState, NewJob, Token};
+use crate::jobs::job::{Generation, Job, JobState, NewJob, Token};
 use crate::jobs::name::{JobId, QueueName, WorkerId};
 use crate::jobs::storage::{
     Cancelled, Claim, Counts, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
@@ -20,7 +20,7 @@ use crate::jobs::storage::{
 #[async_trait]
 impl Storage for SqliteStorage {
     async fn enqueue(&self, queue: &QueueName, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StorageError> {
-        check_size(jobs.iter().map(|job| job.payload.len()))?;
+        check_sizes(jobs.iter().map(|job| job.payload.len()))?;
         let queue = queue.clone();
         self.write("enqueue", move |step| enqueue::enqueue(step, &queue, &jobs)).await
     }
@@ -31,7 +31,7 @@ impl Storage for SqliteStorage {
         ends: Vec<Finish>,
         next: Option<Claim>,
     ) -> Result<Finished, StorageError> {
-        check_size(ends.iter().map(|finish| end_size(&finish.end)))?;
+        check_sizes(ends.iter().map(|finish| end_size(&finish.end)))?;
         let queue = queue.clone();
         self.write("finish and claim", move |step| finish::finish(step, &queue, &ends, next.as_ref())).await
     }
@@ -101,11 +101,11 @@ impl Storage for SqliteStorage {
         &self,
         queue: &QueueName,
         state: JobState,
-        after: Option<&JobId>,
+        after: Option<Generation>,
         limit: usize,
     ) -> Result<Vec<Job>, StorageError> {
-        let (queue, after) = (queue.clone(), after.cloned());
-        let list = move |file: &_, now| read::list(file, &queue, state, after.as_ref(), (limit, now));
+        let queue = queue.clone();
+        let list = move |file: &_, now| read::list(file, &queue, state, after, (limit, now));
         self.read("list jobs", list).await
     }
 

@@ -3,15 +3,18 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::jobs::JobState;
 
 #[tokio::test]
 async fn jobs_are_there_after_reopening() {
     let directory = TempDir::new().unwrap();
     let storage = open(&directory).await;
-    assert_eq!(
-        storage.enqueue(&queue(), vec![job("a"), job("b"), job("a")]).await.unwrap(),
-        [Enqueued::New, Enqueued::New, Enqueued::Duplicate(crate::jobs::JobState::Waiting)]
-    );
+    let enqueued = storage.enqueue(&queue(), vec![job("a"), job("b"), job("a")]).await.unwrap();
+    assert!(matches!(
+        enqueued[..],
+        [Enqueued::New(first), Enqueued::New(second), Enqueued::Duplicate(JobState::Waiting)]
+            if second > first
+    ));
     let claimed = storage.finish(&queue(), vec![], wish(1)).await.unwrap().claimed;
     storage.close().await.unwrap();
 
@@ -84,7 +87,7 @@ async fn a_full_disk_is_told_and_over_when_there_is_room() {
     let error = refused.unwrap_err();
     assert!(matches!(error, StorageError::Full(_)), "{error}");
     assert!(error.is_transient());
-    assert_eq!(taken.unwrap(), [Enqueued::New], "though they may have shared a transaction");
+    assert!(matches!(taken.unwrap()[..], [Enqueued::New(_)]), "though they may have shared a transaction");
     assert_eq!(storage.counts(&queue()).await.unwrap().waiting, 1);
 }
 
