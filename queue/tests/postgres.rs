@@ -2,8 +2,11 @@
 #![cfg(test)]
 #![cfg(feature = "postgres")]
 
-mod support;
+mod support {
+    pub(crate) mod postgres;
+}
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,6 +41,29 @@ fn complete(claimed: &Claimed) -> Finish {
     Finish { id: claimed.id.clone(), token: claimed.token, end }
 }
 
+/// Options with a schema that no other test has.
+fn options() -> PostgresOptions {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let schema = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    PostgresOptions { schema, ..PostgresOptions::default() }
+}
+
+/// A storage in a schema that no other test has.
+async fn storage(server: &Postgres) -> PostgresStorage {
+    PostgresStorage::connect(&server.address(), options()).await.unwrap()
+}
+
+/// Runs a statement past the storage.
+async fn sql(server: &Postgres, statement: &str) {
+    let (client, connection) =
+        tokio_postgres::connect(&server.address(), tokio_postgres::NoTls).await.unwrap();
+    let run = async {
+        client.batch_execute(statement).await.unwrap();
+        drop(client);
+    };
+    tokio::join!(run, async { connection.await.unwrap() });
+}
+
 fn generation(enqueued: &Enqueued) -> Option<Generation> {
     match enqueued {
         Enqueued::New(generation) => Some(*generation),
@@ -51,7 +77,7 @@ async fn claim(storage: &PostgresStorage, max: usize) -> Vec<Claimed> {
 
 #[tokio::test]
 async fn a_job_goes_its_way() {
-    let storage = Postgres::shared().storage().await;
+    let storage = storage(Postgres::shared()).await;
     let odd = "\0 \u{10ffff} '; DROP TABLE jobs; --";
     let enqueued = storage.enqueue(&queue(), vec![job("b"), job(odd), job("b"), job("a")]).await.unwrap();
     let duplicate = Enqueued::Duplicate(JobState::Waiting);
@@ -88,7 +114,7 @@ async fn a_job_goes_its_way() {
 
 #[tokio::test]
 async fn events_and_work_of_others_are_heard_in_full() {
-    let (server, options) = (Postgres::shared(), Postgres::options());
+    let (server, options) = (Postgres::shared(), options());
     let here = PostgresStorage::connect(&server.address(), options.clone()).await.unwrap();
     let there = PostgresStorage::connect(&server.address(), options).await.unwrap();
     let mut events = here.events(&queue()).await.unwrap();
@@ -117,14 +143,14 @@ async fn events_and_work_of_others_are_heard_in_full() {
 #[tokio::test]
 async fn a_restart_of_the_server_is_survived() {
     let mut server = Postgres::start();
-    let storage = server.storage().await;
+    let storage = storage(&server).await;
     let mut events = storage.events(&queue()).await.unwrap();
     storage.enqueue(&queue(), vec![job("a")]).await.unwrap();
     let claimed = claim(&storage, 1).await;
     assert_eq!(events.next().await, Some(Event::Enqueued(id("a"))));
     assert_eq!(events.next().await, Some(Event::Started(id("a"))));
 
-    server.crash();
+    server.stop();
     let error = storage.enqueue(&queue(), vec![job("b")]).await.unwrap_err();
     assert!(matches!(error, StorageError::Unavailable { .. }), "{error}");
     server.resume();
@@ -137,7 +163,6 @@ async fn a_restart_of_the_server_is_survived() {
 #[tokio::test]
 async fn servers_that_are_not_there_or_not_ours_are_told() {
     let server = Postgres::shared();
-    let options = Postgres::options;
     let missing = "host=/nonexistent user=postgres";
     let error = PostgresStorage::connect(missing, options()).await.unwrap_err();
     assert!(matches!(error, StorageError::Unavailable { .. }), "{error}");
@@ -161,14 +186,14 @@ async fn servers_that_are_not_there_or_not_ours_are_told() {
 
     let newer = options();
     drop(PostgresStorage::connect(&server.address(), newer.clone()).await.unwrap());
-    server.sql(&format!("UPDATE {}.migrations SET version = 99", newer.schema));
+    sql(server, &format!("UPDATE {}.migrations SET version = 99", newer.schema)).await;
     let error = PostgresStorage::connect(&server.address(), newer).await.unwrap_err();
     assert!(matches!(error, StorageError::NewerSchema { found: 99, known: 1 }), "{error}");
 }
 
 #[tokio::test]
 async fn many_may_open_a_new_schema_at_once() {
-    let options = Postgres::options();
+    let options = options();
     let address = Postgres::shared().address();
     let opened =
         futures::future::join_all((0..8).map(|_| PostgresStorage::connect(&address, options.clone())));

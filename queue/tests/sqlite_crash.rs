@@ -4,10 +4,12 @@
 #![cfg(test)]
 #![cfg(feature = "sqlite")]
 
+mod support {
+    pub(crate) mod children;
+}
+
 use std::collections::{BTreeSet, HashSet};
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -17,9 +19,11 @@ use lockstep_queue::jobs::{
     SqliteStorage, Storage, WorkerId,
 };
 use rand::RngExt;
+use support::children::{Process, Said, say};
 
-/// Names the file for the child.
+/// Name the file and the round for the child.
 const FILE: &str = "LOCKSTEP_CRASH_FILE";
+const ROUND: &str = "LOCKSTEP_CRASH_ROUND";
 const KILLS: usize = 50;
 /// Short, so that the next process gets what the killed one had.
 const LEASE: Duration = Duration::from_secs(1);
@@ -75,46 +79,32 @@ async fn what_was_acknowledged_survives_kills() {
 
 /// Starts a process, believes what it says, and kills it after some of that.
 fn run_child(file: &Path, round: usize, told: &mut Told) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
-        .env(FILE, file)
-        .env("ROUND", round.to_string())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let variables = [(FILE, file.to_str().unwrap()), (ROUND, &round.to_string())];
+    let (mut child, mut voice) = Process::start("child", &variables);
     let until = told.lines + rand::rng().random_range(1..150);
     while told.lines < until {
-        told.hear(&lines.next().expect("it goes on until it is killed").unwrap());
+        told.hear(voice.next().expect("it goes on until it is killed"));
     }
-    child.kill().unwrap();
-    // What it said before it was killed counts too; its last line may be torn.
-    let mut rest: Vec<_> = lines.map_while(Result::ok).collect();
-    if rest.last().is_some_and(|line| !line.ends_with('.')) {
-        rest.pop();
-    }
-    rest.iter().for_each(|line| told.hear(line));
-    child.wait().unwrap();
+    child.kill();
+    voice.for_each(|said| told.hear(said));
+    assert!(!child.ended_well());
 }
 
 impl Told {
-    /// Takes a line such as `+ 3-17.`; others are of the test runner.
-    fn hear(&mut self, line: &str) {
-        let Some((said, id)) = line.strip_suffix('.').and_then(|line| line.split_once(' ')) else { return };
-        match said {
-            "+" => drop(self.enqueued.insert(id.to_owned())),
-            "-" => drop(self.completed.insert(id.to_owned())),
-            "run" => assert!(!self.completed.contains(id), "{id} runs again"),
-            _ => return,
-        }
+    fn hear(&mut self, said: Said) {
         self.lines += 1;
+        match said.what.as_str() {
+            "+" => drop(self.enqueued.insert(said.id)),
+            "-" => drop(self.completed.insert(said.id)),
+            _ => assert!(!self.completed.contains(&said.id), "{} runs again", said.id),
+        }
     }
 }
 
 /// The process that is killed; nothing if it was not started for that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
-    let (Ok(file), Ok(round)) = (std::env::var(FILE), std::env::var("ROUND")) else { return };
+    let (Ok(file), Ok(round)) = (std::env::var(FILE), std::env::var(ROUND)) else { return };
     let storage = &SqliteStorage::open(file, SqliteOptions::default()).await.unwrap();
     let (round, number) = (&round, &AtomicU64::new(0));
     let enqueuers = (0..4).map(async |_| {
@@ -163,8 +153,4 @@ fn complete(job: &Claimed) -> Finish {
     assert_eq!(job.payload, job.id.as_str(), "the payload is its own");
     let end = End::Complete { output: Bytes::new(), retention: KEPT };
     Finish { id: job.id.clone(), token: job.token, end }
-}
-
-fn say(what: &str, id: &str) {
-    writeln!(std::io::stdout().lock(), "{what} {id}.").unwrap();
 }

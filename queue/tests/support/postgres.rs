@@ -1,29 +1,28 @@
 //! A real PostgreSQL server with a data folder of its own, on a socket in that folder. It ends with the test
 //! process, however that ends: a shell beside it waits for the end of its standard input.
 
+use std::io::Write;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-
-use lockstep_queue::jobs::{PostgresOptions, PostgresStorage};
 
 /// How long the server may take to start.
 const START: Duration = Duration::from_secs(60);
 
-/// Runs the server, and stops and removes it when the test process is gone.
+/// Runs the server until its standard input ends or says `keep`; without that the test process is gone, and nobody
+/// needs its folder any more.
 const KEEPER: &str = r#"
 directory=$1; shift
 "$@" >>"$directory/log" 2>&1 &
 server=$!
-cat >/dev/null
+read -r word
 kill -QUIT "$server" 2>/dev/null
 wait "$server" 2>/dev/null
-[ -e "$directory/again" ] || rm -rf "$directory"
+[ "$word" = keep ] || rm -rf "$directory"
 "#;
 
 /// A running server, with fsync on.
@@ -35,13 +34,13 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// The one that all tests of this process share; each uses a schema of its own.
+    /// The one that all tests of this process share; each uses a schema of its own. It ends with the process.
     pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
 
-    /// Another one, for a test that stops it.
+    /// Another one.
     pub(crate) fn start() -> Self {
         let directory = tempfile::Builder::new().prefix("lockstep-pg").tempdir().unwrap().keep();
         let mut server = Self { directory, programs: programs(), keeper: None };
@@ -64,70 +63,34 @@ impl Postgres {
         format!("host={} user=postgres dbname=postgres", self.directory.display())
     }
 
-    /// Options with a schema that no other test has.
-    pub(crate) fn options() -> PostgresOptions {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let schema = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        PostgresOptions { schema, ..PostgresOptions::default() }
-    }
-
-    /// A storage in a schema that no other test has.
-    pub(crate) async fn storage(&self) -> PostgresStorage {
-        PostgresStorage::connect(&self.address(), Self::options()).await.unwrap()
-    }
-
     /// Stops it in the way of a crash; what it has committed stays.
-    pub(crate) fn crash(&mut self) {
-        std::fs::write(self.directory.join("again"), "").unwrap();
-        self.end();
+    pub(crate) fn stop(&mut self) {
+        if let Some(mut keeper) = self.keeper.take() {
+            keeper.stdin.take().unwrap().write_all(b"keep\n").unwrap();
+            keeper.wait().unwrap();
+        }
     }
 
-    /// Starts it again.
+    /// Starts it, also again.
     pub(crate) fn resume(&mut self) {
-        // Its socket and note of its process may be left from a crash.
-        std::fs::remove_file(self.directory.join("again")).ok();
-        let server = self.programs.join("postgres");
         let mut command = as_server_user(Command::new("sh"));
-        command.args(["-c", KEEPER, "keeper"]).arg(&self.directory).arg(server).arg("-D").arg(self.data());
+        command.args(["-c", KEEPER, "keeper"]).arg(&self.directory);
+        command.arg(self.programs.join("postgres")).arg("-D").arg(self.data());
         for setting in ["listen_addresses=", "fsync=on", "max_connections=200", "log_min_messages=warning"] {
             command.args(["-c", setting]);
         }
         command.args(["-c", &format!("unix_socket_directories={}", self.directory.display())]);
-        command.stdin(Stdio::piped()).current_dir("/");
-        self.keeper = Some(command.spawn().unwrap());
+        self.keeper = Some(command.stdin(Stdio::piped()).current_dir("/").spawn().unwrap());
         let begun = Instant::now();
         while !self.answers() {
             assert!(begun.elapsed() < START, "the server does not start: {}", self.log());
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(Duration::from_millis(20));
         }
-    }
-
-    /// Runs a statement with `psql`.
-    pub(crate) fn sql(&self, statement: &str) -> String {
-        let output = self
-            .command("psql")
-            .args(["--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "-v", "ON_ERROR_STOP=1"])
-            .args(["--dbname", &self.address(), "--command", statement])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     fn answers(&self) -> bool {
-        let output = self
-            .command("psql")
-            .args(["--no-psqlrc", "--dbname", &self.address(), "--command", "SELECT 1"])
-            .output()
-            .unwrap();
-        output.status.success()
-    }
-
-    fn end(&mut self) {
-        if let Some(mut keeper) = self.keeper.take() {
-            drop(keeper.stdin.take());
-            keeper.wait().unwrap();
-        }
+        let mut command = self.command("pg_isready");
+        command.arg("--quiet").arg("--host").arg(&self.directory).status().unwrap().success()
     }
 
     fn command(&self, program: &str) -> Command {
@@ -147,7 +110,8 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        self.end();
+        self.stop();
+        std::fs::remove_dir_all(&self.directory).unwrap();
     }
 }
 
@@ -164,7 +128,7 @@ fn programs() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders = found.into_iter().rev().map(|(_, folder)| folder).chain(std::env::split_paths(&path));
     folders
-        .find(|folder| folder.join("initdb").exists() && folder.join("psql").exists())
+        .find(|folder| folder.join("initdb").exists() && folder.join("pg_isready").exists())
         .expect("PostgreSQL is not installed; `make test` installs it (tests/setup/install.sh)")
 }
 
