@@ -130,6 +130,20 @@ impl Default for JobOptions {
     }
 }
 
+impl StorageTime {
+    /// The moment so long after this one; the end of time if that is beyond it.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long after another moment this is; zero if it is not after it.
+    #[must_use]
+    pub const fn since(self, other: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(other.0))
+    }
+}
+
 impl JobState {
     /// Whether it came to its end, so that it will not be delivered any more by itself.
     #[must_use]

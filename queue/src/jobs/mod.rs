@@ -1,12 +1,17 @@
 //! Jobs that are delivered at least once: typed queues over a [`Storage`], which decides what they survive.
 
+mod clock;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod columns;
 mod error;
 mod event;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod hints;
+mod hub;
+pub mod index;
 mod job;
+mod local;
+mod memory;
 mod name;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -20,6 +25,7 @@ pub use job::{
     Claimed, DEFAULT_MAX_DELIVERIES, DEFAULT_RETENTION, Generation, Job, JobOptions, JobState, MAX_PAYLOAD,
     NewJob, StorageTime, Token,
 };
+pub use memory::MemoryStorage;
 pub use name::{JobId, MAX_ID, MAX_NAME, NameError, QueueName, WorkerId};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStorage};
