@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use super::error::StorageError;
-use super::job::{JobState, MAX_PAYLOAD, StorageTime};
+use super::job::{Job, JobState, StorageTime};
 use super::name::{JobId, QueueName, WorkerId};
-use super::storage::End;
 
 /// The longest duration that is kept, about 1 000 years: sums with it can't overflow.
 const LONGEST_MS: i64 = 1 << 45;
@@ -18,10 +17,9 @@ pub(super) const ACTIVE: i16 = 2;
 pub(super) const COMPLETED: i16 = 3;
 pub(super) const DEAD: i16 = 4;
 
-/// Whole milliseconds, rounded up so that what is not zero stays so.
+/// Whole milliseconds, rounded down.
 pub(super) fn millis(duration: Duration) -> i64 {
-    let millis = duration.as_nanos().div_ceil(1_000_000);
-    i64::try_from(millis).unwrap_or(LONGEST_MS).min(LONGEST_MS)
+    i64::try_from(duration.as_millis()).unwrap_or(LONGEST_MS).min(LONGEST_MS)
 }
 
 /// A duration out of a column.
@@ -77,21 +75,10 @@ pub(super) fn worker_id(bytes: &[u8]) -> Result<WorkerId, StorageError> {
     name(bytes, "the name of a worker", |text| WorkerId::new(text).ok())
 }
 
-/// How many bytes an end brings with it.
-pub(super) fn end_size(end: &End) -> usize {
-    match end {
-        End::Complete { output, .. } => output.len(),
-        End::Retry { error, .. } | End::Dead { error } => error.len(),
-        End::Release | End::Cancelled => 0,
-    }
-}
-
-/// Refuses payloads, outputs and errors that are too long.
-pub(super) fn check_sizes(mut sizes: impl Iterator<Item = usize>) -> Result<(), StorageError> {
-    match sizes.find(|len| *len > MAX_PAYLOAD) {
-        Some(len) => Err(StorageError::TooLarge { len, limit: MAX_PAYLOAD }),
-        None => Ok(()),
-    }
+/// The job as it stands at a time: a delayed one whose time came is waiting, though no step made it so yet.
+pub(super) fn as_of(now: i64, job: Job) -> Job {
+    let due = job.state == JobState::Delayed && job.ready_at <= time(now);
+    Job { state: if due { JobState::Waiting } else { job.state }, ..job }
 }
 
 /// A number of those that only grow, as it is stored. None was ever given that is too large.
@@ -111,12 +98,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_rounded_up_and_bounded() {
+    fn durations_are_whole_milliseconds_and_bounded() {
         for (given, kept) in [
             (Duration::ZERO, 0),
-            (Duration::from_nanos(1), 1),
+            (Duration::from_micros(999), 0),
             (Duration::from_millis(5), 5),
-            (Duration::from_micros(5_001), 6),
+            (Duration::from_micros(5_999), 5),
             (Duration::MAX, LONGEST_MS),
         ] {
             assert_eq!(millis(given), kept, "{given:?}");

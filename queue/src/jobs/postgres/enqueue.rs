@@ -86,7 +86,7 @@ impl<'j> Columns<'j> {
             columns.payloads.push(&job.payload);
             columns.priorities.push(job.options.priority);
             columns.delays.push(millis(job.options.delay));
-            columns.max_deliveries.push(i64::from(job.options.max_deliveries));
+            columns.max_deliveries.push(i64::from(job.options.max_deliveries.max(1)));
             columns.retentions.push(millis(job.options.retention));
         }
         columns

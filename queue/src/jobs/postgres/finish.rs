@@ -29,7 +29,6 @@ struct Columns<'f> {
 /// What the last row of an answer says; ends count from 1.
 struct Answer {
     done: Vec<i64>,
-    gone: Vec<i64>,
     ready: i64,
     limited: bool,
 }
@@ -70,7 +69,7 @@ impl PostgresStorage {
         finished.claimed = in_order(jobs)?;
         let answer = Answer::of(last)?;
         let hints = answer.hints(queue, ends, &columns, &finished.claimed);
-        for number in columns.numbers_of(answer.done.iter().chain(&answer.gone)) {
+        for number in columns.numbers_of(answer.done.iter()) {
             if let Some(outcome) = finished.outcomes.get_mut(number) {
                 *outcome = true;
             }
@@ -114,12 +113,7 @@ impl<'f> Columns<'f> {
 
 impl Answer {
     fn of(row: &tokio_postgres::Row) -> Result<Self, StorageError> {
-        Ok(Self {
-            done: get(row, "done")?,
-            gone: get(row, "gone")?,
-            ready: get(row, "ready")?,
-            limited: get(row, "limited")?,
-        })
+        Ok(Self { done: get(row, "done")?, ready: get(row, "ready")?, limited: get(row, "limited")? })
     }
 
     fn hints(
@@ -130,14 +124,12 @@ impl Answer {
         claimed: &[Claimed],
     ) -> Vec<Hint> {
         let done = columns.numbers_of(self.done.iter()).filter_map(|number| ends.get(number));
-        let gone = columns.numbers_of(self.gone.iter()).filter_map(|number| ends.get(number));
-        let mut work = self.ready > 0 || self.limited && !(self.done.is_empty() && self.gone.is_empty());
+        let mut work = self.ready > 0 || self.limited && !self.done.is_empty();
         let mut events = Vec::new();
         for finish in done {
             work |= matches!(finish.end, End::Retry { .. } | End::Release);
             events.extend(done_event(finish));
         }
-        events.extend(gone.map(|finish| Event::Cancelled(finish.id.clone())));
         events.extend(claimed.iter().map(|claimed| Event::Started(claimed.id.clone())));
         let work = work.then(|| Hint::Work(queue.clone()));
         work.into_iter().chain(events.into_iter().map(|event| Hint::Event(queue.clone(), event))).collect()
@@ -171,7 +163,7 @@ fn in_order(rows: &[tokio_postgres::Row]) -> Result<Vec<Claimed>, StorageError> 
     let mut jobs = Vec::with_capacity(rows.len());
     for row in rows {
         let priority: i32 = get(row, "priority")?;
-        let order: (i64, i64) = (get(row, "ready_at")?, get(row, "place")?);
+        let order: (i64, i64) = (get(row, "ready_at")?, get(row, "generation")?);
         jobs.push(((std::cmp::Reverse(priority), order), claimed(row)?));
     }
     jobs.sort_by_key(|(order, _)| *order);

@@ -47,11 +47,6 @@ CREATE FUNCTION {schema}.shift_out(_queue bigint, _state smallint) RETURNS void 
         -(_state = 3)::int, -(_state = 4)::int)
 $$;
 
--- Behind all places and generations given before, with room for the jobs of one call.
-CREATE FUNCTION {schema}.next_place() RETURNS bigint LANGUAGE sql VOLATILE AS $$
-    SELECT nextval('{schema}.places') << 20
-$$;
-
 -- For each id its generation if it is new, else -1 less the state of the job that has it. Ids must differ and be
 -- in order; `_order` is the place of each among all of the call.
 CREATE FUNCTION {schema}.enqueue(
@@ -60,7 +55,7 @@ CREATE FUNCTION {schema}.enqueue(
 ) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
     _now bigint := {schema}.clock();
-    _place bigint;
+    _generation bigint;
     _row {schema}.queues := {schema}.queue_or_new(_queue);
     _answers bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(_ids)]);
     _left bigint := cardinality(_ids);
@@ -74,11 +69,12 @@ BEGIN
     END IF;
     LOOP
         _at := 0;
-        _place := {schema}.next_place();
+        -- Behind all given before, with room for the jobs of one call.
+        _generation := nextval('{schema}.generations') << 20;
         FOR _found IN
-            INSERT INTO {schema}.jobs (queue, id, generation, state, priority, ready_at, place, delay, max_deliveries,
+            INSERT INTO {schema}.jobs (queue, id, generation, state, priority, ready_at, delay, max_deliveries,
                 retention, created_at, payload)
-            SELECT _row.number, id, _place + place, (delay > 0)::int, priority, _now + delay, _place + place, delay,
+            SELECT _row.number, id, _generation + place, (delay > 0)::int, priority, _now + delay, delay,
                 max_deliveries, retention, _now, payload
             FROM unnest(_ids, _order, _payloads, _priorities, _delays, _max_deliveries, _retentions, _answers)
                 AS job (id, place, payload, priority, delay, max_deliveries, retention, answer)
@@ -106,7 +102,8 @@ BEGIN
             _shift[_found.state] := _shift[_found.state] - 1;
         END LOOP;
         FOR _found IN
-            SELECT n, j.state FROM unnest(_ids, _answers) WITH ORDINALITY AS e (id, answer, n)
+            SELECT n, CASE WHEN j.state = 1 AND j.ready_at <= _now THEN 0 ELSE j.state END AS state
+            FROM unnest(_ids, _answers) WITH ORDINALITY AS e (id, answer, n)
             JOIN {schema}.jobs AS j ON j.queue = _row.number AND j.id = e.id
             WHERE e.answer IS NULL
         LOOP
@@ -154,6 +151,7 @@ DECLARE
     _now bigint;
     _row {schema}.queues;
     _answer {schema}.finished;
+    _gone bigint[] := '{}';
     _to bigint[] := '{0,0,0,0}';
     _room bigint;
     _claimed bigint := 0;
@@ -170,23 +168,21 @@ BEGIN
     END IF;
     _now := {schema}.clock();
     _answer.done := '{}';
-    _answer.gone := '{}';
     _answer.ready := 0;
     _answer.limited := _row.concurrency IS NOT NULL;
 
-    IF _ends && '{1,3,4}'::smallint[] THEN
+    IF 4 = ANY (_ends) THEN
         PERFORM 1 FROM unnest(_ids) AS e (id) JOIN {schema}.jobs AS j ON j.queue = _row.number AND j.id = e.id
         ORDER BY j.id FOR UPDATE OF j;
         WITH gone AS (
             DELETE FROM {schema}.jobs AS j
             USING unnest(_ids, _tokens, _ends) WITH ORDINALITY AS e (id, token, kind, n)
-            WHERE j.queue = _row.number AND j.id = e.id AND j.state = 2 AND j.token = e.token
-                AND (e.kind = 4 OR e.kind IN (1, 3) AND j.cancel)
+            WHERE j.queue = _row.number AND j.id = e.id AND j.state = 2 AND j.token = e.token AND e.kind = 4
             RETURNING e.n
         )
-        SELECT coalesce(array_agg(n), '{}') INTO _answer.gone FROM gone;
+        SELECT coalesce(array_agg(n), '{}') INTO _gone FROM gone;
     END IF;
-    IF cardinality(_ids) > cardinality(_answer.gone) THEN
+    IF cardinality(_ids) > cardinality(_gone) THEN
         WITH done AS (
             UPDATE {schema}.jobs AS j SET
                 state = CASE e.kind WHEN 0 THEN 3 WHEN 1 THEN (e.wait > 0)::int WHEN 2 THEN 4 ELSE 0 END,
@@ -194,11 +190,10 @@ BEGIN
                 ended_at = CASE WHEN e.kind IN (0, 2) THEN _now END,
                 expires_at = CASE e.kind WHEN 0 THEN _now + e.wait END,
                 ready_at = CASE e.kind WHEN 1 THEN _now + e.wait ELSE j.ready_at END,
-                place = CASE e.kind WHEN 1 THEN {schema}.next_place() ELSE j.place END,
-                deliveries = j.deliveries - (e.kind = 3)::int,
+                deliveries = greatest(j.deliveries - (e.kind = 3)::int, 0),
                 output = CASE e.kind WHEN 0 THEN e.body END,
                 error = CASE WHEN e.kind IN (1, 2) THEN e.body ELSE j.error END,
-                token = NULL, worker = NULL, lease_until = NULL, cancel = false
+                token = NULL, worker = NULL, lease_until = NULL
             FROM (
                 SELECT * FROM unnest(_ids, _tokens, _ends, _waits, _bodies) WITH ORDINALITY
                     AS e (id, token, kind, wait, body, n)
@@ -212,6 +207,7 @@ BEGIN
             count(*) FILTER (WHERE state = 3), count(*) FILTER (WHERE state = 4)
         ] INTO _answer.done, _to FROM done;
     END IF;
+    _answer.done := _answer.done || _gone;
 
     IF _most > 0 THEN
         _answer.ready := {schema}.make_ready(_row.number, _now, 1000);
@@ -219,23 +215,22 @@ BEGIN
     IF _most > 0 AND NOT _row.paused THEN
         _room := _most;
         IF _row.concurrency IS NOT NULL THEN
-            SELECT _row.concurrency - coalesce(sum(active), 0) + cardinality(_answer.done)
-                + cardinality(_answer.gone)
-            INTO _room FROM {schema}.counters WHERE queue = _row.number;
+            SELECT _row.concurrency - coalesce(sum(active), 0) + cardinality(_answer.done) INTO _room
+            FROM {schema}.counters WHERE queue = _row.number;
             _room := greatest(least(_room, _most), 0);
         END IF;
         RETURN QUERY
         WITH first AS MATERIALIZED (
             SELECT id FROM {schema}.jobs WHERE queue = _row.number AND state = 0
-            ORDER BY priority DESC, ready_at, place LIMIT _room FOR UPDATE SKIP LOCKED
+            ORDER BY priority DESC, ready_at, generation LIMIT _room FOR UPDATE SKIP LOCKED
         )
         UPDATE {schema}.jobs AS j SET
             state = 2, token = nextval('{schema}.tokens'), worker = _worker, lease_until = _now + _lease,
             deliveries = j.deliveries + 1
         FROM first WHERE j.queue = _row.number AND j.id = first.id
-        RETURNING NULL::bigint[], NULL::bigint[], NULL::bigint, NULL::boolean, NULL::bigint, j.id, j.token,
+        RETURNING NULL::bigint[], NULL::bigint, NULL::boolean, NULL::bigint, j.id, j.token,
             j.payload, j.priority, j.delay, j.max_deliveries, j.retention, j.deliveries, j.created_at,
-            j.ready_at, j.place;
+            j.ready_at, j.generation;
         GET DIAGNOSTICS _claimed = ROW_COUNT;
     END IF;
     IF _claimed < _most THEN
@@ -246,7 +241,7 @@ BEGIN
     END IF;
     PERFORM {schema}.shift(
         _row.number, _to[1] + _answer.ready - _claimed, _to[2] - _answer.ready,
-        _claimed - cardinality(_answer.done) - cardinality(_answer.gone), _to[3], _to[4]
+        _claimed - cardinality(_answer.done), _to[3], _to[4]
     );
     RETURN NEXT _answer;
 END $$;
@@ -294,8 +289,7 @@ DECLARE
     _number bigint;
 BEGIN
     UPDATE {schema}.jobs SET
-        state = 0, deliveries = 0, ready_at = _now, place = {schema}.next_place(), ended_at = NULL,
-        expires_at = NULL
+        state = 0, deliveries = 0, ready_at = _now, ended_at = NULL, expires_at = NULL, cancel = false
     WHERE queue = (SELECT number FROM {schema}.queues WHERE name = _queue) AND id = _id AND state = 4
         AND (expires_at IS NULL OR expires_at > _now)
     RETURNING queue INTO _number;
@@ -370,7 +364,6 @@ BEGIN
             error = CASE WHEN j.deliveries >= j.max_deliveries THEN _error ELSE j.error END,
             ended_at = CASE WHEN j.deliveries >= j.max_deliveries THEN _now END,
             ready_at = CASE WHEN j.deliveries >= j.max_deliveries THEN j.ready_at ELSE _now END,
-            place = {schema}.next_place(),
             token = NULL, worker = NULL, lease_until = NULL
         FROM unnest(_stalled) AS e (id) WHERE j.queue = _number AND j.id = e.id
         RETURNING j.id, j.state, NULL, NULL

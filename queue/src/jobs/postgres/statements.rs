@@ -4,12 +4,13 @@ use super::schema::Schema;
 
 /// The columns of a job, in any order: they are read by name.
 const JOB: &str =
-    "j.id, j.generation, j.state, j.priority, j.delay, j.max_deliveries, j.retention, j.deliveries, j.created_at,
+    "j.id, j.generation,
+    CASE WHEN j.state = 1 AND j.ready_at <= {schema}.clock() THEN 0::smallint ELSE j.state END AS state, j.priority, j.delay, j.max_deliveries, j.retention, j.deliveries, j.created_at,
     j.ready_at, j.ended_at, j.expires_at, j.worker, j.lease_until, j.cancel, j.payload, j.output, j.error
     FROM {schema}.queues AS q JOIN {schema}.jobs AS j ON j.queue = q.number";
 
-/// Counts, but for those that have expired and are not removed yet.
-const COUNTS: &str = "SELECT waiting, delayed, active, completed - expired_completed AS completed,
+/// Counts, but for those that have expired and are not removed yet, and delayed ones whose time came.
+const COUNTS: &str = "SELECT waiting + due AS waiting, delayed - due AS delayed, active, completed - expired_completed AS completed,
         dead - expired_dead AS dead
     FROM (SELECT coalesce(sum(waiting), 0)::bigint AS waiting, coalesce(sum(delayed), 0)::bigint AS delayed,
         coalesce(sum(active), 0)::bigint AS active, coalesce(sum(completed), 0)::bigint AS completed,
@@ -18,7 +19,10 @@ const COUNTS: &str = "SELECT waiting, delayed, active, completed - expired_compl
     (SELECT count(*) FILTER (WHERE state = 3) AS expired_completed,
         count(*) FILTER (WHERE state = 4) AS expired_dead FROM {schema}.jobs
         WHERE queue = (SELECT number FROM {schema}.queues WHERE name = $1)
-            AND expires_at IS NOT NULL AND expires_at <= (SELECT {schema}.clock())) AS e";
+            AND expires_at IS NOT NULL AND expires_at <= (SELECT {schema}.clock())) AS e,
+    (SELECT count(*) AS due FROM (SELECT 1 FROM {schema}.jobs
+        WHERE queue = (SELECT number FROM {schema}.queues WHERE name = $1)
+            AND state = 1 AND ready_at <= (SELECT {schema}.clock()) LIMIT 10000) AS due) AS d";
 
 const QUEUES: &str = "SELECT name FROM {schema}.queues AS q
     WHERE paused OR concurrency IS NOT NULL OR max_jobs IS NOT NULL
@@ -73,6 +77,7 @@ impl Statements {
             list: sql(&format!(
                 "SELECT {JOB} WHERE q.name = $1 AND j.state = $2 AND j.generation > $3
                 AND (j.expires_at IS NULL OR j.expires_at > (SELECT {{schema}}.clock()))
+                AND NOT (j.state = 1 AND j.ready_at <= (SELECT {{schema}}.clock()))
                 ORDER BY j.generation LIMIT $4"
             )),
             cancel: sql("SELECT {schema}.cancel($1, $2)"),

@@ -10,13 +10,13 @@ use tokio::time::timeout;
 use super::PostgresStorage;
 use super::rows::{counts, job, only, small};
 use crate::jobs::columns::{
-    ACTIVE, COMPLETED, DEAD, DELAYED, WAITING, check_sizes, count, duration, end_size, limit, millis, number,
-    queue_name, state_code,
+    ACTIVE, COMPLETED, DEAD, DELAYED, WAITING, count, duration, limit, millis, number, queue_name, state_code,
 };
 use crate::jobs::error::StorageError;
 use crate::jobs::event::Event;
 use crate::jobs::hints::Hint;
 use crate::jobs::job::{Generation, Job, JobState, NewJob, Token};
+use crate::jobs::local::{check_ends, check_len};
 use crate::jobs::name::{JobId, QueueName, WorkerId};
 use crate::jobs::storage::{
     Cancelled, Claim, Counts, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
@@ -25,7 +25,7 @@ use crate::jobs::storage::{
 #[async_trait]
 impl Storage for PostgresStorage {
     async fn enqueue(&self, queue: &QueueName, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StorageError> {
-        check_sizes(jobs.iter().map(|job| job.payload.len()))?;
+        jobs.iter().try_for_each(|job| check_len(job.payload.len()))?;
         self.enqueue_jobs(queue, &jobs).await
     }
 
@@ -35,7 +35,7 @@ impl Storage for PostgresStorage {
         ends: Vec<Finish>,
         next: Option<Claim>,
     ) -> Result<Finished, StorageError> {
-        check_sizes(ends.iter().map(|finish| end_size(&finish.end)))?;
+        check_ends(&ends)?;
         self.finish_jobs(queue, &ends, next).await
     }
 
@@ -90,7 +90,8 @@ impl Storage for PostgresStorage {
         let row = self.row("retry a job", &self.statements.retry, &[&bytes(queue), &id_bytes(id)]).await?;
         let retried = row.as_ref().map_or(Ok(false), only)?;
         if retried {
-            self.tell(vec![Hint::Work(queue.clone())]);
+            let event = Hint::Event(queue.clone(), Event::Enqueued(id.clone()));
+            self.tell(vec![event, Hint::Work(queue.clone())]);
         }
         Ok(retried)
     }

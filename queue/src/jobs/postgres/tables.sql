@@ -31,7 +31,6 @@ CREATE TABLE {schema}.jobs (
     state smallint NOT NULL,
     priority integer NOT NULL,
     ready_at bigint NOT NULL,
-    place bigint NOT NULL,
     delay bigint NOT NULL,
     max_deliveries bigint NOT NULL,
     retention bigint NOT NULL,
@@ -49,7 +48,7 @@ CREATE TABLE {schema}.jobs (
     PRIMARY KEY (queue, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX job_states ON {schema}.jobs (queue, state, generation);
-CREATE INDEX waiting_jobs ON {schema}.jobs (queue, priority DESC, ready_at, place) WHERE state = 0;
+CREATE INDEX waiting_jobs ON {schema}.jobs (queue, priority DESC, ready_at, generation) WHERE state = 0;
 CREATE INDEX delayed_jobs ON {schema}.jobs (queue, ready_at) WHERE state = 1;
 CREATE INDEX leases ON {schema}.jobs (queue, lease_until) WHERE state = 2;
 CREATE INDEX expiries ON {schema}.jobs (queue, expires_at) WHERE expires_at IS NOT NULL;
@@ -61,11 +60,10 @@ CREATE TABLE {schema}.roles (
 );
 
 CREATE SEQUENCE {schema}.tokens;
-CREATE SEQUENCE {schema}.places;
+CREATE SEQUENCE {schema}.generations;
 
 CREATE TYPE {schema}.finished AS (
     done bigint[],
-    gone bigint[],
     ready bigint,
     limited boolean,
     next_in bigint,
@@ -79,7 +77,7 @@ CREATE TYPE {schema}.finished AS (
     deliveries bigint,
     created_at bigint,
     ready_at bigint,
-    place bigint
+    generation bigint
 );
 CREATE TYPE {schema}.reaped AS (
     id bytea,

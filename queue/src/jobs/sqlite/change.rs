@@ -9,8 +9,8 @@ use crate::jobs::storage::Cancelled;
 
 const FIND: &str = "SELECT number, state FROM jobs
     WHERE queue = ?1 AND id = ?2 AND (expires_at IS NULL OR expires_at > ?3)";
-const REVIVE: &str = "UPDATE jobs SET state = 0, deliveries = 0, ready_at = ?2, place = ?3, ended_at = NULL,
-    expires_at = NULL WHERE number = ?1";
+const REVIVE: &str = "UPDATE jobs SET state = 0, deliveries = 0, ready_at = ?2, ended_at = NULL,
+    expires_at = NULL, cancel = 0 WHERE number = ?1";
 const KEEP: &str = "UPDATE jobs SET retention = ?2, expires_at = ?3 + ?2 WHERE number = ?1";
 
 /// A job that has not expired.
@@ -40,11 +40,11 @@ pub(super) fn cancel(step: &mut Step<'_>, queue: &QueueName, id: &JobId) -> Resu
 /// Makes a dead job ready again.
 pub(super) fn retry(step: &mut Step<'_>, queue: &QueueName, id: &JobId) -> Result<bool, Failure> {
     let Some(job) = find(step, queue, id)?.filter(|job| job.state == DEAD) else { return Ok(false) };
-    let place = step.next_place();
-    step.change(REVIVE, (job.number, step.now, place))?;
+    step.change(REVIVE, (job.number, step.now))?;
     let mut shift = Shift::default();
     shift.moved(1, Some(DEAD), Some(WAITING));
     step.shift(&job.queue, shift)?;
+    step.job_event(queue, Event::Enqueued, id);
     step.work(queue);
     Ok(true)
 }

@@ -14,7 +14,7 @@ const READY_AT_ONCE: i64 = 1_000;
 const MAKE_READY: &str = "UPDATE jobs SET state = 0 WHERE number IN (SELECT number FROM jobs
     WHERE queue = ?1 AND state = 1 AND ready_at <= ?2 ORDER BY ready_at LIMIT ?3)";
 const FIRST: &str = "SELECT number FROM jobs WHERE queue = ?1 AND state = 0
-    ORDER BY priority DESC, ready_at, place LIMIT ?2";
+    ORDER BY priority DESC, ready_at, number LIMIT ?2";
 const TAKE: &str = "UPDATE jobs SET state = 2, token = ?2, worker = ?3, lease_until = ?4,
     deliveries = deliveries + 1 WHERE number = ?1";
 const TAKEN: &str = "SELECT id, priority, delay, max_deliveries, retention, deliveries, created_at, payload

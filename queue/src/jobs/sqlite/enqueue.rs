@@ -5,15 +5,15 @@ use super::step::{QueueRow, Shift, Step};
 use crate::jobs::columns::{DELAYED, WAITING, count, millis, state};
 use crate::jobs::error::StorageError;
 use crate::jobs::event::Event;
-use crate::jobs::job::{Generation, NewJob};
+use crate::jobs::job::{Generation, JobState, NewJob};
 use crate::jobs::name::{JobId, QueueName};
 use crate::jobs::storage::Enqueued;
 
-const INSERT: &str =
-    "INSERT INTO jobs (number, queue, id, state, priority, ready_at, place, delay, max_deliveries,
+const INSERT: &str = "INSERT INTO jobs (number, queue, id, state, priority, ready_at, delay, max_deliveries,
         retention, created_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (queue, id) DO NOTHING";
-const HOLDER: &str = "SELECT number, state, expires_at FROM jobs WHERE queue = ?1 AND id = ?2";
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (queue, id) DO NOTHING";
+const HOLDER: &str =
+    "SELECT number, state, expires_at, state = 1 AND ready_at <= ?3 FROM jobs WHERE queue = ?1 AND id = ?2";
 
 /// Takes all that are new, or none if they don't all fit.
 pub(super) fn enqueue(
@@ -53,7 +53,7 @@ fn insert(
     let delay = millis(job.options.delay);
     let state = if delay == 0 { WAITING } else { DELAYED };
     let id = job.id.as_str().as_bytes();
-    let (now, number, place) = (step.now, step.next_number(), step.next_place());
+    let (now, number) = (step.now, step.next_number());
     let inserted = step.change(
         INSERT,
         (
@@ -63,9 +63,8 @@ fn insert(
             state,
             job.options.priority,
             now + delay,
-            place,
             delay,
-            job.options.max_deliveries,
+            job.options.max_deliveries.max(1),
             millis(job.options.retention),
             now,
         ),
@@ -86,17 +85,17 @@ fn holder(
     id: &JobId,
     shift: &mut Shift,
 ) -> Result<Option<Enqueued>, Failure> {
-    let key = (queue.number, id.as_str().as_bytes());
+    let key = (queue.number, id.as_str().as_bytes(), step.now);
     let holder = step.one(HOLDER, key, |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, i16>(1)?, row.get::<_, Option<i64>>(2)?))
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i16>(1)?, row.get::<_, Option<i64>>(2)?, row.get(3)?))
     })?;
-    let Some((number, code, expires_at)) = holder else { return Ok(None) };
+    let Some((number, code, expires_at, due)) = holder else { return Ok(None) };
     if expires_at.is_some_and(|at| at <= step.now) {
         step.forget(number)?;
         shift.moved(1, Some(code), None);
         return Ok(None);
     }
-    Ok(Some(Enqueued::Duplicate(state(code)?)))
+    Ok(Some(Enqueued::Duplicate(if due { JobState::Waiting } else { state(code)? })))
 }
 
 fn check_room(queue: &QueueRow, new: usize) -> Result<(), Failure> {

@@ -12,12 +12,12 @@ use crate::jobs::storage::{Claim, End, Extended, Finish, Finished};
 const HELD: &str =
     "SELECT number, cancel FROM jobs WHERE queue = ?1 AND id = ?2 AND state = 2 AND token = ?3";
 const COMPLETE: &str = "UPDATE jobs SET state = 3, output = ?2, retention = ?3, ended_at = ?4,
-    expires_at = ?4 + ?3, token = NULL, worker = NULL, lease_until = NULL, cancel = 0 WHERE number = ?1";
-const RETRY: &str = "UPDATE jobs SET state = ?2, ready_at = ?3, place = ?4, error = ?5,
+    expires_at = ?4 + ?3, token = NULL, worker = NULL, lease_until = NULL WHERE number = ?1";
+const RETRY: &str = "UPDATE jobs SET state = ?2, ready_at = ?3, error = ?4,
     token = NULL, worker = NULL, lease_until = NULL WHERE number = ?1";
 const BURY: &str = "UPDATE jobs SET state = 4, ended_at = ?2, expires_at = NULL, error = ?3,
-    token = NULL, worker = NULL, lease_until = NULL, cancel = 0 WHERE number = ?1";
-const RELEASE: &str = "UPDATE jobs SET state = 0, deliveries = deliveries - 1,
+    token = NULL, worker = NULL, lease_until = NULL WHERE number = ?1";
+const RELEASE: &str = "UPDATE jobs SET state = 0, deliveries = max(deliveries - 1, 0),
     token = NULL, worker = NULL, lease_until = NULL WHERE number = ?1";
 const EXTEND: &str = "UPDATE jobs SET lease_until = ?2 WHERE number = ?1";
 
@@ -98,14 +98,14 @@ fn end_one(
             step.change(BURY, (held.number, now, error.as_ref()))?;
             (Some(DEAD), Some(Event::Dead(finish.id.clone())))
         }
-        // Its end was wanted: it is not delivered again.
-        End::Retry { .. } | End::Release if held.cancel => gone(step, &held, &finish.id)?,
-        End::Cancelled => gone(step, &held, &finish.id)?,
+        End::Cancelled => {
+            step.forget(held.number)?;
+            (None, Some(Event::Cancelled(finish.id.clone())))
+        }
         End::Retry { delay, error } => {
             let delay = millis(*delay);
             let to = if delay == 0 { WAITING } else { DELAYED };
-            let place = step.next_place();
-            step.change(RETRY, (held.number, to, now + delay, place, error.as_ref()))?;
+            step.change(RETRY, (held.number, to, now + delay, error.as_ref()))?;
             (Some(to), Some(Event::Retrying(finish.id.clone())))
         }
         End::Release => {
@@ -121,9 +121,4 @@ fn end_one(
         step.event(&queue.name, event);
     }
     Ok(true)
-}
-
-fn gone(step: &mut Step<'_>, held: &Held, id: &JobId) -> Result<(Option<i16>, Option<Event>), Failure> {
-    step.forget(held.number)?;
-    Ok((None, Some(Event::Cancelled(id.clone()))))
 }

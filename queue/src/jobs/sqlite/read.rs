@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::error::Failure;
 use super::rows::{all, counter, job, one, select_jobs};
-use crate::jobs::columns::{count, duration, limit, number, queue_name, state_code};
+use crate::jobs::columns::{as_of, count, duration, limit, number, queue_name, state_code};
 use crate::jobs::job::{Generation, Job, JobState};
 use crate::jobs::name::{JobId, QueueName};
 use crate::jobs::storage::{Counts, Settings};
@@ -17,10 +17,12 @@ const GET: &str = select_jobs!(
 );
 const LIST: &str = select_jobs!(
     "WHERE queue = (SELECT number FROM queues WHERE name = ?1) AND state = ?2 AND number > ?3
-    AND (expires_at IS NULL OR expires_at > ?4) ORDER BY number LIMIT ?5"
+    AND (expires_at IS NULL OR expires_at > ?4) AND NOT (state = 1 AND ready_at <= ?4) ORDER BY number LIMIT ?5"
 );
-/// Counts, but for those that have expired and are not removed yet.
+/// Counts, but for those that have expired and are not removed yet, and delayed ones whose time came.
 const COUNTS: &str = "SELECT waiting, delayed, active,
+        (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE queue = queues.number AND state = 1 AND ready_at <= ?2
+            LIMIT 10000)) AS due,
         completed - (SELECT count(*) FROM jobs WHERE queue = queues.number AND state = 3
             AND expires_at IS NOT NULL AND expires_at <= ?2) AS completed,
         dead - (SELECT count(*) FROM jobs WHERE queue = queues.number AND state = 4
@@ -49,7 +51,8 @@ pub(super) fn get(
     id: &JobId,
     now: i64,
 ) -> Result<Option<Job>, Failure> {
-    one(connection, GET, (queue.as_str().as_bytes(), id.as_str().as_bytes(), now), job)
+    let job = one(connection, GET, (queue.as_str().as_bytes(), id.as_str().as_bytes(), now), job)?;
+    Ok(job.map(|job| as_of(now, job)))
 }
 
 pub(super) fn list(
@@ -66,9 +69,10 @@ pub(super) fn list(
 
 pub(super) fn counts(connection: &Connection, queue: &QueueName, now: i64) -> Result<Counts, Failure> {
     let counts = one(connection, COUNTS, (queue.as_str().as_bytes(), now), |row| {
+        let due = counter(row, "due")?;
         Ok(Counts {
-            waiting: counter(row, "waiting")?,
-            delayed: counter(row, "delayed")?,
+            waiting: counter(row, "waiting")? + due,
+            delayed: counter(row, "delayed")?.saturating_sub(due),
             active: counter(row, "active")?,
             completed: counter(row, "completed")?,
             dead: counter(row, "dead")?,

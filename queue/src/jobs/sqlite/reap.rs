@@ -10,7 +10,7 @@ use crate::jobs::storage::Reaped;
 
 const STALLED: &str = "SELECT number, id, cancel, deliveries >= max_deliveries AS last FROM jobs
     WHERE queue = ?1 AND state = 2 AND lease_until <= ?2 ORDER BY lease_until LIMIT ?3";
-const TAKE_BACK: &str = "UPDATE jobs SET state = 0, ready_at = ?2, place = ?3,
+const TAKE_BACK: &str = "UPDATE jobs SET state = 0, ready_at = ?2,
     token = NULL, worker = NULL, lease_until = NULL WHERE number = ?1";
 const BURY: &str = "UPDATE jobs SET state = 4, ended_at = ?2, expires_at = NULL, error = ?3,
     token = NULL, worker = NULL, lease_until = NULL WHERE number = ?1";
@@ -90,8 +90,7 @@ fn take_back_one(
         step.job_event(&queue.name, Event::Dead, &id);
         reaped.dead.push(id);
     } else {
-        let place = step.next_place();
-        step.change(TAKE_BACK, (number, step.now, place))?;
+        step.change(TAKE_BACK, (number, step.now))?;
         shift.moved(1, Some(ACTIVE), Some(WAITING));
         step.job_event(&queue.name, Event::Stalled, &id);
         reaped.stalled.push(id);

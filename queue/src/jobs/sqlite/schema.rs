@@ -18,19 +18,18 @@ const APPLICATION: u32 = 0x6c6b_6a71;
 /// Each brings the schema one version further.
 const MIGRATIONS: [&str; 1] = [V1];
 
-/// `meta` is one row: the largest time seen, the last number given away (of generations and tokens), the last place
-/// in the order, and the transactions committed. The number of a job is its generation. `jobs` is narrow, since each change writes its row anew; payloads are written once,
-/// beside it. `ready_at` and `place` make the order within a priority; they stay through a claim, so that a job
-/// handed back stands where it stood.
+/// `meta` is one row: the largest time seen, the last number given away (of generations and tokens), and the
+/// transactions committed. The number of a job is its generation. `jobs` is narrow, since each change writes its row
+/// anew; payloads are written once, beside it. `ready_at` and the number make the order within a priority; a claim
+/// leaves them, so that a job handed back stands where it stood.
 const V1: &str = "
 CREATE TABLE meta (
     only INTEGER PRIMARY KEY CHECK (only = 0),
     now INTEGER NOT NULL,
     number INTEGER NOT NULL,
-    place INTEGER NOT NULL,
     commits INTEGER NOT NULL
 ) STRICT;
-INSERT INTO meta VALUES (0, 0, 0, 0, 0);
+INSERT INTO meta VALUES (0, 0, 0, 0);
 
 CREATE TABLE queues (
     number INTEGER PRIMARY KEY,
@@ -52,7 +51,6 @@ CREATE TABLE jobs (
     state INTEGER NOT NULL,
     priority INTEGER NOT NULL,
     ready_at INTEGER NOT NULL,
-    place INTEGER NOT NULL,
     delay INTEGER NOT NULL,
     max_deliveries INTEGER NOT NULL,
     retention INTEGER NOT NULL,
@@ -69,7 +67,7 @@ CREATE TABLE jobs (
 ) STRICT;
 CREATE UNIQUE INDEX job_ids ON jobs (queue, id);
 CREATE INDEX job_states ON jobs (queue, state, number);
-CREATE INDEX waiting_jobs ON jobs (queue, priority DESC, ready_at, place) WHERE state = 0;
+CREATE INDEX waiting_jobs ON jobs (queue, priority DESC, ready_at, number) WHERE state = 0;
 CREATE INDEX delayed_jobs ON jobs (queue, ready_at) WHERE state = 1;
 CREATE INDEX leases ON jobs (queue, lease_until) WHERE state = 2;
 CREATE INDEX expiries ON jobs (queue, expires_at) WHERE expires_at IS NOT NULL;

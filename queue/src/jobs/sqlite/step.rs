@@ -22,7 +22,6 @@ pub(super) struct Step<'c> {
     /// Transactions committed before it, by all processes.
     pub(super) commits: i64,
     number: i64,
-    place: i64,
     changed: bool,
     hints: Vec<Hint>,
 }
@@ -55,11 +54,11 @@ impl<'c> Step<'c> {
     /// Waits for the write lock and begins.
     pub(super) fn begin(connection: &'c Connection, clock: &Clock) -> Result<Self, Failure> {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let (now, number, place, commits) = connection
-            .prepare_cached("SELECT now, number, place, commits FROM meta")?
-            .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        let (now, number, commits) = connection
+            .prepare_cached("SELECT now, number, commits FROM meta")?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         let now = clock.at_least(now);
-        Ok(Self { connection, now, commits, number, place, changed: false, hints: Vec::new() })
+        Ok(Self { connection, now, commits, number, changed: false, hints: Vec::new() })
     }
 
     /// Runs one call so that it changes all that it wants or nothing.
@@ -85,8 +84,8 @@ impl<'c> Step<'c> {
     pub(super) fn commit(mut self) -> Result<Vec<Hint>, Failure> {
         if self.changed {
             self.connection
-                .prepare_cached("UPDATE meta SET now = ?1, number = ?2, place = ?3, commits = ?4")?
-                .execute((self.now, self.number, self.place, self.commits + 1))?;
+                .prepare_cached("UPDATE meta SET now = ?1, number = ?2, commits = ?3")?
+                .execute((self.now, self.number, self.commits + 1))?;
         }
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         Ok(std::mem::take(&mut self.hints))
@@ -133,12 +132,6 @@ impl<'c> Step<'c> {
     pub(super) fn next_number(&mut self) -> i64 {
         self.number += 1;
         self.number
-    }
-
-    /// A place behind all that were given before.
-    pub(super) fn next_place(&mut self) -> i64 {
-        self.place += 1;
-        self.place
     }
 
     /// The queue, if it was ever used.

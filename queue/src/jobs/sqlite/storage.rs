@@ -8,10 +8,11 @@ use futures::stream::BoxStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::{SqliteStorage, change, enqueue, finish, read, reap, refused, settings};
-use crate::jobs::columns::{check_sizes, end_size, millis};
+use crate::jobs::columns::millis;
 use crate::jobs::error::StorageError;
 use crate::jobs::event::Event;
 use crate::jobs::job::{Generation, Job, JobState, NewJob, Token};
+use crate::jobs::local::{check_ends, check_len};
 use crate::jobs::name::{JobId, QueueName, WorkerId};
 use crate::jobs::storage::{
     Cancelled, Claim, Counts, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
@@ -20,7 +21,7 @@ use crate::jobs::storage::{
 #[async_trait]
 impl Storage for SqliteStorage {
     async fn enqueue(&self, queue: &QueueName, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StorageError> {
-        check_sizes(jobs.iter().map(|job| job.payload.len()))?;
+        jobs.iter().try_for_each(|job| check_len(job.payload.len()))?;
         let queue = queue.clone();
         self.write("enqueue", move |step| enqueue::enqueue(step, &queue, &jobs)).await
     }
@@ -31,7 +32,7 @@ impl Storage for SqliteStorage {
         ends: Vec<Finish>,
         next: Option<Claim>,
     ) -> Result<Finished, StorageError> {
-        check_sizes(ends.iter().map(|finish| end_size(&finish.end)))?;
+        check_ends(&ends)?;
         let queue = queue.clone();
         self.write("finish and claim", move |step| finish::finish(step, &queue, &ends, next.as_ref())).await
     }
