@@ -1,10 +1,14 @@
 //! Jobs that are delivered at least once: typed queues over a [`Storage`], which decides what they survive.
 
 mod clock;
+mod codec;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod columns;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod event;
+mod failure;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod hints;
 mod hub;
@@ -13,22 +17,30 @@ mod job;
 mod local;
 mod memory;
 mod name;
+mod observe;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod queue;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod storage;
 
+pub use codec::{Codec, CodecError, Json};
 pub use error::StorageError;
 pub use event::Event;
+pub use failure::{Failure, JobError, JobErrorKind};
 pub use job::{
     Claimed, DEFAULT_MAX_DELIVERIES, DEFAULT_RETENTION, Generation, Job, JobOptions, JobState, MAX_PAYLOAD,
     NewJob, StorageTime, Token,
 };
 pub use memory::MemoryStorage;
 pub use name::{JobId, MAX_ID, MAX_NAME, NameError, QueueName, WorkerId};
+pub use observe::{Ending, NoObserver, Observe};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStorage};
+pub use queue::{
+    Accepted, BuildError, DeadLetter, EnqueueOptions, Queue, QueueBuilder, QueueError, Status, WaitError,
+};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteStorage};
 pub use storage::{
