@@ -53,7 +53,8 @@ CREATE INDEX delayed_jobs ON {schema}.jobs (queue, ready_at) WHERE state = 1;
 CREATE INDEX leases ON {schema}.jobs (queue, lease_until) WHERE state = 2;
 CREATE INDEX expiries ON {schema}.jobs (queue, expires_at) WHERE expires_at IS NOT NULL;
 
-CREATE TABLE {schema}.roles (
+-- Not written to the log, so that keeping a role costs no sync; after a crash of the server all roles are free.
+CREATE UNLOGGED TABLE {schema}.roles (
     name bytea PRIMARY KEY,
     holder bytea NOT NULL,
     until bigint NOT NULL
