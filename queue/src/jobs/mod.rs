@@ -21,9 +21,11 @@ mod observe;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod queue;
+mod reaper;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod storage;
+mod worker;
 
 pub use codec::{Codec, CodecError, Json};
 pub use error::StorageError;
@@ -41,8 +43,10 @@ pub use postgres::{PostgresOptions, PostgresStorage};
 pub use queue::{
     Accepted, BuildError, DeadLetter, EnqueueOptions, Queue, QueueBuilder, QueueError, Status, WaitError,
 };
+pub use reaper::Reaper;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteStorage};
 pub use storage::{
     Cancelled, Claim, Counts, End, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
 };
+pub use worker::{Backoff, Changes, Ended, JobContext, RunningWorker, Worker, WorkerBuilder};

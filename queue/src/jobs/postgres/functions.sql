@@ -234,10 +234,11 @@ BEGIN
         GET DIAGNOSTICS _claimed = ROW_COUNT;
     END IF;
     IF _claimed < _most THEN
-        SELECT greatest(least(
+        -- greatest() would make 0 of NULL.
+        SELECT greatest(at - _now, 0) INTO _answer.next_in FROM (SELECT least(
             (SELECT min(ready_at) FROM {schema}.jobs WHERE queue = _row.number AND state = 1),
             (SELECT min(lease_until) FROM {schema}.jobs WHERE queue = _row.number AND state = 2)
-        ) - _now, 0) INTO _answer.next_in;
+        ) AS at) AS next WHERE at IS NOT NULL;
     END IF;
     PERFORM {schema}.shift(
         _row.number, _to[1] + _answer.ready - _claimed, _to[2] - _answer.ready,
@@ -410,8 +411,10 @@ BEGIN
     IF FOUND THEN
         RETURN 0;
     END IF;
+    -- greatest() would make 0 of NULL.
     RETURN (
-        SELECT greatest(min(ready_at) - {schema}.clock(), 0) FROM {schema}.jobs
-        WHERE queue = _row.number AND state = 1
+        SELECT greatest(at - {schema}.clock(), 0) FROM (
+            SELECT min(ready_at) AS at FROM {schema}.jobs WHERE queue = _row.number AND state = 1
+        ) AS next WHERE at IS NOT NULL
     );
 END $$;
