@@ -29,7 +29,8 @@ fn id(id: &str) -> JobId {
 }
 
 fn job(name: &str) -> NewJob {
-    NewJob { id: id(name), payload: Bytes::from(name.as_bytes().to_vec()), options: JobOptions::default() }
+    let options = JobOptions { max_deliveries: 100, ..JobOptions::default() };
+    NewJob { id: id(name), payload: Bytes::from(name.as_bytes().to_vec()), options }
 }
 
 fn wish(max: usize) -> Option<Claim> {
@@ -158,6 +159,56 @@ async fn a_restart_of_the_server_is_survived() {
     assert_eq!(events.next().await, Some(Event::Missed));
     let finished = storage.finish(&queue(), vec![complete(&claimed[0])], None).await.unwrap();
     assert_eq!(finished.outcomes, [true], "nothing was lost");
+}
+
+/// Enqueues and completes while the server crashes and comes back; everybody tries again until it works.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_when_the_server_restarts_under_load() {
+    const JOBS: usize = 600;
+    let mut server = Postgres::start();
+    let storage = &storage(&server).await;
+    let enqueue = async |name: usize| {
+        while let Err(error) = storage.enqueue(&queue(), vec![job(&name.to_string())]).await {
+            assert!(error.is_transient(), "{error}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let enqueuers = futures::stream::iter(0..JOBS).for_each_concurrent(8, enqueue);
+    let workers = futures::future::join_all((0..4).map(|_| work(storage, JOBS)));
+    let restarts = tokio::task::spawn_blocking(move || {
+        for _ in 0..3 {
+            std::thread::sleep(Duration::from_millis(300));
+            server.stop();
+            server.resume();
+        }
+        server
+    });
+    let (_, _, server) = tokio::join!(enqueuers, workers, restarts);
+    let counts = storage.counts(&queue()).await.unwrap();
+    assert_eq!(usize::try_from(counts.completed).unwrap(), JOBS, "{counts:?}");
+    drop(server);
+}
+
+/// Completes jobs until so many are completed.
+async fn work(storage: &PostgresStorage, jobs: usize) {
+    let mut ends = Vec::new();
+    loop {
+        let short = Claim { lease: Duration::from_millis(500), ..wish(2).unwrap() };
+        match storage.finish(&queue(), std::mem::take(&mut ends), Some(short)).await {
+            Ok(finished) => ends = finished.claimed.iter().map(complete).collect(),
+            // What was claimed, or whose end was not told, comes back by its lease.
+            Err(error) => assert!(error.is_transient(), "{error}"),
+        }
+        if ends.is_empty() {
+            // Fails while the server is away.
+            storage.reap(&queue(), 100, Bytes::new()).await.ok();
+            let counts = storage.counts(&queue()).await;
+            if counts.is_ok_and(|counts| usize::try_from(counts.completed).unwrap() == jobs) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
 }
 
 #[tokio::test]
