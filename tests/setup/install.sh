@@ -1,8 +1,8 @@
 #!/bin/bash
-# Installs what the end-to-end suites run besides the proxy itself: nginx, Node, curl, an HTTP/2
-# client and Chromium from Debian, packages of Node from clients/package-lock.json, and three
-# programs in Go, one of them an S3 server. What is there already is left alone. What Debian's
-# packages do not bring goes to ${XDG_CACHE_HOME:-~/.cache}/lockstep.
+# Installs what the suites run besides the proxy itself: nginx, Node, curl, an HTTP/2 client, Chromium,
+# PostgreSQL and Redis from Debian, packages of Node and Python from lock files, and programs in Go, one of
+# them an S3 server. What is there already is left alone. What Debian's packages do not bring goes to
+# ${XDG_CACHE_HOME:-~/.cache}/lockstep.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -20,10 +20,16 @@ missing_packages() {
     has curl || echo curl
     has nghttp || echo nghttp2-client
     has chromium || echo chromium
+    has_postgres || echo postgresql
     has node || echo nodejs
     has npm || echo npm
     go_is_new_enough || has python3 || echo python3
     go_is_new_enough || python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
+}
+
+# Its programs are not in PATH.
+has_postgres() {
+    has initdb || compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null
 }
 
 go_is_new_enough() {
@@ -44,6 +50,11 @@ install_packages() {
     fi
     say "installing $packages"
     export DEBIAN_FRONTEND=noninteractive
+    # Nor is a database made for nobody.
+    [ -e /etc/postgresql-common/createcluster.conf ] || {
+        mkdir -p /etc/postgresql-common
+        echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
+    }
     # The packages' own services stay off: the suites start what they need.
     [ -e /usr/sbin/policy-rc.d ] || {
         printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d

@@ -2,11 +2,15 @@
 
 mod clock;
 mod codec;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod columns;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
 mod event;
 mod failure;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod hints;
 mod hub;
 pub mod index;
 mod job;
@@ -14,8 +18,12 @@ mod local;
 mod memory;
 mod name;
 mod observe;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod queue;
 mod reaper;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod storage;
 mod worker;
 
@@ -30,10 +38,14 @@ pub use job::{
 pub use memory::MemoryStorage;
 pub use name::{JobId, MAX_ID, MAX_NAME, NameError, QueueName, WorkerId};
 pub use observe::{Ending, NoObserver, Observe};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStorage};
 pub use queue::{
     Accepted, BuildError, DeadLetter, EnqueueOptions, Queue, QueueBuilder, QueueError, Status, WaitError,
 };
 pub use reaper::Reaper;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqliteOptions, SqliteStorage};
 pub use storage::{
     Cancelled, Claim, Counts, End, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
 };
