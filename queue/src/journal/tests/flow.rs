@@ -276,3 +276,46 @@ fn times_that_overflow_the_clock_are_refused() {
     let options = options(&disk).idle_after(Duration::MAX);
     assert!(matches!(Journal::open(options), Err(OpenError::Options(_))));
 }
+
+#[test]
+fn frames_that_are_whole_are_numbered_with_the_ends() {
+    let disk = MemDisk::default();
+    let (journal, _) = open(&disk);
+    append(&journal, BEGIN, 1, b"");
+    let stamps = [(WHOLE, 1), (END, 1), (SINGLE, 0), (WHOLE, 0)]
+        .map(|(kind, group)| append(&journal, kind, group, b"x").stamp.map(|stamp| stamp.seq));
+    assert_eq!(stamps, [Some(0), Some(1), None, Some(2)]);
+    drop(journal);
+    let (journal, _) = open(&disk);
+    assert_eq!(append(&journal, WHOLE, 0, b"").stamp.unwrap().seq, 3);
+    let frames = read(&journal, Position::START).into_iter().filter_map(Item::into_frame);
+    let stamped: Vec<_> = frames.filter_map(|frame| Some((frame.stamp?.seq, frame.body))).collect();
+    assert_eq!(stamped.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    assert!(stamped[..3].iter().all(|(_, body)| body == "x"));
+}
+
+#[test]
+fn the_memo_of_the_last_acknowledgement_survives_everything_else() {
+    let disk = MemDisk::default();
+    let (journal, recovery) = open(&disk);
+    assert!(recovery.memo.is_empty());
+    let first = append(&journal, SINGLE, 0, b"1").end;
+    let second = append(&journal, SINGLE, 0, b"2").end;
+    journal.acknowledge_with(second, "newest").wait().unwrap();
+    journal.acknowledge_with(first, "too late").wait().unwrap();
+    drop(journal);
+    let (journal, recovery) = open(&disk);
+    assert_eq!(recovery.memo, "newest");
+    // Segments later, its frame is gone.
+    let mut last = second;
+    for _ in 0..30 {
+        last = append(&journal, SINGLE, 0, &[1; 1000]).end;
+    }
+    drop(journal);
+    assert_eq!(open(&disk).1.memo, "newest");
+    let (journal, _) = open(&disk);
+    journal.acknowledge_with(last, "last").wait().unwrap();
+    assert_eq!(disk.files(".seg").len(), 1);
+    drop(journal);
+    assert_eq!(open(&disk).1.memo, "last");
+}
