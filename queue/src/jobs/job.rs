@@ -12,10 +12,19 @@ pub const DEFAULT_RETENTION: Duration = Duration::from_secs(3600);
 /// How often a job is delivered, unless it says otherwise.
 pub const DEFAULT_MAX_DELIVERIES: u32 = 3;
 
+/// The longest payload, output or error that a storage takes, in bytes; longer ones are
+/// [`StorageError::TooLarge`](super::StorageError::TooLarge).
+pub const MAX_PAYLOAD: usize = 16 * 1024 * 1024;
+
 /// Proves that a worker holds the lease of this very delivery. Every claim makes a new one, larger than all
 /// before it in its queue, also of earlier jobs with the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u64);
+
+/// Tells apart jobs that had the same id one after the other. Each accepted job gets a new one, larger than all
+/// before it in its queue; it may share its counter with [`Token`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u64);
 
 /// A moment by the storage's clock, in milliseconds since 1970 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -65,6 +74,8 @@ pub enum JobState {
 pub struct Job {
     /// Its id.
     pub id: JobId,
+    /// Which of the jobs with this id it is.
+    pub generation: Generation,
     /// Where it is.
     pub state: JobState,
     /// What it was enqueued with.
@@ -116,6 +127,20 @@ impl Default for JobOptions {
             max_deliveries: DEFAULT_MAX_DELIVERIES,
             retention: DEFAULT_RETENTION,
         }
+    }
+}
+
+impl StorageTime {
+    /// The moment so long after this one; the end of time if that is beyond it.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long after another moment this is; zero if it is not after it.
+    #[must_use]
+    pub const fn since(self, other: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(other.0))
     }
 }
 

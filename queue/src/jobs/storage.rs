@@ -11,6 +11,8 @@
 //! - Dropping a future at any await loses no job: either nothing happened, or what was claimed comes back by
 //!   its lease.
 //! - Costs do not grow with the number of jobs, but for logarithms.
+//! - A payload, output or error over [`MAX_PAYLOAD`](super::MAX_PAYLOAD) fails the call before it changes
+//!   anything.
 //! - An expired, not yet removed job is as good as gone: its id can be enqueued again.
 
 use std::fmt::Debug;
@@ -22,7 +24,7 @@ use futures::stream::BoxStream;
 
 use super::error::StorageError;
 use super::event::Event;
-use super::job::{Claimed, Job, JobState, NewJob, Token};
+use super::job::{Claimed, Generation, Job, JobState, NewJob, Token};
 use super::name::{JobId, QueueName, WorkerId};
 
 /// Keeps jobs. Object-safe: queues hold an `Arc<dyn Storage>`.
@@ -76,13 +78,13 @@ pub trait Storage: Debug + Send + Sync + 'static {
         retention: Duration,
     ) -> Result<bool, StorageError>;
 
-    /// Jobs in a state, in a stable order, at most `limit`; `after` is the last id of the page before. Jobs that
-    /// change meanwhile may be missing or come twice.
+    /// Jobs in a state, in the order of their generation, at most `limit`, from the one after `after`: the last
+    /// of the page before, which may be gone meanwhile.
     async fn list(
         &self,
         queue: &QueueName,
         state: JobState,
-        after: Option<&JobId>,
+        after: Option<Generation>,
         limit: usize,
     ) -> Result<Vec<Job>, StorageError>;
 
@@ -128,7 +130,7 @@ pub trait Storage: Debug + Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Enqueued {
     /// It is in the queue.
-    New,
+    New(Generation),
     /// The id is taken: the job that holds it stays as it is.
     Duplicate(JobState),
 }

@@ -1,0 +1,54 @@
+//! All jobs of a storage that lives in one process, ordered so that every step costs a logarithm at most. Pure
+//! state: no clock, no locks, no input or output. Every step is told what time it is and, given the same steps at
+//! the same times, always does the same; a storage may therefore keep a log of steps, or of [`Record`]s, and
+//! rebuild the index from it.
+
+mod change;
+mod claim;
+mod enqueue;
+mod finish;
+mod orders;
+mod queue;
+mod read;
+mod reap;
+mod record;
+mod roles;
+
+#[cfg(test)]
+mod tests;
+
+pub use claim::Outlook;
+pub use queue::QueueIndex;
+pub use reap::Swept;
+pub use record::{Place, Record};
+pub use roles::Roles;
+
+use std::collections::HashMap;
+
+use super::name::QueueName;
+
+/// The queues of a storage and the roles taken in it.
+#[derive(Debug, Default)]
+pub struct Index {
+    queues: HashMap<QueueName, QueueIndex>,
+    /// Who leads what.
+    pub roles: Roles,
+}
+
+impl Index {
+    /// The queue, if anything was ever done to it.
+    #[must_use]
+    pub fn queue(&self, name: &QueueName) -> Option<&QueueIndex> {
+        self.queues.get(name)
+    }
+
+    /// The queue; an empty one if it is new.
+    pub fn queue_mut(&mut self, name: &QueueName) -> &mut QueueIndex {
+        self.queues.entry(name.clone()).or_default()
+    }
+
+    /// All queues, in no order.
+    pub fn queues(&self) -> impl Iterator<Item = (&QueueName, &QueueIndex)> {
+        self.queues.iter()
+    }
+}
