@@ -3,6 +3,7 @@
 mod clock;
 mod error;
 mod event;
+mod file;
 mod hub;
 pub mod index;
 mod job;
@@ -13,6 +14,7 @@ mod storage;
 
 pub use error::StorageError;
 pub use event::Event;
+pub use file::{FileStorage, Options as FileOptions};
 pub use job::{
     Claimed, DEFAULT_MAX_DELIVERIES, DEFAULT_RETENTION, Generation, Job, JobOptions, JobState, MAX_PAYLOAD,
     NewJob, StorageTime, Token,
