@@ -1,6 +1,8 @@
 //! Jobs that are delivered at least once: typed queues over a [`Storage`], which decides what they survive.
 
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod event;
 mod file;
