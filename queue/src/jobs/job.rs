@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::name::{JobId, WorkerId};
 
@@ -18,20 +19,20 @@ pub const MAX_PAYLOAD: usize = 16 * 1024 * 1024;
 
 /// Proves that a worker holds the lease of this very delivery. Every claim makes a new one, larger than all
 /// before it in its queue, also of earlier jobs with the same id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Token(pub u64);
 
 /// Tells apart jobs that had the same id one after the other. Each accepted job gets a new one, larger than all
 /// before it in its queue; it may share its counter with [`Token`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Generation(pub u64);
 
 /// A moment by the storage's clock, in milliseconds since 1970 UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct StorageTime(pub u64);
 
 /// A job to be enqueued.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewJob {
     /// Its id. While another job holds it, this one is a duplicate.
     pub id: JobId,
@@ -42,7 +43,7 @@ pub struct NewJob {
 }
 
 /// How a job is treated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobOptions {
     /// Higher ones go first; within one priority, the order is that of becoming ready.
     pub priority: i32,

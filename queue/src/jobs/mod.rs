@@ -11,6 +11,7 @@ mod event;
 mod failure;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod hints;
+mod file;
 mod hub;
 pub mod index;
 mod job;
@@ -31,6 +32,7 @@ pub use codec::{Codec, CodecError, Json};
 pub use error::StorageError;
 pub use event::Event;
 pub use failure::{Failure, JobError, JobErrorKind};
+pub use file::{FileStorage, Options as FileOptions};
 pub use job::{
     Claimed, DEFAULT_MAX_DELIVERIES, DEFAULT_RETENTION, Generation, Job, JobOptions, JobState, MAX_PAYLOAD,
     NewJob, StorageTime, Token,

@@ -21,6 +21,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
 
 use super::error::StorageError;
 use super::event::Event;
@@ -136,7 +137,7 @@ pub enum Enqueued {
 }
 
 /// A wish for jobs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// For whom.
     pub worker: WorkerId,
@@ -147,7 +148,7 @@ pub struct Claim {
 }
 
 /// How one delivery ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finish {
     /// Which job.
     pub id: JobId,
@@ -158,7 +159,7 @@ pub struct Finish {
 }
 
 /// What becomes of a job whose delivery ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// It is done. Kept for `retention`.
     Complete {
@@ -236,7 +237,7 @@ pub struct Counts {
 }
 
 /// What holds for a whole queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Settings {
     /// Nothing is claimed.
     pub paused: bool,

@@ -72,7 +72,8 @@ impl QueueIndex {
     }
 
     /// Whether upkeep has something to do at this moment.
-    fn is_behind(&self, now: StorageTime) -> bool {
+    #[must_use]
+    pub fn is_behind(&self, now: StorageTime) -> bool {
         let orders = [&self.orders.leases, &self.orders.expiry, &self.orders.delayed];
         orders.iter().any(|order| order.first().is_some_and(|&(at, _)| at <= now))
     }

@@ -1,12 +1,13 @@
 //! One job as the index keeps it: everything that there is to know of it, and thus what a log has to hold.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::jobs::job::{Generation, Job, JobOptions, JobState, StorageTime, Token};
 use crate::jobs::name::{JobId, WorkerId};
 
 /// A job in the index.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Its id.
     pub id: JobId,
@@ -31,7 +32,7 @@ pub struct Record {
 }
 
 /// Where a job is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Place {
     /// In line: waiting, or delayed if `ready_at` is still to come.
     Line,
@@ -63,6 +64,13 @@ pub enum Place {
 }
 
 impl Record {
+    /// Bytes that it takes in a log, roughly.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let output = if let Place::Completed { output, .. } = &self.place { output.len() } else { 0 };
+        128 + self.id.as_str().len() + self.payload.len() + output + self.error.as_ref().map_or(0, Bytes::len)
+    }
+
     /// Where it is, at a moment.
     #[must_use]
     pub fn state(&self, now: StorageTime) -> JobState {

@@ -1,0 +1,226 @@
+//! The log of a file storage: steps and snapshots in a journal, read back when it is opened.
+
+use std::sync::Arc;
+
+use crate::journal::{GapCause, Item, Journal, JournalError, Kind, OpenError, Position};
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::super::error::StorageError;
+use super::super::index::Index;
+use super::super::job::StorageTime;
+use super::Options;
+use super::snapshot::{Builder, Piece, pieces};
+use super::step::Entry;
+
+/// A step.
+const STEP: Kind = Kind::single::<1>();
+/// A piece of a snapshot.
+const PIECE: Kind = Kind::single::<2>();
+/// The newest kind of frame that this release knows.
+const KNOWN: u8 = 2;
+
+/// A snapshot is due when the log has grown by this much, and by twice the last snapshot.
+const COMPACT_AFTER: u64 = 16 * 1024 * 1024;
+
+/// The log, open for writing.
+#[derive(Debug)]
+pub(super) struct Log {
+    journal: Journal,
+    /// Where the last snapshot ended, and how long it was.
+    snapshot: (u64, u64),
+    /// Whether steps are lost in it. What is written after them would be lost with them at the next start, so a
+    /// snapshot must come first.
+    torn: bool,
+}
+
+/// What a log held.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) index: Index,
+    /// The last time that was written.
+    pub(super) last: StorageTime,
+}
+
+#[derive(Debug, Default)]
+struct Replay {
+    index: Index,
+    builder: Option<Builder>,
+    last: StorageTime,
+    /// What comes after a write that a power loss tore was never acknowledged, and makes no sense without it.
+    torn: bool,
+}
+
+impl Log {
+    /// Opens a log and does its steps again.
+    ///
+    /// # Errors
+    /// If another process has it, a newer release wrote it, it can't be read, or it is damaged and
+    /// [`Options::salvage`] is not set.
+    pub(super) fn open(options: &Options) -> Result<(Self, Loaded), StorageError> {
+        let (journal, _) = Journal::open(options.journal()).map_err(open_error)?;
+        let mut replay = Replay::default();
+        let mut reader = journal.reader(journal.acknowledged());
+        while let Some(item) = reader.try_next().map_err(|error| journal_error("read", &error))? {
+            replay.take(item, options.salvage)?;
+        }
+        let head = journal.stats().durable.as_u64();
+        let Replay { index, last, torn, .. } = replay;
+        let log = Self { journal, snapshot: (head, 0), torn };
+        Ok((log, Loaded { index, last }))
+    }
+
+    /// Appends a step; waits for nothing.
+    ///
+    /// # Errors
+    /// If it can't be encoded, which no step can bring about.
+    pub(super) fn append(&self, entry: &Entry) -> Result<crate::journal::Append, StorageError> {
+        let body = encode(entry)?;
+        Ok(if entry.step.must_be_synced() {
+            self.journal.append(STEP, 0, body)
+        } else {
+            self.journal.append_unsynced(STEP, 0, body)
+        })
+    }
+
+    /// Whether a snapshot must be written before the next step.
+    pub(super) const fn is_torn(&self) -> bool {
+        self.torn
+    }
+
+    /// Whether so much was written since the last snapshot that another one pays.
+    pub(super) fn is_long(&self) -> bool {
+        let (at, size) = self.snapshot;
+        let grown = self.journal.stats().durable.as_u64().saturating_sub(at);
+        grown > COMPACT_AFTER.max(2 * size)
+    }
+
+    /// Writes a snapshot and lets go of everything before it. Not on a thread of an async runtime.
+    ///
+    /// # Errors
+    /// If the disk has no room for it; the log goes on as it was.
+    pub(super) fn compact(&mut self, index: &Index, at: StorageTime) -> Result<(), StorageError> {
+        let mut span: Option<(Position, Position)> = None;
+        let mut appends = Vec::new();
+        for piece in pieces(index, at) {
+            let is_last = piece == Piece::End;
+            let body = encode(&piece)?;
+            appends.push(if is_last {
+                self.journal.append(PIECE, 0, body)
+            } else {
+                self.journal.append_unsynced(PIECE, 0, body)
+            });
+            // A few at a time, so that a long snapshot does not wait in memory.
+            if is_last || appends.len() >= 16 {
+                for append in appends.drain(..) {
+                    let outcome = append.wait().map_err(|error| journal_error("write a snapshot", &error))?;
+                    if let Some(receipt) = outcome.receipt() {
+                        let begin = span.map_or(receipt.position, |(begin, _)| begin);
+                        span = Some((begin, receipt.end));
+                    }
+                }
+            }
+        }
+        let Some((begin, end)) = span else { return Ok(()) };
+        self.snapshot = (end.as_u64(), end.as_u64() - begin.as_u64());
+        self.journal
+            .acknowledge(begin)
+            .wait()
+            .map_err(|error| journal_error("remove the old log", &error))?;
+        self.torn = false;
+        Ok(())
+    }
+
+    /// Writes and syncs what was taken.
+    pub(super) fn close(&self) -> Result<(), StorageError> {
+        self.journal.close().map_err(|error| journal_error("close", &error))
+    }
+}
+
+impl Replay {
+    fn take(&mut self, item: Item, salvage: bool) -> Result<(), StorageError> {
+        let frame = match item {
+            Item::Frame(frame) => frame,
+            Item::Gap(gap) if gap.cause == GapCause::Unconfirmed => {
+                self.torn = true;
+                return Ok(());
+            }
+            Item::Gap(gap) if salvage => {
+                tracing::error!(?gap, "steps of jobs are lost; some may be run again");
+                self.torn = true;
+                return Ok(());
+            }
+            Item::Gap(gap) => {
+                let what = format!(
+                    "the log is damaged from {} to {}; open it with `salvage` to go on with what was before",
+                    gap.from, gap.to
+                );
+                return Err(StorageError::Corrupt { what });
+            }
+        };
+        if self.torn {
+            return Ok(());
+        }
+        match frame.kind {
+            STEP => {
+                let entry: Entry = decode(&frame.body)?;
+                self.builder = None;
+                self.last = self.last.max(entry.at);
+                // What came out was told when it was done first.
+                let _told = entry.apply(&mut self.index);
+            }
+            PIECE => {
+                let piece: Piece = decode(&frame.body)?;
+                if let Piece::Begin { at } = piece {
+                    self.last = self.last.max(at);
+                }
+                if let Some(index) = self.builder.get_or_insert_default().take(piece) {
+                    self.index = index;
+                    self.builder = None;
+                }
+            }
+            kind => {
+                let found = u32::from(kind.tag());
+                return Err(StorageError::NewerSchema { found, known: u32::from(KNOWN) });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn encode(value: &impl Serialize) -> Result<Bytes, StorageError> {
+    postcard::to_allocvec(value)
+        .map(Bytes::from)
+        .map_err(|error| StorageError::Corrupt { what: error.to_string() })
+}
+
+fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, StorageError> {
+    postcard::from_bytes(body)
+        .map_err(|error| StorageError::Corrupt { what: format!("a frame of the log: {error}") })
+}
+
+fn open_error(error: OpenError) -> StorageError {
+    match error {
+        OpenError::Locked(dir) => StorageError::Locked(dir),
+        OpenError::Format { format, .. } => StorageError::NewerSchema {
+            found: u32::try_from(format).unwrap_or(u32::MAX),
+            known: u32::from(KNOWN),
+        },
+        OpenError::Io { ref source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            StorageError::Full(Arc::new(error))
+        }
+        error => StorageError::Refused { action: "open the log", source: Arc::new(error) },
+    }
+}
+
+/// What a failed write, or read, means.
+pub(super) fn journal_error(action: &'static str, error: &JournalError) -> StorageError {
+    let source = Arc::new(error.clone());
+    match error {
+        error if error.is_full() => StorageError::Full(source),
+        JournalError::Busy { .. } => StorageError::Unavailable { action, source },
+        JournalError::Closed => StorageError::Closed,
+        _ => StorageError::Refused { action, source },
+    }
+}

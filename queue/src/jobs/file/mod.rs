@@ -1,0 +1,324 @@
+//! Jobs in files: a log of steps in a [journal](crate::journal) and the index in memory. One process has it open
+//! at a time.
+//!
+//! What is enqueued, completed, failed, cancelled or configured is synced to the disk before its caller hears of
+//! it; callers that wait at the same time share one sync. A claim is written and not waited for: it survives the
+//! end of the process, and after a power loss the job is delivered again. A log that has grown long is replaced
+//! by a snapshot.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+//! use lockstep_queue::jobs::{FileOptions, FileStorage, QueueName, Storage};
+//!
+//! let storage = FileStorage::open(FileOptions::new(dir.path().join("jobs")))?;
+//! assert_eq!(storage.counts(&QueueName::new("mail")?).await?.waiting, 0);
+//! storage.close().await?;
+//! # Ok(())
+//! # })
+//! # }
+//! ```
+
+mod log;
+mod snapshot;
+mod step;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::clock::Clock;
+use super::error::StorageError;
+use super::event::Event;
+use super::hub::Hub;
+use super::index::{Index, Outlook, QueueIndex};
+use super::job::{Generation, Job, JobState, NewJob, StorageTime, Token};
+use super::local;
+use super::name::{JobId, QueueName, WorkerId};
+use super::storage::{
+    Cancelled, Claim, Counts, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
+};
+use crate::journal;
+use log::{Loaded, Log};
+use step::{Outcome, Step};
+use writer::{Request, Shared, Writer};
+
+/// Steps that may wait for the thread; who asks for more waits.
+const REQUESTS: usize = 4096;
+
+/// Where a file storage is and how it behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    dir: PathBuf,
+    max_bytes: u64,
+    salvage: bool,
+}
+
+/// Keeps jobs in files. Clones share them.
+#[derive(Debug, Clone)]
+pub struct FileStorage(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    /// None once closed.
+    requests: Mutex<Option<mpsc::Sender<Request>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    ended: watch::Receiver<Option<Result<(), StorageError>>>,
+}
+
+impl Options {
+    /// The defaults, for jobs in `dir`, which is made if need be.
+    #[must_use]
+    pub fn new(dir: impl AsRef<Path>) -> Self {
+        Self { dir: dir.as_ref().to_owned(), max_bytes: 64 << 30, salvage: false }
+    }
+
+    /// The most that the files may take, in bytes (default 64 GiB). Beyond it, steps fail with
+    /// [`StorageError::Full`].
+    #[must_use]
+    pub fn max_bytes(self, max_bytes: u64) -> Self {
+        Self { max_bytes, ..self }
+    }
+
+    /// Whether a damaged log is opened with what was before the damage (default: no, opening it fails). Jobs
+    /// that were completed after that run again, and those enqueued after it are lost.
+    #[must_use]
+    pub fn salvage(self, salvage: bool) -> Self {
+        Self { salvage, ..self }
+    }
+
+    fn journal(&self) -> journal::Options {
+        journal::Options::new(&self.dir).max_bytes(self.max_bytes)
+    }
+}
+
+impl FileStorage {
+    /// Opens the jobs of a directory. Reads all of them, on this thread.
+    ///
+    /// # Errors
+    /// [`StorageError::Locked`] if another process has it open, [`StorageError::NewerSchema`] if a newer release
+    /// wrote it, [`StorageError::Corrupt`] if it is damaged, [`StorageError::Full`] or
+    /// [`StorageError::Refused`] if the file system refuses.
+    pub fn open(options: Options) -> Result<Self, StorageError> {
+        let (log, Loaded { index, last }) = Log::open(&options)?;
+        let shared = Arc::new(Shared {
+            clock: Clock::starting(last),
+            hub: Hub::default(),
+            index: Mutex::new(Some(index)),
+        });
+        let (requests, queue) = mpsc::channel(REQUESTS);
+        let (end, ended) = watch::channel(None);
+        let writer = Writer { shared: Arc::clone(&shared), log, requests: queue, last };
+        let run = move || drop(end.send(Some(writer.run())));
+        let thread = thread::Builder::new()
+            .name("jobs".to_owned())
+            .spawn(run)
+            .map_err(|error| StorageError::Refused { action: "start a thread", source: Arc::new(error) })?;
+        let requests = Mutex::new(Some(requests));
+        Ok(Self(Arc::new(Inner { shared, requests, thread: Mutex::new(Some(thread)), ended })))
+    }
+
+    /// Has a step done. It is done whether or not the future is kept, once it was handed over.
+    async fn step(&self, queue: &QueueName, step: Step) -> Result<Outcome, StorageError> {
+        let requests = self.0.requests.lock().clone().ok_or(StorageError::Closed)?;
+        let (reply, outcome) = oneshot::channel();
+        let request = Request { queue: queue.clone(), step, reply };
+        requests.send(request).await.map_err(|_| StorageError::Closed)?;
+        outcome.await.unwrap_or(Err(StorageError::Closed))
+    }
+
+    async fn done(&self, queue: &QueueName, step: Step) -> Result<bool, StorageError> {
+        match self.step(queue, step).await? {
+            Outcome::Done(done) => Ok(done),
+            _ => Err(StorageError::Closed),
+        }
+    }
+
+    fn with<T>(&self, step: impl FnOnce(&mut Index, StorageTime) -> T) -> Result<T, StorageError> {
+        let mut index = self.0.shared.index.lock();
+        let now = self.0.shared.clock.now();
+        index.as_mut().map(|index| step(index, now)).ok_or(StorageError::Closed)
+    }
+
+    /// Asks about a queue; the default if it never saw it.
+    fn ask<T: Default>(
+        &self,
+        queue: &QueueName,
+        ask: impl FnOnce(&QueueIndex, StorageTime) -> T,
+    ) -> Result<T, StorageError> {
+        self.with(|index, now| index.queue(queue).map(|queue| ask(queue, now)).unwrap_or_default())
+    }
+}
+
+impl Inner {
+    fn join(&self) {
+        if self.thread.lock().take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread of a file storage panicked");
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.requests.lock().take();
+        self.join();
+    }
+}
+
+#[async_trait]
+impl Storage for FileStorage {
+    async fn enqueue(&self, queue: &QueueName, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, StorageError> {
+        local::check_jobs(&jobs)?;
+        match self.step(queue, Step::Enqueue(jobs)).await? {
+            Outcome::Enqueued(enqueued) => enqueued,
+            _ => Err(StorageError::Closed),
+        }
+    }
+
+    async fn finish(
+        &self,
+        queue: &QueueName,
+        ends: Vec<Finish>,
+        next: Option<Claim>,
+    ) -> Result<Finished, StorageError> {
+        local::check_ends(&ends)?;
+        let idle = ends.is_empty() && !matches!(self.ask(queue, QueueIndex::outlook)?, Outlook::Work);
+        if idle {
+            // Nothing would happen, so nothing is written.
+            let next_in = next.and(self.ask(queue, |queue, now| queue.next_in(now))?);
+            return Ok(Finished { next_in, ..Finished::default() });
+        }
+        match self.step(queue, Step::Finish { ends, next }).await? {
+            Outcome::Finished { finished, .. } => Ok(finished),
+            _ => Err(StorageError::Closed),
+        }
+    }
+
+    async fn wait_for_work(&self, queue: &QueueName, at_most: Duration) -> Result<(), StorageError> {
+        let outlook = || self.ask(queue, QueueIndex::outlook).unwrap_or(Outlook::Closed);
+        self.0.shared.hub.channel(queue).wait(at_most, outlook).await;
+        self.with(|_, _| ())
+    }
+
+    async fn extend(
+        &self,
+        queue: &QueueName,
+        leases: Vec<(JobId, Token)>,
+        lease: Duration,
+    ) -> Result<Vec<Extended>, StorageError> {
+        match self.step(queue, Step::Extend { leases, lease }).await? {
+            Outcome::Extended(extended) => Ok(extended),
+            _ => Err(StorageError::Closed),
+        }
+    }
+
+    async fn get(&self, queue: &QueueName, id: &JobId) -> Result<Option<Job>, StorageError> {
+        self.ask(queue, |queue, now| queue.get(now, id))
+    }
+
+    async fn cancel(&self, queue: &QueueName, id: &JobId) -> Result<Cancelled, StorageError> {
+        match self.step(queue, Step::Cancel(id.clone())).await? {
+            Outcome::Cancelled(cancelled) => Ok(cancelled),
+            _ => Err(StorageError::Closed),
+        }
+    }
+
+    async fn retry(&self, queue: &QueueName, id: &JobId) -> Result<bool, StorageError> {
+        self.done(queue, Step::Retry(id.clone())).await
+    }
+
+    async fn remove(&self, queue: &QueueName, id: &JobId) -> Result<bool, StorageError> {
+        self.done(queue, Step::Remove(id.clone())).await
+    }
+
+    async fn set_retention(
+        &self,
+        queue: &QueueName,
+        id: &JobId,
+        retention: Duration,
+    ) -> Result<bool, StorageError> {
+        self.done(queue, Step::SetRetention { id: id.clone(), retention }).await
+    }
+
+    async fn list(
+        &self,
+        queue: &QueueName,
+        state: JobState,
+        after: Option<Generation>,
+        limit: usize,
+    ) -> Result<Vec<Job>, StorageError> {
+        self.ask(queue, |queue, now| queue.list(now, state, after, limit))
+    }
+
+    async fn counts(&self, queue: &QueueName) -> Result<Counts, StorageError> {
+        self.ask(queue, |queue, now| queue.counts(now))
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueName>, StorageError> {
+        self.with(|index, _| {
+            let used = index.queues().filter(|(_, queue)| !queue.is_empty());
+            used.map(|(name, _)| name.clone()).collect()
+        })
+    }
+
+    async fn configure(&self, queue: &QueueName, settings: Settings) -> Result<(), StorageError> {
+        self.step(queue, Step::Configure(settings)).await.map(drop)
+    }
+
+    async fn settings(&self, queue: &QueueName) -> Result<Settings, StorageError> {
+        self.ask(queue, |queue, _| queue.settings())
+    }
+
+    async fn reap(
+        &self,
+        queue: &QueueName,
+        limit: usize,
+        lease_expired: Bytes,
+    ) -> Result<Reaped, StorageError> {
+        local::check_len(lease_expired.len())?;
+        if !self.ask(queue, |queue, now| queue.is_behind(now))? {
+            return Ok(Reaped::default());
+        }
+        match self.step(queue, Step::Reap { limit, error: lease_expired }).await? {
+            Outcome::Reaped(swept) => Ok(swept.reaped),
+            _ => Err(StorageError::Closed),
+        }
+    }
+
+    async fn lead(&self, role: &QueueName, holder: &WorkerId, ttl: Duration) -> Result<bool, StorageError> {
+        // Roles end with the process, as everybody who could have one does.
+        self.with(|index, now| index.roles.lead(now, role, holder, ttl))
+    }
+
+    async fn resign(&self, role: &QueueName, holder: &WorkerId) -> Result<(), StorageError> {
+        self.with(|index, _| index.roles.resign(role, holder))
+    }
+
+    async fn events(&self, queue: &QueueName) -> Result<BoxStream<'static, Event>, StorageError> {
+        self.with(|_, _| self.0.shared.hub.channel(queue).events())
+    }
+
+    async fn close(&self) -> Result<(), StorageError> {
+        self.0.requests.lock().take();
+        let mut ended = self.0.ended.clone();
+        let result = match ended.wait_for(Option::is_some).await {
+            Ok(result) => result.clone().unwrap_or(Ok(())),
+            Err(_) => Err(StorageError::Closed),
+        };
+        // The thread is at its end: joining it waits for nothing.
+        self.0.join();
+        result
+    }
+}

@@ -1,0 +1,110 @@
+use super::*;
+use crate::jobs::{End, JobOptions};
+
+fn queue() -> QueueName {
+    QueueName::new("q").unwrap()
+}
+
+fn job(id: &str) -> NewJob {
+    NewJob {
+        id: JobId::new(id).unwrap(),
+        payload: Bytes::from(format!("payload of {id}")),
+        options: JobOptions::default(),
+    }
+}
+
+fn claim(max: usize) -> Option<Claim> {
+    Some(Claim { worker: WorkerId::new("w").unwrap(), max, lease: Duration::from_secs(30) })
+}
+
+fn complete(claimed: &crate::jobs::Claimed) -> Finish {
+    let end = End::Complete { output: Bytes::from_static(b"out"), retention: Duration::from_secs(3600) };
+    Finish { id: claimed.id.clone(), token: claimed.token, end }
+}
+
+fn open(dir: &Path) -> FileStorage {
+    FileStorage::open(Options::new(dir)).unwrap()
+}
+
+#[tokio::test]
+async fn jobs_survive_a_restart_as_they_stood() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path());
+    storage.enqueue(&queue(), ["a", "b", "c"].map(job).into()).await.unwrap();
+    let settings = Settings { max_jobs: Some(9), ..Settings::default() };
+    storage.configure(&queue(), settings).await.unwrap();
+    let first = storage.finish(&queue(), Vec::new(), claim(2)).await.unwrap();
+    storage.finish(&queue(), vec![complete(&first.claimed[0])], None).await.unwrap();
+    storage.close().await.unwrap();
+    assert!(matches!(storage.counts(&queue()).await, Err(StorageError::Closed)));
+
+    let storage = open(dir.path());
+    let counts = storage.counts(&queue()).await.unwrap();
+    assert_eq!((counts.waiting, counts.active, counts.completed), (1, 1, 1));
+    assert_eq!(storage.settings(&queue()).await.unwrap(), settings);
+    let done = storage.get(&queue(), &first.claimed[0].id).await.unwrap().unwrap();
+    assert_eq!((done.output, done.payload), (Some(Bytes::from_static(b"out")), Bytes::from("payload of a")));
+    // The lease of before is still good, and proves as much.
+    let finished = storage.finish(&queue(), vec![complete(&first.claimed[1])], claim(5)).await.unwrap();
+    assert_eq!((finished.outcomes, finished.claimed.len()), (vec![true], 1));
+    assert!(finished.claimed[0].token > first.claimed[1].token);
+}
+
+#[tokio::test]
+async fn a_second_process_is_told_that_the_directory_is_in_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let _storage = open(dir.path());
+    assert!(matches!(FileStorage::open(Options::new(dir.path())), Err(StorageError::Locked(_))));
+}
+
+#[tokio::test]
+async fn a_long_log_becomes_a_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path());
+    storage.enqueue(&queue(), vec![job("kept")]).await.unwrap();
+    let kept = storage.finish(&queue(), Vec::new(), claim(1)).await.unwrap().claimed;
+    let payload = Bytes::from(vec![7; 1 << 20]);
+    for round in 0..40 {
+        let large = NewJob { payload: payload.clone(), ..job(&format!("large-{round}")) };
+        storage.enqueue(&queue(), vec![large]).await.unwrap();
+        let claimed = storage.finish(&queue(), Vec::new(), claim(1)).await.unwrap().claimed;
+        let end = Finish { end: End::Cancelled, ..complete(&claimed[0]) };
+        storage.finish(&queue(), vec![end], None).await.unwrap();
+    }
+    storage.close().await.unwrap();
+    let files = std::fs::read_dir(dir.path()).unwrap().flatten();
+    let bytes: u64 = files.map(|file| file.metadata().unwrap().len()).sum();
+    assert!(bytes < 80 << 20, "{bytes} bytes are kept for one small job");
+    let storage = open(dir.path());
+    let job = storage.get(&queue(), &kept[0].id).await.unwrap().unwrap();
+    assert_eq!((job.state, job.deliveries), (JobState::Active, 1));
+    let finished = storage.finish(&queue(), vec![complete(&kept[0])], None).await.unwrap();
+    assert_eq!(finished.outcomes, [true]);
+}
+
+#[tokio::test]
+async fn a_damaged_log_is_refused_unless_it_is_to_be_salvaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path());
+    for id in ["a", "b", "c"] {
+        storage.enqueue(&queue(), vec![job(id)]).await.unwrap();
+    }
+    storage.close().await.unwrap();
+    let segment = std::fs::read_dir(dir.path())
+        .unwrap()
+        .flatten()
+        .map(|file| file.path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "seg"))
+        .unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let place = bytes.windows(12).position(|window| window == b"payload of b").unwrap();
+    bytes[place] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let refused = FileStorage::open(Options::new(dir.path())).unwrap_err();
+    assert!(matches!(&refused, StorageError::Corrupt { what } if what.contains("salvage")), "{refused}");
+    let storage = FileStorage::open(Options::new(dir.path()).salvage(true)).unwrap();
+    assert_eq!(storage.counts(&queue()).await.unwrap().waiting, 1);
+    storage.enqueue(&queue(), vec![job("d")]).await.unwrap();
+    storage.close().await.unwrap();
+    assert_eq!(open(dir.path()).counts(&queue()).await.unwrap().waiting, 2, "it is whole again");
+}

@@ -1,0 +1,140 @@
+//! The thread that does the steps of a file storage, one after the other: it writes down all that are asked for
+//! at the moment, waits for the disk once, does them, and answers.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::clock::Clock;
+use super::super::error::StorageError;
+use super::super::hub::Hub;
+use super::super::index::Index;
+use super::super::job::StorageTime;
+use super::super::local;
+use super::super::name::QueueName;
+use super::log::{Log, journal_error};
+use super::step::{Entry, Outcome, Step};
+use crate::journal::Append;
+
+/// Steps that are written down together at most.
+const BATCH: usize = 1024;
+
+/// A step that was asked for.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) queue: QueueName,
+    pub(super) step: Step,
+    pub(super) reply: oneshot::Sender<Result<Outcome, StorageError>>,
+}
+
+/// What the thread shares with those who ask.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) clock: Clock,
+    pub(super) hub: Hub,
+    /// None once closed. Held for single steps only.
+    pub(super) index: Mutex<Option<Index>>,
+}
+
+/// The thread's own.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) log: Log,
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) last: StorageTime,
+}
+
+struct Written {
+    entry: Entry,
+    append: Append,
+    reply: oneshot::Sender<Result<Outcome, StorageError>>,
+}
+
+impl Writer {
+    /// Serves until nobody can ask any more.
+    pub(super) fn run(mut self) -> Result<(), StorageError> {
+        while let Some(first) = self.requests.blocking_recv() {
+            let mut written = Vec::new();
+            self.write(first, &mut written);
+            while written.len() < BATCH
+                && let Ok(request) = self.requests.try_recv()
+            {
+                self.write(request, &mut written);
+            }
+            written.into_iter().for_each(|written| self.apply(written));
+            self.compact_if_long();
+        }
+        self.shared.index.lock().take();
+        self.shared.hub.close();
+        self.log.close()
+    }
+
+    fn write(&mut self, request: Request, written: &mut Vec<Written>) {
+        let Request { queue, step, reply } = request;
+        if self.log.is_torn()
+            && let Err(error) = self.compact()
+        {
+            drop(reply.send(Err(error)));
+            return;
+        }
+        self.last = self.last.max(self.shared.clock.now());
+        let entry = Entry { at: self.last, queue, step };
+        match self.log.append(&entry) {
+            Ok(append) => written.push(Written { entry, append, reply }),
+            // Whoever does not wait any more does not want to know.
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    /// Does a step once it is written. What was not written is not done.
+    fn apply(&self, written: Written) {
+        let Written { entry, append, reply } = written;
+        let outcome =
+            append.wait().map_err(|error| journal_error("write to the log", &error)).and_then(|_| {
+                let mut index = self.shared.index.lock();
+                index.as_mut().map(|index| entry.apply(index)).ok_or(StorageError::Closed)
+            });
+        if let Ok(outcome) = &outcome {
+            self.tell(&entry, outcome);
+        }
+        // Whoever does not wait any more does not want to know.
+        drop(reply.send(outcome));
+    }
+
+    fn tell(&self, entry: &Entry, outcome: &Outcome) {
+        let channel = self.shared.hub.channel(&entry.queue);
+        match (&entry.step, outcome) {
+            (Step::Enqueue(jobs), Outcome::Enqueued(Ok(enqueued))) => {
+                local::tell_enqueued(&channel, jobs, enqueued);
+            }
+            (Step::Finish { ends, .. }, Outcome::Finished { finished, is_limited }) => {
+                local::tell_finished(&channel, ends, finished, *is_limited);
+            }
+            (Step::Cancel(id), Outcome::Cancelled(cancelled)) => {
+                local::tell_cancelled(&channel, id, *cancelled);
+            }
+            (Step::Retry(id), Outcome::Done(is_retried)) => local::tell_retried(&channel, id, *is_retried),
+            (Step::Configure(after), Outcome::Configured { before }) => {
+                local::tell_configured(&channel, *before, *after);
+            }
+            (Step::Reap { .. }, Outcome::Reaped(swept)) => local::tell_swept(&channel, swept),
+            _ => {}
+        }
+    }
+
+    fn compact_if_long(&mut self) {
+        if self.log.is_long()
+            && let Err(error) = self.compact()
+        {
+            tracing::warn!(%error, "the log of jobs can't be made shorter now");
+        }
+    }
+
+    fn compact(&mut self) -> Result<(), StorageError> {
+        let index = self.shared.index.lock();
+        let index = index.as_ref().ok_or(StorageError::Closed)?;
+        self.log.compact(index, self.last)
+    }
+}
