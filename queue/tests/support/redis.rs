@@ -2,7 +2,7 @@
 //! that ends: a shell beside it waits for the end of its standard input.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -85,6 +85,10 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
     /// Starts it again, on the same port with the same data.
     pub(crate) fn resume(&mut self) {
         let mut command = Command::new("sh");
@@ -95,7 +99,8 @@ impl Server {
         let mut pid = String::new();
         BufReader::new(keeper.stdout.as_mut().unwrap()).read_line(&mut pid).unwrap();
         self.running = Some((keeper, pid.trim().parse().unwrap()));
-        self.until("PING", "PONG");
+        // One that wants a password first says so.
+        self.until("ECHO NOAUTH", "NOAUTH");
     }
 
     /// Kills it, as when its process crashes.

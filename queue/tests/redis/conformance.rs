@@ -1,17 +1,11 @@
 //! Jobs on real Redis and Valkey servers behave as in every storage.
-#![cfg(test)]
-#![cfg(feature = "redis")]
-
-mod support {
-    pub(crate) mod redis;
-}
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::server::Flavour;
 use lockstep_queue::jobs::conformance::Subject;
 use lockstep_queue::jobs::{RedisOptions, RedisStorage};
-use support::redis::Flavour;
 
 async fn subject(flavour: Flavour) -> Subject {
     static CASES: AtomicUsize = AtomicUsize::new(0);
