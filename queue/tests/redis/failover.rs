@@ -1,0 +1,97 @@
+//! A replica takes the place of the primary. Replication is asynchronous: what the primary acknowledged and had not yet
+//! sent is lost, unless the storage waits for replicas.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use lockstep_queue::jobs::{
+    Enqueued, JobState, NotReplicated, RedisOptions, RedisStorage, StorageError, WaitReplicas,
+};
+
+use crate::kit::{open, put, state};
+use crate::load::Load;
+use crate::server::{Flavour, Server};
+
+fn addresses(primary: &Server, replica: &Server) -> RedisOptions {
+    RedisOptions { urls: vec![primary.url(), replica.url()], ..RedisOptions::new("") }
+}
+
+fn safe(options: RedisOptions) -> RedisOptions {
+    let wait = WaitReplicas { count: 1, timeout: Duration::from_millis(500) };
+    RedisOptions { wait_replicas: Some(wait), ..options }
+}
+
+/// The replica hears no more of the primary.
+fn part(primary: &Server, replica: &Server) {
+    replica.signal("STOP");
+    primary.ask("CLIENT KILL TYPE replica").unwrap();
+}
+
+/// The primary is gone, and the replica takes its place.
+fn fail_over(primary: &mut Server, replica: &Server) {
+    primary.kill();
+    replica.signal("CONT");
+    replica.until("REPLICAOF NO ONE", "OK");
+}
+
+#[tokio::test]
+async fn what_no_replica_has_is_lost() {
+    for flavour in [Flavour::Redis, Flavour::Valkey] {
+        let mut primary = Server::start(flavour, &[]);
+        let replica = Server::replica_of(&primary, &[]);
+        let storage = RedisStorage::connect(addresses(&primary, &replica)).await.unwrap();
+        assert!(matches!(put(&storage, "before").await.unwrap(), Enqueued::New(_)));
+        wait_until_replicated(&primary);
+        part(&primary, &replica);
+        let acknowledged = put(&storage, "after").await.unwrap();
+        assert!(matches!(acknowledged, Enqueued::New(_)));
+        fail_over(&mut primary, &replica);
+        assert_eq!(state(&storage, "before").await, Some(JobState::Waiting));
+        assert_eq!(state(&storage, "after").await, None, "it was acknowledged, and is lost");
+    }
+}
+
+#[tokio::test]
+async fn what_a_replica_has_is_kept() {
+    for flavour in [Flavour::Redis, Flavour::Valkey] {
+        let mut primary = Server::start(flavour, &[]);
+        let replica = Server::replica_of(&primary, &[]);
+        let storage = RedisStorage::connect(safe(addresses(&primary, &replica))).await.unwrap();
+        assert!(matches!(put(&storage, "before").await.unwrap(), Enqueued::New(_)));
+        part(&primary, &replica);
+        let error = put(&storage, "after").await.unwrap_err();
+        let StorageError::Unavailable { source, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(
+            source.downcast_ref::<NotReplicated>(),
+            Some(&NotReplicated { wanted: 1, reached: 0 }),
+            "it is not acknowledged: {error}"
+        );
+        assert!(error.is_transient() && error.source().is_some());
+        fail_over(&mut primary, &replica);
+        let storage = open(replica.url()).await;
+        assert_eq!(state(&storage, "before").await, Some(JobState::Waiting));
+        assert_eq!(state(&storage, "after").await, None);
+    }
+}
+
+/// Under load, everything that was acknowledged is there after the failover, and the work goes on with the replica.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_goes_on_with_the_replica() {
+    for flavour in [Flavour::Redis, Flavour::Valkey] {
+        let mut primary = Server::start(flavour, &[]);
+        let replica = Server::replica_of(&primary, &[]);
+        // It is to stay safe after the failover too.
+        let second = Server::replica_of(&replica, &[]);
+        let load = Load::start(&RedisStorage::connect(safe(addresses(&primary, &replica))).await.unwrap());
+        load.goes_on(200).await;
+        fail_over(&mut primary, &replica);
+        load.goes_on(200).await;
+        load.ends_with_nothing_lost().await;
+        drop(second);
+    }
+}
+
+fn wait_until_replicated(primary: &Server) {
+    // A connection waits for what it wrote itself, and thus for all before that.
+    primary.until("SET probe 1\r\nWAIT 1 5000", ":1");
+}
