@@ -9,9 +9,9 @@ pub mod conformance;
 mod error;
 mod event;
 mod failure;
+mod file;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod hints;
-mod file;
 mod hub;
 pub mod index;
 mod job;
@@ -23,10 +23,10 @@ mod observe;
 mod postgres;
 mod queue;
 mod reaper;
-#[cfg(feature = "sqlite")]
-mod sqlite;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod storage;
 mod worker;
 
@@ -48,10 +48,10 @@ pub use queue::{
     Accepted, BuildError, DeadLetter, EnqueueOptions, Queue, QueueBuilder, QueueError, Status, WaitError,
 };
 pub use reaper::Reaper;
-#[cfg(feature = "sqlite")]
-pub use sqlite::{SqliteOptions, SqliteStorage};
 #[cfg(feature = "redis")]
 pub use redis::{NotReplicated, RedisOptions, RedisStorage, WaitReplicas};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqliteOptions, SqliteStorage};
 pub use storage::{
     Cancelled, Claim, Counts, End, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
 };
