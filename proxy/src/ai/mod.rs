@@ -1,0 +1,5 @@
+//! The AI gateway: calls of OpenAI's and Anthropic's SDKs, routed to providers with fallback, their
+//! answers streamed through untouched, each with a record in the [`ledger`].
+
+pub mod ledger;
+pub mod route;
