@@ -2,4 +2,5 @@
 //! answers streamed through untouched, each with a record in the [`ledger`].
 
 pub mod ledger;
+pub mod reading;
 pub mod route;
