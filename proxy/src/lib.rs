@@ -9,6 +9,7 @@
 
 pub mod access_log;
 pub mod admin;
+pub mod ai;
 pub mod cli;
 pub mod clock;
 pub mod config;
