@@ -7,4 +7,5 @@ pub mod errors;
 pub mod json;
 pub mod keys;
 pub mod ledger;
+pub mod reading;
 pub mod route;

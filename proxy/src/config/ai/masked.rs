@@ -2,11 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::model::{Ai, Model, Price, Provider, Retry, Target, Timeouts};
+use super::model::{Ai, Model, Provider, Retry, Target, Timeouts};
 use super::models::{MIDSTREAM, STRATEGY};
 use super::providers::{HTTP2, KINDS};
+use crate::ai::reading::{Price, Usage};
 use crate::config::masked::{path_text, secret_json};
 use crate::config::value::{duration_text, size_text, word};
+
+const MILLION: Usage = Usage { input: 1_000_000, output: 0, cached_input: 0, reasoning: 0 };
 
 /// The section in the shape of the file, with every default and without any secret.
 pub(in crate::config) fn json(ai: &Ai) -> Value {
@@ -81,7 +84,12 @@ fn target(target: &Target, weighted: bool) -> Value {
 }
 
 fn price(price: &Price) -> Value {
-    json!({"input": price.input, "output": price.output, "cached_input": price.cached_input})
+    let million = |rate| Price { input: rate, ..Price::default() }.cost(MILLION).to_string();
+    json!({
+        "input": million(price.input),
+        "output": million(price.output),
+        "cached_input": price.cached_input.map(million),
+    })
 }
 
 fn timeouts(timeouts: &Timeouts) -> Value {

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use wildmatch::WildMatch;
 
 use crate::ai::ledger::KeyIdentity;
+use crate::ai::reading::Price;
 use crate::config::secret::Secret;
 use crate::config::value::{HostPattern, PathPrefix};
 
@@ -168,17 +169,6 @@ pub struct Target {
     pub weight: u32,
     /// How long it may take.
     pub timeouts: Timeouts,
-}
-
-/// USD per million tokens.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Price {
-    /// Of the request.
-    pub input: f64,
-    /// Of the answer.
-    pub output: f64,
-    /// Of the request, where the provider had it cached; as `input` when absent.
-    pub cached_input: Option<f64>,
 }
 
 /// Whom to ask first.

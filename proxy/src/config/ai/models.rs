@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::limits::{self, TIMEOUTS};
-use super::model::{Midstream, Model, Pattern, Price, Strategy, Target, Timeouts};
+use super::model::{Midstream, Model, Pattern, Strategy, Target, Timeouts};
 use super::providers::Providers;
+use crate::ai::reading::Price;
 use crate::config::cursor::Cursor;
 use crate::config::mapping::Mapping;
 use crate::config::value::{choice, number_in, quoted};
@@ -78,15 +79,8 @@ fn name(text: &str) -> Result<Arc<str>, String> {
 
 fn price(at: &Cursor<'_>) -> Option<Price> {
     let map = at.mapping(&[&["input", "output", "cached_input"]]);
-    let input = map.required("input").and_then(|at| at.parse(dollars));
-    let output = map.required("output").and_then(|at| at.parse(dollars));
-    let cached_input = map.get("cached_input").and_then(|at| at.parse(dollars));
+    let input = map.required("input").and_then(|at| at.parse(str::parse));
+    let output = map.required("output").and_then(|at| at.parse(str::parse));
+    let cached_input = map.get("cached_input").and_then(|at| at.parse(str::parse));
     Some(Price { input: input?, output: output?, cached_input })
-}
-
-fn dollars(text: &str) -> Result<f64, String> {
-    text.parse()
-        .ok()
-        .filter(|price| (0.0..=1e9).contains(price))
-        .ok_or_else(|| format!("{} is not a price; write USD per million tokens, such as 2.50", quoted(text)))
 }
