@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 use ulid::Ulid;
 
+use super::reading::{Cost, Usage};
 use super::route::Endpoint;
 
 /// Where calls leave their records.
@@ -158,8 +159,8 @@ pub struct End {
     pub attempts: Vec<Attempt>,
     /// What the answer used, as its provider counted it. Failed attempts have their own.
     pub usage: Option<Usage>,
-    /// What all attempts cost together, in USD, where prices are configured.
-    pub cost_usd: Option<f64>,
+    /// What all attempts cost together, where prices are configured.
+    pub cost: Option<Cost>,
     /// What was not passed on as it came.
     pub changes: Vec<Change>,
     /// Of a streamed request, its size and digest.
@@ -209,19 +210,6 @@ pub struct Attempt {
     pub delivered: u64,
     /// What it used, where the provider says so.
     pub usage: Option<Usage>,
-}
-
-/// Tokens, as providers count them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
-    /// Tokens of the request, cached ones included.
-    pub input: u64,
-    /// Tokens of the answer, reasoning included.
-    pub output: u64,
-    /// Those of the request that came from the provider's cache.
-    pub cached_input: u64,
-    /// Those of the answer that are reasoning.
-    pub reasoning: u64,
 }
 
 /// Something that was not passed on as it came.
@@ -324,17 +312,6 @@ impl Change {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-// === impl Usage ===
-
-impl std::ops::AddAssign for Usage {
-    fn add_assign(&mut self, other: Self) {
-        self.input = self.input.saturating_add(other.input);
-        self.output = self.output.saturating_add(other.output);
-        self.cached_input = self.cached_input.saturating_add(other.cached_input);
-        self.reasoning = self.reasoning.saturating_add(other.reasoning);
     }
 }
 

@@ -1,6 +1,11 @@
 //! The AI gateway: calls of OpenAI's and Anthropic's SDKs, routed to providers with fallback, their
 //! answers streamed through untouched, each with a record in the [`ledger`].
 
+pub mod attempts;
+pub mod body;
+pub mod errors;
+pub mod json;
+pub mod keys;
 pub mod ledger;
 pub mod reading;
 pub mod route;

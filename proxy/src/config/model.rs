@@ -10,6 +10,7 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 use lockstep_controller::{AppId, Canary, Policy, VersionId};
 
+use super::ai::model::Ai;
 use super::secret::Secret;
 use super::value::{HostPattern, PathPrefix, Share};
 
@@ -20,6 +21,8 @@ pub struct Config {
     pub server: Server,
     /// The applications, in the order of the file.
     pub apps: Vec<Arc<App>>,
+    /// The AI gateway, if there is one.
+    pub ai: Option<Arc<Ai>>,
 }
 
 /// Section `server`.
