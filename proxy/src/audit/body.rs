@@ -18,7 +18,7 @@ pub enum Capture {
 }
 
 /// The rules for bodies.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct BodyRules {
     /// Whether bodies are kept.
     pub capture: Capture,
@@ -54,7 +54,7 @@ impl BodyRules {
         Kept {
             head: BodyHead {
                 bytes: body.len() as u64,
-                sha256: (!whole).then(|| hex(&Sha256::digest(body))),
+                sha256: (!whole).then(|| hex::encode(Sha256::digest(body))),
                 truncated: truncated && self.wants(kind),
                 binary: kind == Kind::Binary && !kept.is_empty(),
             },
@@ -92,17 +92,6 @@ fn kind(headers: &HeaderMap) -> Kind {
             .iter()
             .any(|suffix| media.strip_suffix(suffix).is_some_and(|rest| rest.ends_with(['/', '+', '-'])));
     if text { Kind::Text } else { Kind::Binary }
-}
-
-/// Bytes as hexadecimal digits.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string can't fail.
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

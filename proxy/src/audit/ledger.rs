@@ -20,8 +20,9 @@ use super::refusals::Refusals;
 use super::stream::{Delivery, Streams};
 use super::{headers, record};
 use crate::ai::ledger::{
-    Attempt, Begin, Client, End, Entry, Ledger, LedgerError, Refused, RequestBody, Target, Usage,
+    Attempt, Begin, Client, End, Entry, Ledger, LedgerError, Refused, RequestBody, Target,
 };
+use crate::ai::reading::{Cost, Usage};
 use crate::ai::route::Endpoint;
 
 /// How much a record's write waits for.
@@ -173,11 +174,11 @@ impl Shared {
             body: kept.head,
             attempts: end.attempts.iter().map(attempt_head).collect(),
             usage: end.usage.map(usage_head),
-            cost_usd: end.cost_usd,
+            cost_usd: end.cost.map(Cost::usd),
             changes: end.changes.iter().map(ToString::to_string).collect(),
             request: end.request.map(|digest| BodyHead {
                 bytes: digest.bytes,
-                sha256: Some(super::body::hex(&digest.sha256)),
+                sha256: Some(hex::encode(digest.sha256)),
                 ..BodyHead::default()
             }),
         };

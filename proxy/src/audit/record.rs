@@ -10,7 +10,6 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use super::body::hex;
 use super::contents::{
     ATTEMPT, AttemptHead, BeginHead, BodyHead, ClientHead, END, EndHead, Format, Headers, Malformed, PART,
     PartHead, TargetHead, UsageHead, decode,
@@ -170,7 +169,7 @@ pub fn ended_at(stamp: Stamp) -> Timestamp {
 
 fn side(headers: Headers, body: BodyHead, bytes: &[u8]) -> Side {
     let BodyHead { bytes: length, sha256, truncated, binary } = body;
-    let sha256 = sha256.or_else(|| (length > 0).then(|| hex(&Sha256::digest(bytes))));
+    let sha256 = sha256.or_else(|| (length > 0).then(|| hex::encode(Sha256::digest(bytes))));
     Side {
         headers: headers.into_iter().collect(),
         body: json_body::show(bytes, truncated, binary),

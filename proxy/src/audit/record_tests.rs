@@ -58,7 +58,7 @@ fn a_plain_call_is_one_record() {
     assert_eq!(record["ended_at"], "2025-11-13T02:13:20.123Z");
     assert_eq!(record["request"]["body"], json!({"model": 1}));
     assert_eq!((&record["response"]["status"], &record["response"]["body"]), (&json!(200), &json!({})));
-    assert_eq!(record["response"]["sha256"], hex(&Sha256::digest(b"{}")));
+    assert_eq!(record["response"]["sha256"], hex::encode(Sha256::digest(b"{}")));
     assert_eq!(record["route"], json!({"model": "gpt", "provider": "openai"}));
     assert_eq!((&record["message"], &record["usage"]["output"]), (&Value::Null, &json!(2)));
 }

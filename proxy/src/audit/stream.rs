@@ -9,7 +9,7 @@ use lockstep_queue::journal::{Append, Journal};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
-use super::body::{BodyRules, Capture, hex};
+use super::body::{BodyRules, Capture};
 use super::contents::{BodyHead, PART, PartHead, encode};
 use super::redact::StreamMask;
 
@@ -136,7 +136,7 @@ impl Delivery {
         self.since = None;
         let head = BodyHead {
             bytes: self.delivered,
-            sha256: (self.delivered > 0).then(|| hex(&std::mem::take(&mut self.digest).finalize())),
+            sha256: (self.delivered > 0).then(|| hex::encode(std::mem::take(&mut self.digest).finalize())),
             truncated: self.truncated,
             binary: self.rules.binary
                 && self.keeps == Some(true)

@@ -35,6 +35,20 @@ impl<'c> Cursor<'c> {
         matches!(self.node.kind, Kind::Sequence(_))
     }
 
+    pub(super) fn is_scalar(&self) -> bool {
+        matches!(self.node.kind, Kind::Scalar(_))
+    }
+
+    /// The text of a key, if this is a mapping that has it; whatever is wrong is not noted here.
+    pub(super) fn entry(&self, key: &str) -> Option<&'c str> {
+        let Kind::Mapping(entries) = &self.node.kind else { return None };
+        let entry = entries.iter().find(|entry| entry.key == key)?;
+        match &entry.value.kind {
+            Kind::Scalar(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Whether this is an empty text.
     pub(super) fn is_empty(&self) -> bool {
         matches!(&self.node.kind, Kind::Scalar(text) if text.is_empty())

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::model::{Admin, App, Config, Listener, Preview, Server, Skew, Threads, Tls, Upstream};
 use super::secret::{Secret, Source};
 use super::value::{duration_text, size_text, word};
-use super::{admin, ai, app, cookie, policy, server, skew};
+use super::{admin, ai, app, audit, cookie, policy, server, skew};
 
 impl Config {
     /// The effective configuration; secrets are `***` beside where they come from. Section `skew` is
@@ -17,7 +17,7 @@ impl Config {
     pub fn to_masked_json(&self) -> Value {
         let apps = self.apps.iter().map(|app| app_json(app)).collect::<Vec<_>>();
         let ai = self.ai.as_deref().map(ai::json);
-        json!({"server": server_json(&self.server), "apps": apps, "ai": ai})
+        json!({"server": server_json(&self.server), "apps": apps, "ai": ai, "audit": audit::json(&self.audit)})
     }
 }
 

@@ -11,6 +11,7 @@
 mod admin;
 pub mod ai;
 mod app;
+pub mod audit;
 mod claims;
 mod context;
 mod cookie;
@@ -119,13 +120,14 @@ pub fn parse(text: &str, file: &Path, environment: &dyn Environment) -> Result<C
 }
 
 fn config(root: &Cursor<'_>) -> Option<Config> {
-    let map = root.mapping(&[&["server", "skew", "apps", "ai"]]);
+    let map = root.mapping(&[&["server", "skew", "apps", "ai", "audit"]]);
     let server = server::read(&map.section("server", &[server::KEYS]));
     let defaults = skew::read(&map.section("skew", &[skew::KEYS]), &skew::Defaults::built_in());
     let apps = app::read_all(&map.list("apps"), &defaults);
     let listen = server.as_ref().map(|server| server.listen.as_slice()).unwrap_or_default();
     let ai = map.get("ai").map(|at| Arc::new(ai::read(&at.mapping(&[ai::KEYS]), listen)));
-    Some(Config { server: server?, apps, ai })
+    let audit = Arc::new(audit::read(&map.section("audit", &[audit::KEYS])));
+    Some(Config { server: server?, apps, ai, audit })
 }
 
 /// Reads a whole file, if it is one of a sensible size: pipes would be waited for, devices never end.

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use lockstep_controller::{AppId, Canary, Policy, VersionId};
 
 use super::ai::model::Ai;
+use super::audit::model::Audit;
 use super::secret::Secret;
 use super::value::{HostPattern, PathPrefix, Share};
 
@@ -23,6 +24,8 @@ pub struct Config {
     pub apps: Vec<Arc<App>>,
     /// The AI gateway, if there is one.
     pub ai: Option<Arc<Ai>>,
+    /// What is recorded and where it goes.
+    pub audit: Arc<Audit>,
 }
 
 /// Section `server`.

@@ -62,6 +62,12 @@ impl Redactor {
         self.rules.as_deref().map_or(Cow::Borrowed(text), |rules| rules.text(text))
     }
 
+    /// Its pointers and patterns as they are written.
+    #[must_use]
+    pub fn shown(&self) -> (Vec<String>, Vec<&str>) {
+        self.rules.as_deref().map(Rules::shown).unwrap_or_default()
+    }
+
     /// Masks in a value; whether anything was.
     pub fn value(&self, value: &mut Value) -> bool {
         self.rules.as_deref().is_some_and(|rules| rules.value(value))
@@ -70,7 +76,7 @@ impl Redactor {
 
 impl PartialEq for Redactor {
     fn eq(&self, other: &Self) -> bool {
-        self.rules.as_deref().map(Rules::shown) == other.rules.as_deref().map(Rules::shown)
+        self.shown() == other.shown()
     }
 }
 

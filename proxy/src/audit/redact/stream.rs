@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{MASK, Redactor, Rules};
 
 /// Matches of up to so many bytes are found wherever they are cut; longer ones may be masked in part.
-pub const WINDOW: usize = 1024;
+pub(super) const WINDOW: usize = 1024;
 /// No more than this is held back, whatever the events are like.
 const MAX_HELD: usize = 256 * 1024;
 
