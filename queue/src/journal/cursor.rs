@@ -9,7 +9,7 @@ use super::disk::{DiskFile, read_full};
 use super::error::JournalError;
 use super::frame::{self, HEADER, Header, Parsed};
 use super::gap::{Gap, GapCause};
-use super::kind::{Kind, Role};
+use super::kind::Kind;
 use super::notes;
 use super::position::{Position, narrow, wide};
 use super::reader::{Frame, Item};
@@ -20,6 +20,8 @@ use super::stamp;
 
 /// Bytes read at once, if there are as many.
 const READ: u64 = 256 * 1024;
+/// The same, for one frame.
+const READ_ONE: u64 = 4096;
 
 /// Where a reader is.
 #[derive(Debug)]
@@ -52,8 +54,10 @@ impl Cursor {
                 self.position = durable;
                 break;
             }
-            match self.read_segment(shared, base, limit, &mut items) {
+            match self.read_segment(shared, base, limit, READ, &mut items) {
                 Ok(()) => {}
+                // What was read before is given first; the cursor is past it.
+                Err(_) if !items.is_empty() => {}
                 // Removed since it was looked up.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_gone(shared, base) => {}
                 Err(error) => return Err(JournalError::Read(Arc::new(error))),
@@ -69,7 +73,7 @@ impl Cursor {
         if let Some((base, end)) =
             shared.segment_at(wanted).filter(|(base, _)| *base <= wanted && wanted < durable)
         {
-            match self.read_segment(shared, base, end.min(durable), &mut items) {
+            match self.read_segment(shared, base, end.min(durable), READ_ONE, &mut items) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(JournalError::Read(Arc::new(error))),
@@ -90,6 +94,7 @@ impl Cursor {
         shared: &Shared,
         base: u64,
         limit: u64,
+        window: u64,
         items: &mut Vec<Item>,
     ) -> io::Result<()> {
         let file = match self.file.take() {
@@ -97,7 +102,7 @@ impl Cursor {
             _ => shared.options.disk.open(&segment::path(&shared.options.dir, base))?,
         };
         let start = self.position;
-        let mut bytes = load(&*file, start - base, READ.min(limit - start))?;
+        let mut bytes = load(&*file, start - base, window.min(limit - start))?;
         while self.position < limit {
             let at = self.position - start;
             match parse(&bytes, start, at) {
@@ -129,10 +134,8 @@ impl Cursor {
         let position = self.position;
         self.position += header.size();
         if let Some(kind) = Kind::from_byte(header.kind) {
-            let (stamp, body) = match (kind.role(), stamp::split(body)) {
-                (Role::End, Some((stamp, body))) => (Some(stamp), body),
-                _ => (None, body),
-            };
+            let stamped = stamp::split(body).filter(|_| kind.role().is_stamped());
+            let (stamp, body) = stamped.map_or((None, body), |(stamp, body)| (Some(stamp), body));
             items.push(Item::Frame(Frame {
                 position: Position::new(position),
                 end: Position::new(self.position),

@@ -86,9 +86,10 @@ const LOCK: &str = "lock";
 
 impl Disk for OsDisk {
     fn claim(&self, dir: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        let made: Vec<&Path> = dir.ancestors().take_while(|dir| !is_there(dir)).collect();
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            self.sync_dir(parent)?;
+        for parent in made.into_iter().filter_map(Path::parent) {
+            self.sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
         }
         let lock = options().create(true).truncate(false).open(dir.join(LOCK))?;
         match lock.try_lock() {
@@ -149,6 +150,11 @@ impl DiskFile for File {
     fn sync_data(&self) -> io::Result<()> {
         Self::sync_data(self)
     }
+}
+
+/// Whether a path needs no making; the empty one stands for the working directory.
+fn is_there(path: &Path) -> bool {
+    path.as_os_str().is_empty() || path.exists()
 }
 
 fn options() -> OpenOptions {

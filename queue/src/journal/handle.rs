@@ -62,12 +62,14 @@ impl Journal {
             stats: Mutex::default(),
             options,
         });
+        let idle_due = Instant::now() + shared.options.idle_after;
         let mut writer = Writer {
             shared: Arc::clone(&shared),
             log,
             retention: replay.retention,
             preparer,
             ack: replay.ack,
+            memo: replay.memo,
             next_seq: replay.next_seq,
             last_at: replay.last_at,
             chunk: Chunk::default(),
@@ -77,7 +79,7 @@ impl Journal {
             dropped_groups: std::collections::HashSet::new(),
             unlink: Vec::new(),
             full_until: None,
-            quiet_since: Instant::now(),
+            idle_due,
             poison: None,
             stats: Stats::default(),
         };
@@ -122,8 +124,15 @@ impl Journal {
     /// as soon as its whole segment is acknowledged and no open group has frames in it. The future
     /// resolves when the acknowledgement is on disk. A lower position than before changes nothing.
     pub fn acknowledge(&self, upto: Position) -> Acknowledge {
+        self.acknowledge_with(upto, Bytes::new())
+    }
+
+    /// As [`acknowledge`](Self::acknowledge), and leaves a memo in the place of the one before: a few
+    /// bytes that are on disk exactly if the acknowledgement is, and that
+    /// [`Recovery::memo`](super::Recovery::memo) gives back, whatever was removed.
+    pub fn acknowledge_with(&self, upto: Position, memo: impl Into<Bytes>) -> Acknowledge {
         let (reply, receiver) = oneshot::channel();
-        Pending::new(receiver, self.inner.shared.queue.acknowledge(upto.as_u64(), reply))
+        Pending::new(receiver, self.inner.shared.queue.acknowledge(upto.as_u64(), memo.into(), reply))
     }
 
     /// A reader that begins at a position, such as [`acknowledged`](Self::acknowledged) or

@@ -62,7 +62,8 @@ impl Log {
             self.file.set_len(start)?;
             self.allocated = start;
         }
-        Ok(())
+        // Else a power loss could bring back what was refused.
+        self.file.sync_data()
     }
 
     pub(crate) fn sync(&mut self) -> io::Result<()> {

@@ -51,7 +51,9 @@
 //! - Frames are in the order of the calls.
 //! - An acknowledgement that resolved holds after a restart.
 //! - Nothing is skipped silently. Damage becomes a [`Gap`] in its place, which says what was there as
-//!   far as that is known; the segment as it was found is kept in a file that ends in `.damaged`.
+//!   far as that is known; the segment as it was found is kept in a file that ends in `.damaged` (the
+//!   first eight of them). If the journal's own notes are among what is lost, what was acknowledged may
+//!   be seen again, and a group that ended may be listed as open.
 //!   Bytes after the last whole frame are cut off and reported as [`Cut`]: after a crash that is an
 //!   append that was under way. A damaged last frame looks the same, unless the journal was closed.
 //!

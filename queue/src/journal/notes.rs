@@ -1,6 +1,8 @@
 //! The journal's own frames.
 
-use super::frame::u64_of;
+use bytes::Bytes;
+
+use super::frame::{self, Parsed, u64_of};
 use super::gap::{Gap, GapCause, Lost};
 use super::kind::Kind;
 use super::position::{Position, narrow, wide};
@@ -17,7 +19,8 @@ pub(crate) const CLOSE: u8 = 4;
 /// The format that this release reads and writes.
 pub(crate) const FORMAT: u64 = 1;
 
-/// What the first frame of a segment says, so that no earlier segment is needed to know it.
+/// What the first frame of a segment says, so that no earlier segment is needed to know it. Its header
+/// and its first number, the format, are the same in every format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SegmentNote {
     pub(crate) format: u64,
@@ -29,14 +32,18 @@ pub(crate) struct SegmentNote {
     pub(crate) kept: Vec<(u64, u64)>,
     /// The groups that are open here. Others that seem so ended in a segment that was removed.
     pub(crate) open: Vec<u64>,
+    /// What was left with the last acknowledgement.
+    pub(crate) memo: Bytes,
 }
 
 impl SegmentNote {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let kept = wide(self.kept.len());
-        let fields = [self.format, self.id, self.ack, self.next_seq, self.last_at, kept];
+        let open = wide(self.open.len());
+        let fields = [self.format, self.id, self.ack, self.next_seq, self.last_at, kept, open];
         let kept = self.kept.iter().flat_map(|(base, end)| [*base, *end]);
-        fields.into_iter().chain(kept).chain(self.open.iter().copied()).flat_map(u64::to_le_bytes).collect()
+        let numbers = fields.into_iter().chain(kept).chain(self.open.iter().copied());
+        numbers.flat_map(u64::to_le_bytes).chain(self.memo.iter().copied()).collect()
     }
 
     pub(crate) fn decode(body: &[u8]) -> Option<Self> {
@@ -46,10 +53,21 @@ impl SegmentNote {
         let (next_seq, body) = u64_of(body)?;
         let (last_at, body) = u64_of(body)?;
         let (kept, body) = u64_of(body)?;
-        let (kept, open) = body.split_at_checked(narrow(kept).checked_mul(16)?)?;
+        let (open, body) = u64_of(body)?;
+        let (kept, body) = body.split_at_checked(narrow(kept).checked_mul(16)?)?;
+        let (open, memo) = body.split_at_checked(narrow(open).checked_mul(8)?)?;
         let numbers = self::numbers(kept);
         let kept = numbers.chunks_exact(2).filter_map(|pair| Some((*pair.first()?, *pair.last()?))).collect();
-        Some(Self { format, id, ack, next_seq, last_at, kept, open: self::numbers(open) })
+        let memo = Bytes::copy_from_slice(memo);
+        Some(Self { format, id, ack, next_seq, last_at, kept, open: self::numbers(open), memo })
+    }
+}
+
+/// The format of a segment, if its first frame can be read.
+pub(crate) fn format(bytes: &[u8], base: u64) -> Option<u64> {
+    match frame::parse(bytes, base) {
+        Parsed::Whole(header) if header.kind == SEGMENT => Some(u64_of(header.body(bytes))?.0),
+        _ => None,
     }
 }
 
@@ -59,16 +77,21 @@ impl SegmentNote {
 pub(crate) struct AckNote {
     pub(crate) ack: u64,
     pub(crate) dropped: Vec<u64>,
+    /// What its user left with it.
+    pub(crate) memo: Bytes,
 }
 
 impl AckNote {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        [self.ack].iter().chain(&self.dropped).flat_map(|number| number.to_le_bytes()).collect()
+        let numbers = [self.ack, wide(self.dropped.len())].into_iter().chain(self.dropped.iter().copied());
+        numbers.flat_map(u64::to_le_bytes).chain(self.memo.iter().copied()).collect()
     }
 
     pub(crate) fn decode(body: &[u8]) -> Option<Self> {
         let (ack, body) = u64_of(body)?;
-        Some(Self { ack, dropped: numbers(body) })
+        let (dropped, body) = u64_of(body)?;
+        let (dropped, memo) = body.split_at_checked(narrow(dropped).checked_mul(8)?)?;
+        Some(Self { ack, dropped: numbers(dropped), memo: Bytes::copy_from_slice(memo) })
     }
 }
 
@@ -127,9 +150,10 @@ mod tests {
             last_at: 5,
             kept: vec![(6, 7), (8, 9)],
             open: vec![5],
+            memo: Bytes::from_static(b"m"),
         };
         assert_eq!(SegmentNote::decode(&segment.encode()), Some(segment));
-        let ack = AckNote { ack: 1, dropped: vec![2, 3] };
+        let ack = AckNote { ack: 1, dropped: vec![2, 3], memo: Bytes::from_static(b"memo") };
         assert_eq!(AckNote::decode(&ack.encode()), Some(ack));
         for lost in [Lost::Unknown, Lost::Notes, Lost::Frame { kind: Kind::part::<3>(), group: 9 }] {
             for cause in [GapCause::Damaged, GapCause::Unconfirmed, GapCause::MissingSegment] {

@@ -10,6 +10,8 @@ use super::error::OpenError;
 const KIB: u32 = 1024;
 const MIB: u32 = 1024 * KIB;
 const LARGEST: u32 = 1024 * MIB;
+/// Longer times would overflow the clock.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// What happens to a new group or single frame when there is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,7 +103,7 @@ impl Options {
         Self { sync_within, ..self }
     }
 
-    /// After this long without an append (default 5 s), a journal in which everything is
+    /// After this long without a request (default 5 s), a journal in which everything is
     /// acknowledged removes it from the disk although its segment is not full.
     #[must_use]
     pub fn idle_after(self, idle_after: Duration) -> Self {
@@ -120,6 +122,9 @@ impl Options {
         }
         if self.max_bytes < 4 * u64::from(self.segment_bytes) {
             return Err(OpenError::Options("max_bytes must be at least four times segment_bytes"));
+        }
+        if [self.sync_within, self.idle_after, self.retry_after].into_iter().any(|time| time > LONGEST) {
+            return Err(OpenError::Options("sync_within, idle_after and retry_after must be at most a year"));
         }
         if self.max_frame > LARGEST {
             return Err(OpenError::Options("max_frame must be at most 1 GiB"));

@@ -70,13 +70,20 @@ impl Preparer {
     }
 }
 
-impl Drop for Preparer {
-    fn drop(&mut self) {
+impl Preparer {
+    /// Waits for the thread, which may be at work for a moment.
+    pub(crate) fn stop(&mut self) {
         self.orders = None;
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread that makes the journal's segments panicked");
         }
         // Usually there is none.
         let _ = self.disk.remove(&self.dir.join(NEXT));
+    }
+}
+
+impl Drop for Preparer {
+    fn drop(&mut self) {
+        self.stop();
     }
 }

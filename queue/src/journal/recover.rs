@@ -44,7 +44,7 @@ pub(crate) fn recover(options: &Options) -> Result<Recovered, OpenError> {
         disk.rename(&dir.join(NEXT), &path).map_err(at(&path))?;
         files.insert(0);
     }
-    let plan = survey(disk, dir, &files)?;
+    let plan = survey(options, &files)?;
     for base in plan.superfluous {
         let path = segment::path(dir, base);
         disk.remove(&path).map_err(at(&path))?;
@@ -61,6 +61,7 @@ pub(crate) fn recover(options: &Options) -> Result<Recovered, OpenError> {
     };
     let Recoverer { mut replay, mut report, .. } = recoverer;
     report.open_groups = replay.take_open_groups();
+    report.memo = replay.memo.clone();
     report.spanning_groups = std::mem::take(&mut replay.spanning);
     let id = replay.id.unwrap_or_else(|| RandomState::new().hash_one(std::process::id()));
     Ok(Recovered { log, replay, id, headless, report })
@@ -84,7 +85,11 @@ impl Recoverer<'_> {
         } else {
             (None, vec![0; narrow(end.unwrap_or(base) - base)])
         };
+        check_format(&bytes, base, &path)?;
         let found = scan(&bytes, base, end.is_some());
+        if let Some(file) = file.as_ref().filter(|_| end.is_none()) {
+            rewrite(base, &bytes, &found, &**file).map_err(at(&path))?;
+        }
         self.mend(base, &bytes, &found, file.as_deref(), end.is_none());
         self.replay.segment(base, &bytes, &found);
         if let Some(end) = end {
@@ -129,10 +134,11 @@ impl Recoverer<'_> {
         if gaps.is_empty() {
             return;
         }
-        if file.is_some() {
+        // What was under way during a crash is no evidence of anything.
+        if gaps.iter().any(|gap| gap.cause == GapCause::Damaged) {
             match repair::set_aside(&*self.options.disk, &self.options.dir, base, bytes) {
                 Ok(copy) => self.report.set_aside.push(copy),
-                Err(error) => tracing::error!(%error, "no room to set a damaged segment aside"),
+                Err(error) => tracing::error!(%error, "a damaged segment is not set aside"),
             }
         }
         if let Err(error) = repair::note(self.options, base, file, &gaps) {
@@ -156,6 +162,14 @@ impl Recoverer<'_> {
     }
 }
 
+/// Writes again what may not be on disk: after a failed sync, the cache may hold what the disk does not
+/// and will not be given by another sync.
+fn rewrite(base: u64, bytes: &[u8], found: &Scan, file: &dyn DiskFile) -> io::Result<()> {
+    let from = confirmed(base, found) - base;
+    let bytes = bytes.get(narrow(from)..narrow(found.end)).unwrap_or_default();
+    write_all(file, bytes, from).map_err(|(error, _)| error)
+}
+
 /// Up to where everything was on disk when one of the frames was written.
 fn confirmed(base: u64, found: &Scan) -> u64 {
     let frames = found.pieces.iter().filter_map(|piece| match piece {
@@ -169,12 +183,12 @@ fn starts_with_note(found: &Scan) -> bool {
     matches!(found.pieces.first(), Some(Piece::Frame { header, .. }) if header.kind == notes::SEGMENT)
 }
 
-/// Refuses a format that this release does not know.
-pub(crate) fn check_format(format: u64, path: &Path) -> Result<(), OpenError> {
-    if format > FORMAT {
-        return Err(OpenError::Format { path: path.to_owned(), format });
+/// Refuses a segment of a format that this release does not know, before anything is done to it.
+pub(crate) fn check_format(bytes: &[u8], base: u64, path: &Path) -> Result<(), OpenError> {
+    match notes::format(bytes, base) {
+        Some(format) if format > FORMAT => Err(OpenError::Format { path: path.to_owned(), format }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Says where an error happened.

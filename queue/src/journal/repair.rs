@@ -11,16 +11,25 @@ use super::options::Options;
 use super::position::narrow;
 use super::segment;
 
+/// So many copies are kept: a disk that goes bad must not be filled with them.
+const COPIES: usize = 8;
+/// Bytes of a gap's frame that are not zero.
+const WORDS: usize = 40;
+const ENDING: &str = ".damaged";
+
 /// Writes the bytes of a segment to a file that ends in `.damaged`.
 pub(crate) fn set_aside(disk: &dyn Disk, dir: &Path, base: u64, bytes: &[u8]) -> io::Result<PathBuf> {
     let names = disk.list(dir)?;
+    if names.iter().filter(|name| name.ends_with(ENDING)).count() >= COPIES {
+        return Err(io::Error::other("as many copies as are kept are there already"));
+    }
     let name =
         (0u32..)
             .map(|count| {
                 if count == 0 {
-                    format!("{base:016x}.damaged")
+                    format!("{base:016x}{ENDING}")
                 } else {
-                    format!("{base:016x}.{count}.damaged")
+                    format!("{base:016x}.{count}{ENDING}")
                 }
             })
             .find(|name| !names.contains(name))
@@ -45,10 +54,12 @@ pub(crate) fn note(
     gaps: &[Gap],
 ) -> io::Result<()> {
     let made;
+    let new = file.is_none();
     let file = match file {
         Some(file) => file,
         None => {
             made = options.disk.create(&segment::path(&options.dir, base))?;
+            made.set_len(gaps.iter().map(|gap| gap.to.as_u64() - base).max().unwrap_or_default())?;
             options.disk.sync_dir(&options.dir)?;
             &*made
         }
@@ -66,6 +77,10 @@ pub(crate) fn note(
         };
         let mut bytes = Vec::new();
         frame::put(&mut bytes, from, notes::GAP, group, 0, [&body, &[]]);
+        if new {
+            // It is full of zeros, and nobody waits for them to be written.
+            bytes.truncate(WORDS);
+        }
         write_all(file, &bytes, from - base).map_err(|(error, _)| error)?;
     }
     file.sync_data()

@@ -6,6 +6,9 @@ use super::kind::Role;
 
 /// The segments that exist and the groups that are open.
 ///
+/// A segment goes although one before it stays, and with it ends of groups that have frames in the one
+/// that stays: the note at the beginning of the next segment says that they are not open.
+///
 /// Keeps a few words for each segment and each open group, nothing for each frame, so that days of
 /// unacknowledged frames cost no memory.
 #[derive(Debug, Default)]
@@ -25,9 +28,6 @@ struct Segment {
     /// The acknowledgement that makes it superfluous: the end of its last frame, or of the last
     /// frame of a group that has frames in it.
     until: u64,
-    /// Segments with frames of groups whose end is in this one. Without the end, those groups would
-    /// look interrupted after a restart: it stays at least as long as they do.
-    ends_for: HashSet<u64>,
 }
 
 impl Retention {
@@ -50,7 +50,7 @@ impl Retention {
             segment.until = segment.until.max(end);
         }
         match role {
-            Role::Single => {}
+            Role::Single | Role::Whole => {}
             Role::Begin | Role::Part => {
                 let segments = self.groups.entry(group).or_default();
                 if segments.last() != Some(&base) {
@@ -60,25 +60,18 @@ impl Retention {
                     }
                 }
             }
-            Role::End => {
-                let held = self.close(group, end);
-                if let Some(segment) = self.segments.get_mut(&base) {
-                    segment.ends_for.extend(held.into_iter().filter(|held| *held != base));
-                }
-            }
+            Role::End => self.close(group, end),
         }
     }
 
-    /// A group needs its segments until its end is acknowledged. Returns them.
-    pub(crate) fn close(&mut self, group: u64, end: u64) -> Vec<u64> {
-        let held = self.groups.remove(&group).unwrap_or_default();
-        for base in &held {
-            if let Some(segment) = self.segments.get_mut(base) {
+    /// A group needs its segments until its end is acknowledged.
+    pub(crate) fn close(&mut self, group: u64, end: u64) {
+        for base in self.groups.remove(&group).unwrap_or_default() {
+            if let Some(segment) = self.segments.get_mut(&base) {
                 segment.open.remove(&group);
                 segment.until = segment.until.max(end);
             }
         }
-        held
     }
 
     pub(crate) fn is_open(&self, group: u64) -> bool {
@@ -95,8 +88,7 @@ impl Retention {
 
     /// Whether nobody needs what is in the segment.
     pub(crate) fn is_done(&self, base: u64, ack: u64) -> bool {
-        let lone = |segment: &Segment| segment.ends_for.iter().all(|held| !self.segments.contains_key(held));
-        self.segments.get(&base).is_some_and(|segment| segment.is_done(ack) && lone(segment))
+        self.segments.get(&base).is_some_and(|segment| segment.is_done(ack))
     }
 
     /// Whether no frame of a user is in the segment.
@@ -106,15 +98,8 @@ impl Retention {
 
     /// The sealed segments that nobody needs.
     pub(crate) fn superfluous(&self, ack: u64) -> Vec<u64> {
-        let mut going = Vec::new();
-        // In order: what an end is kept for is always older than it.
-        for (base, segment) in &self.segments {
-            let kept = |held: &u64| self.segments.contains_key(held) && !going.contains(held);
-            if segment.end.is_some() && segment.is_done(ack) && !segment.ends_for.iter().any(kept) {
-                going.push(*base);
-            }
-        }
-        going
+        let going = self.segments.iter().filter(|(_, segment)| segment.end.is_some() && segment.is_done(ack));
+        going.map(|(base, _)| *base).collect()
     }
 
     pub(crate) fn remove(&mut self, base: u64) {
@@ -171,7 +156,6 @@ mod tests {
         assert!(!retention.is_open(1));
         assert!(retention.superfluous(349).is_empty());
         assert_eq!(retention.superfluous(350), [0, 200]);
-        assert!(!retention.is_done(300, 350), "its end is needed while its beginning is there");
         assert_eq!((retention.sealed_bytes(), retention.oldest()), (200, 0));
     }
 }

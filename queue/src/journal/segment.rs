@@ -12,6 +12,8 @@ pub(crate) const NEXT: &str = "next.tmp";
 /// Zeros are written in pieces with a sync after each, so that the syncs of the writer never wait
 /// for many of them.
 const SLICE: u64 = 1024 * 1024;
+/// No journal gets so long.
+const LIMIT: u64 = 1 << 62;
 /// What is read at once from a medium that has unreadable places.
 const BLOCK: usize = 4096;
 
@@ -23,7 +25,7 @@ pub(crate) fn path(dir: &Path, base: u64) -> PathBuf {
 /// Where the segment begins whose file has this name.
 pub(crate) fn base_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".seg").filter(|digits| digits.len() == 16)?;
-    let base = u64::from_str_radix(digits, 16).ok()?;
+    let base = u64::from_str_radix(digits, 16).ok().filter(|base| *base < LIMIT)?;
     // One spelling only: no signs, no capitals.
     (format!("{base:016x}") == digits).then_some(base)
 }
@@ -54,7 +56,8 @@ fn fill(file: &dyn DiskFile, size: u64) -> io::Result<()> {
 
 /// Reads a segment: `len` bytes, or what is there. What is unreadable or missing becomes zeros.
 pub(crate) fn load(file: &dyn DiskFile, len: Option<u64>) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; narrow(file.size()?)];
+    let size = file.size()?;
+    let mut bytes = vec![0; narrow(len.map_or(size, |len| len.min(size)))];
     if let Err(error) = read_full(file, &mut bytes, 0) {
         tracing::error!(%error, "a segment of the journal is unreadable in places");
         for (block, offset) in bytes.chunks_mut(BLOCK).zip((0..).step_by(BLOCK)) {
@@ -78,9 +81,15 @@ mod tests {
         let path = path(Path::new(""), 0xbeef);
         assert_eq!(path, Path::new("000000000000beef.seg"));
         assert_eq!(base_of("000000000000beef.seg"), Some(0xbeef));
-        for name in
-            ["beef.seg", "000000000000BEEF.seg", "+00000000000beef.seg", "000000000000beef.damaged", NEXT]
-        {
+        let others = [
+            "beef.seg",
+            "000000000000BEEF.seg",
+            "+00000000000beef.seg",
+            "ffffffffffffffff.seg",
+            "000000000000beef.damaged",
+            NEXT,
+        ];
+        for name in others {
             assert_eq!(base_of(name), None, "{name}");
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::error::JournalError;
 use super::frame;
 use super::log::Failure;
@@ -22,7 +24,7 @@ impl Writer {
         } else if self.retention.superfluous(self.ack).is_empty() {
             Ok(())
         } else {
-            self.note_ack(self.ack)
+            self.note_ack(self.ack, self.memo.clone())
         };
         match done {
             Ok(()) => drop(self.sync()),
@@ -33,12 +35,16 @@ impl Writer {
 
     /// Begins a segment, after everything written so far is synced.
     pub(crate) fn rotate(&mut self) -> Result<(), JournalError> {
-        self.flush()?;
-        self.sync()?;
         if let Some((until, error)) = &self.full_until
             && Instant::now() < *until
         {
             return Err(error.clone());
+        }
+        self.flush()?;
+        self.sync()?;
+        if self.log.head == self.log.base {
+            // It would get the name of the one that is there, which is as good as new.
+            return Ok(());
         }
         let next = self.preparer.take().map_err(|error| self.no_room(error))?;
         let old = self.log.base;
@@ -81,6 +87,7 @@ impl Writer {
             last_at: self.last_at,
             kept: self.retention.sealed().collect(),
             open: self.retention.open_ids().collect(),
+            memo: self.memo.clone(),
         };
         let unsynced = self.log.head - self.log.durable;
         frame::put(&mut self.chunk.bytes, self.log.base, notes::SEGMENT, 0, unsynced, [&note.encode(), &[]]);
@@ -88,20 +95,22 @@ impl Writer {
     }
 
     /// Notes the farthest acknowledgement, and answers all of them after the next sync.
-    pub(crate) fn acknowledge(&mut self, acks: Vec<(u64, Reply<()>)>) {
-        let mut upto = self.ack;
+    pub(crate) fn acknowledge(&mut self, acks: Vec<(u64, Bytes, Reply<()>)>) {
+        let (mut upto, mut newest) = (self.ack, Bytes::new());
         let mut replies = Vec::new();
-        for (position, reply) in acks {
+        for (position, memo, reply) in acks {
             if let Some(error) = &self.poison {
                 drop(reply.send(Err(error.clone())));
             } else if position > self.log.head {
                 drop(reply.send(Err(JournalError::Beyond(super::Position::new(position)))));
             } else {
-                upto = upto.max(position);
+                if position > upto {
+                    (upto, newest) = (position, memo);
+                }
                 replies.push(reply);
             }
         }
-        let noted = if upto > self.ack { self.note_ack(upto) } else { Ok(()) };
+        let noted = if upto > self.ack { self.note_ack(upto, newest) } else { Ok(()) };
         match noted {
             Ok(()) => {
                 self.must_sync = self.must_sync || !replies.is_empty();
@@ -111,18 +120,19 @@ impl Writer {
         }
     }
 
-    fn note_ack(&mut self, upto: u64) -> Result<(), JournalError> {
+    fn note_ack(&mut self, upto: u64, memo: Bytes) -> Result<(), JournalError> {
         let superfluous = self.retention.superfluous(upto);
-        let size = frame::size(8 + 8 * wide(superfluous.len()));
+        let size = frame::size(16 + 8 * wide(superfluous.len()) + wide(memo.len()));
         if self.end() - self.log.base + size > u64::from(self.shared.options.segment_bytes) {
             // Without room for a new segment, the old one may still grow.
             let _ = self.rotate();
         }
         let dropped = self.retention.superfluous(upto);
-        let note = AckNote { ack: upto, dropped };
+        let note = AckNote { ack: upto, dropped, memo };
         self.note(notes::ACK, &note.encode());
         self.flush()?;
         self.ack = upto;
+        self.memo = note.memo;
         self.forget(&note.dropped);
         self.must_sync = true;
         Ok(())
@@ -147,6 +157,8 @@ impl Writer {
                 tracing::warn!(path = %path.display(), %error, "an acknowledged segment stays until the next start");
             }
         }
+        // A full disk has room again.
+        self.full_until = None;
         if let Err(error) = self.log.disk.sync_dir(&self.log.dir) {
             tracing::warn!(%error, "acknowledged segments may come back after a power loss, and go again");
         }
@@ -157,7 +169,7 @@ impl Writer {
         let idle = self.poison.is_none()
             && self.log.head - self.log.base > IDLE_BYTES
             && self.retention.is_done(self.log.base, self.ack);
-        idle.then(|| self.quiet_since + self.shared.options.idle_after)
+        idle.then_some(self.idle_due)
     }
 
     /// Has the next segment made early enough.

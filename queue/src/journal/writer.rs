@@ -5,6 +5,8 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::append::{Outcome, Receipt};
 use super::chunk::Chunk;
 use super::error::JournalError;
@@ -38,13 +40,16 @@ pub(crate) struct Writer {
     pub(crate) waiting: Vec<Waiter>,
     pub(crate) must_sync: bool,
     pub(crate) unsynced_since: Option<Instant>,
+    /// What was left with the last acknowledgement.
+    pub(crate) memo: Bytes,
     /// Open groups whose begin was dropped.
     pub(crate) dropped_groups: HashSet<u64>,
     /// Segments whose removal is noted; their files go after the next sync.
     pub(crate) unlink: Vec<u64>,
     /// Until when the disk is taken to be full.
     pub(crate) full_until: Option<(Instant, JournalError)>,
-    pub(crate) quiet_since: Instant,
+    /// When an idle journal looks after itself next.
+    pub(crate) idle_due: Instant,
     pub(crate) poison: Option<JournalError>,
     pub(crate) stats: Stats,
 }
@@ -93,7 +98,7 @@ impl Writer {
         for request in requests.drain(..) {
             match request {
                 Request::Append(entry) => self.append(entry),
-                Request::Acknowledge { upto, reply } => acks.push((upto, reply)),
+                Request::Acknowledge { upto, memo, reply } => acks.push((upto, memo, reply)),
             }
         }
         // Who was refused has been told.
@@ -101,7 +106,7 @@ impl Writer {
         self.acknowledge(acks);
         self.settle();
         self.look_ahead();
-        self.quiet_since = Instant::now();
+        self.idle_due = Instant::now() + self.shared.options.idle_after;
         if self.chunk.bytes.capacity() > KEEP {
             self.chunk.bytes = Vec::new();
         }
@@ -118,10 +123,10 @@ impl Writer {
                     self.must_sync = true;
                     self.settle();
                 }
-                self.quiet_since = Instant::now();
+                self.idle_due = Instant::now() + self.shared.options.idle_after;
             } else {
                 self.preparer.order();
-                self.quiet_since = Instant::now() - self.shared.options.idle_after.saturating_sub(POLL);
+                self.idle_due = Instant::now() + POLL;
             }
         }
         self.publish();
@@ -201,6 +206,8 @@ impl Writer {
             }
         }
         self.publish();
+        // Before the end is told, for who waits for it does not expect to wait for the disk then.
+        self.preparer.stop();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::journal::{Frame, GapCause, Lost};
+use crate::journal::{Frame, GapCause, Lost, OpenError, frame, notes, segment};
 
 /// A journal of several segments, closed, and what is in it.
 fn sample() -> (MemDisk, Vec<Frame>) {
@@ -59,6 +59,10 @@ fn used(disk: &MemDisk, path: &Path) -> usize {
     bytes.len().min(end + 40)
 }
 
+fn base_of(path: &Path) -> u64 {
+    segment::base_of(path.file_name().unwrap().to_str().unwrap()).unwrap()
+}
+
 #[test]
 fn every_flipped_byte_is_harmless_or_reported() {
     let (disk, frames) = sample();
@@ -86,7 +90,7 @@ fn a_sealed_segment_cut_at_any_byte_is_reported() {
 fn the_last_segment_cut_at_any_byte_ends_after_its_last_whole_frame() {
     let (disk, frames) = sample();
     let path = disk.files(".seg").pop().unwrap();
-    let base = u64::from_str_radix(path.file_stem().unwrap().to_str().unwrap(), 16).unwrap();
+    let base = base_of(&path);
     for at in 0..used(&disk, &path) {
         let copy = disk.copy();
         copy.edit(&path, |bytes| bytes.truncate(at));
@@ -174,4 +178,93 @@ fn damage_without_room_to_set_it_aside_does_not_stop_a_start() {
     let (journal, recovery) = open(&disk);
     assert_eq!((recovery.gaps.len(), recovery.set_aside.len()), (1, 0));
     assert_eq!(read(&journal, Position::START).len(), frames.len());
+}
+
+#[test]
+fn a_newer_format_is_refused_and_left_alone() {
+    let (disk, _) = sample();
+    let path = disk.files(".seg").pop().unwrap();
+    disk.edit(&path, |bytes| {
+        let mut note = Vec::new();
+        // The format, then what nobody knows yet.
+        frame::put(&mut note, base_of(&path), notes::SEGMENT, 0, 0, [&2u64.to_le_bytes(), b"else"]);
+        bytes[..note.len()].copy_from_slice(&note);
+    });
+    let before: Vec<_> = disk.files("").iter().map(|path| disk.read(path)).collect();
+    let error = Journal::open(options(&disk)).unwrap_err();
+    assert!(matches!(&error, OpenError::Format { format: 2, path: found } if *found == path), "{error}");
+    assert_eq!(disk.files("").iter().map(|path| disk.read(path)).collect::<Vec<_>>(), before);
+}
+
+/// Damages the first frame of the last segment, which names the others.
+fn behead(disk: &MemDisk) {
+    disk.edit(&disk.files(".seg").pop().unwrap(), |bytes| bytes[5] ^= 1);
+}
+
+/// A group begun long ago, much that was acknowledged since, and a frame at the end.
+fn holed() -> (MemDisk, Receipt) {
+    let disk = MemDisk::default();
+    let (journal, _) = open(&disk);
+    append(&journal, BEGIN, 1, b"holds the first segment");
+    for _ in 0..100 {
+        let last = append(&journal, SINGLE, 0, &[1; 100_000]).end;
+        journal.acknowledge(last).wait().unwrap();
+    }
+    let last = append(&journal, SINGLE, 0, b"last");
+    journal.close().unwrap();
+    (disk, last)
+}
+
+#[test]
+fn a_long_hole_is_passed_over_although_the_note_that_explains_it_is_lost() {
+    for also_acknowledgements in [false, true] {
+        let (disk, last) = holed();
+        let path = disk.files(".seg").pop().unwrap();
+        let wiped = if also_acknowledgements { last.position.as_u64() - base_of(&path) } else { 8 };
+        disk.edit(&path, |bytes| bytes[..usize::try_from(wiped).unwrap()].fill(0));
+        let (journal, recovery) = open(&disk);
+        // Without any acknowledgement, the most that the journal may hold is taken to be missing.
+        let missing: u64 = (recovery.gaps.iter())
+            .filter(|gap| gap.cause == GapCause::MissingSegment)
+            .map(|gap| gap.to.as_u64() - gap.from.as_u64())
+            .sum();
+        assert_eq!(missing, if also_acknowledgements { 1 << 20 } else { 0 }, "{recovery:?}");
+        assert_eq!(recovery.open_groups.len(), 1);
+        assert_eq!(journal.read(last.position).unwrap().body, "last");
+        drop(journal);
+        assert!(open(&disk).1.gaps.is_empty());
+    }
+}
+
+#[test]
+fn lost_segments_are_reported_although_the_note_that_names_them_is_lost() {
+    let disk = MemDisk::default();
+    let (journal, _) = open(&disk);
+    for _ in 0..10 {
+        append(&journal, SINGLE, 0, &[1; 2000]);
+    }
+    journal.close().unwrap();
+    let files = disk.files(".seg");
+    let [.., lost, also_lost, _] = &files[..] else { panic!("{files:?}") };
+    disk.lose(lost);
+    disk.lose(also_lost);
+    behead(&disk);
+    let (journal, recovery) = open(&disk);
+    let causes: Vec<GapCause> = recovery.gaps.iter().map(|gap| gap.cause).collect();
+    assert_eq!(causes, [GapCause::MissingSegment, GapCause::Damaged]);
+    let items = read(&journal, Position::START);
+    let gaps = items.iter().filter_map(|item| if let Item::Gap(gap) = item { Some(*gap) } else { None });
+    assert_eq!(gaps.collect::<Vec<_>>(), recovery.gaps);
+    assert_eq!(bodies(&items).len(), 10 - 2, "each has a segment of its own");
+}
+
+#[test]
+fn copies_of_damaged_segments_do_not_fill_the_disk() {
+    let (disk, _) = sample();
+    for round in 0..12 {
+        disk.edit(&disk.files(".seg")[0], |bytes| bytes[500] ^= 1);
+        let (journal, recovery) = open(&disk);
+        assert_eq!(recovery.set_aside.len(), usize::from(round < 8));
+        drop(journal);
+    }
 }

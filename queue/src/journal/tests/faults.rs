@@ -1,5 +1,8 @@
 //! A disk that is full or broken.
 
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
 use super::*;
 use crate::journal::JournalError;
 
@@ -112,9 +115,9 @@ fn an_unreadable_disk_is_said_so_and_tried_again() {
     let (journal, _) = open(&disk);
     append(&journal, SINGLE, 0, b"here");
     let mut reader = journal.reader(Position::START);
-    disk.set(|faults| faults.fail_reads = true);
+    disk.set(|faults| faults.fail_reads_beyond = Some(0));
     assert!(matches!(reader.try_next(), Err(JournalError::Read(_))));
-    disk.set(|faults| faults.fail_reads = false);
+    disk.set(|faults| faults.fail_reads_beyond = None);
     assert_eq!(reader.try_next().unwrap().unwrap().into_frame().unwrap().body, "here");
 }
 
@@ -128,4 +131,77 @@ fn one_sync_serves_all_that_wait() {
         append.wait().unwrap();
     }
     assert!(disk.syncs() - before < 900);
+}
+
+#[test]
+fn damage_after_frames_in_the_same_read_loses_none_of_them() {
+    let disk = MemDisk::default();
+    let (journal, _) = open(&disk);
+    let frames: Vec<_> = (0..3u8).map(|byte| append(&journal, SINGLE, 0, &[byte; 600])).collect();
+    let place = usize::try_from(frames[2].position.as_u64()).unwrap();
+    disk.edit(&disk.files(".seg")[0], |bytes| bytes[place + 40] ^= 1);
+    let mut reader = journal.reader(Position::START);
+    // The damage is looked at in a read of its own, which begins and ends elsewhere.
+    disk.set(|faults| faults.fail_reads_after = Some(1));
+    let first = [reader.try_next(), reader.try_next()].map(|item| item.unwrap().unwrap().end());
+    assert_eq!(first, [frames[0].end, frames[1].end]);
+    assert!(matches!(reader.try_next(), Err(JournalError::Read(_))));
+    disk.set(|faults| faults.fail_reads_after = None);
+    assert!(matches!(reader.try_next().unwrap(), Some(Item::Gap(gap)) if gap.to == frames[2].end));
+}
+
+#[test]
+fn a_refused_frame_does_not_come_back_after_a_power_loss() {
+    for seed in 0..50 {
+        let disk = MemDisk::default();
+        let (journal, _) = open(&disk);
+        let mut kept = vec![append(&journal, BEGIN, 1, b"").end];
+        // All in one or two batches, of which one stops in the middle.
+        disk.set(|faults| {
+            (faults.short_writes, faults.fail_writes_beyond) = (Some(1024), Some(2000));
+        });
+        let appends: Vec<_> =
+            disk.while_stopped(|| (0..5).map(|_| journal.append(PART, 1, vec![9; 480])).collect());
+        let receipts = appends.into_iter().filter_map(|append| append.wait().ok()?.receipt());
+        kept.extend(receipts.map(|receipt| receipt.end));
+        let after = disk.after_power_loss(&mut StdRng::seed_from_u64(seed));
+        let found = read(&open(&after).0, Position::START);
+        assert_eq!(found.iter().map(Item::end).collect::<Vec<_>>(), kept, "{seed}");
+    }
+}
+
+#[test]
+fn after_a_failed_sync_what_only_the_cache_holds_is_written_again() {
+    let disk = MemDisk::default();
+    let (journal, _) = open(&disk);
+    append(&journal, SINGLE, 0, b"kept");
+    disk.set(|faults| faults.fail_sync = true);
+    assert!(journal.append(SINGLE, 0, vec![1; 2000]).wait().is_err());
+    disk.set(|faults| faults.fail_sync = false);
+    drop(journal);
+    let (journal, _) = open(&disk);
+    let found = read(&journal, Position::START);
+    append(&journal, SINGLE, 0, b"after");
+    let (after, recovery) = open(&disk.after_power_loss(&mut StdRng::seed_from_u64(1)));
+    assert!(recovery.gaps.is_empty(), "{recovery:?}");
+    assert_eq!(read(&after, Position::START)[..found.len()], found, "what was read once stays");
+}
+
+#[test]
+fn a_full_journal_asks_neither_the_disk_for_room_nor_for_a_sync_each_time() {
+    let disk = MemDisk::default();
+    let (journal, _) = Journal::open(options(&disk).retry_after(Duration::from_secs(3600))).unwrap();
+    disk.set(|faults| faults.room = Some(0));
+    let mut last = Position::START;
+    while let Ok(outcome) = journal.append(SINGLE, 0, vec![1; 700]).wait() {
+        last = outcome.receipt().unwrap().end;
+    }
+    let before = disk.syncs();
+    for _ in 0..100 {
+        assert!(journal.append(SINGLE, 0, vec![1; 700]).wait().unwrap_err().is_full());
+    }
+    assert_eq!(disk.syncs(), before);
+    disk.set(|faults| faults.room = None);
+    assert!(journal.append(SINGLE, 0, vec![1; 700]).wait().is_err(), "not asked yet");
+    journal.acknowledge(last).wait().unwrap();
 }

@@ -230,3 +230,92 @@ async fn a_dropped_read_loses_nothing() {
     }
     assert_eq!(seen, (0..50).collect::<Vec<u8>>());
 }
+
+#[test]
+fn a_long_group_holds_its_own_segments_only() {
+    let disk = MemDisk::default();
+    let (journal, _) = open(&disk);
+    append(&journal, BEGIN, 1, b"long");
+    append(&journal, BEGIN, 2, b"");
+    let mut last = Position::START;
+    // Each group ends in a segment after the one it began in, among frames of the next.
+    for group in 2..60 {
+        append(&journal, PART, group, &[1; 3000]);
+        append(&journal, BEGIN, group + 1, b"");
+        last = append(&journal, END, group, b"").end;
+        journal.acknowledge(last).wait().unwrap();
+    }
+    assert!(journal.stats().segments <= 4, "{:?}", journal.stats());
+    journal.close().unwrap();
+    let (journal, recovery) = open(&disk);
+    let open_groups: Vec<u64> = recovery.open_groups.iter().map(|group| group.group).collect();
+    assert_eq!(open_groups, [1, 60], "none that ended");
+    assert_eq!(journal.acknowledged(), last);
+}
+
+#[test]
+fn a_dropped_end_leaves_its_group_closed() {
+    let disk = MemDisk::default();
+    let options = options(&disk).max_bytes(8 * 4096).when_full(WhenFull::Drop);
+    let (journal, _) = Journal::open(options).unwrap();
+    append(&journal, BEGIN, 1, b"");
+    while journal.append(SINGLE, 0, vec![1; 500]).wait().unwrap() != Outcome::Dropped {}
+    // The parts fit, the end does not; all are in one batch, or several: it is the same.
+    let parts: Vec<_> = (0..3).map(|_| journal.append(PART, 1, vec![2; 900])).collect();
+    let end = journal.append(END, 1, vec![3; 9000]);
+    let stored = parts.into_iter().map(|part| part.wait().unwrap()).collect::<Vec<_>>();
+    assert!(stored.iter().all(|outcome| *outcome != Outcome::Dropped));
+    assert_eq!(end.wait().unwrap(), Outcome::Dropped);
+    assert!(matches!(journal.append(PART, 1, "").wait(), Err(JournalError::NoSuchGroup(1))));
+    assert_eq!(journal.stats().open_groups, 0);
+}
+
+#[test]
+fn times_that_overflow_the_clock_are_refused() {
+    let disk = MemDisk::default();
+    let options = options(&disk).idle_after(Duration::MAX);
+    assert!(matches!(Journal::open(options), Err(OpenError::Options(_))));
+}
+
+#[test]
+fn frames_that_are_whole_are_numbered_with_the_ends() {
+    let disk = MemDisk::default();
+    let (journal, _) = open(&disk);
+    append(&journal, BEGIN, 1, b"");
+    let stamps = [(WHOLE, 1), (END, 1), (SINGLE, 0), (WHOLE, 0)]
+        .map(|(kind, group)| append(&journal, kind, group, b"x").stamp.map(|stamp| stamp.seq));
+    assert_eq!(stamps, [Some(0), Some(1), None, Some(2)]);
+    drop(journal);
+    let (journal, _) = open(&disk);
+    assert_eq!(append(&journal, WHOLE, 0, b"").stamp.unwrap().seq, 3);
+    let frames = read(&journal, Position::START).into_iter().filter_map(Item::into_frame);
+    let stamped: Vec<_> = frames.filter_map(|frame| Some((frame.stamp?.seq, frame.body))).collect();
+    assert_eq!(stamped.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    assert!(stamped[..3].iter().all(|(_, body)| body == "x"));
+}
+
+#[test]
+fn the_memo_of_the_last_acknowledgement_survives_everything_else() {
+    let disk = MemDisk::default();
+    let (journal, recovery) = open(&disk);
+    assert!(recovery.memo.is_empty());
+    let first = append(&journal, SINGLE, 0, b"1").end;
+    let second = append(&journal, SINGLE, 0, b"2").end;
+    journal.acknowledge_with(second, "newest").wait().unwrap();
+    journal.acknowledge_with(first, "too late").wait().unwrap();
+    drop(journal);
+    let (journal, recovery) = open(&disk);
+    assert_eq!(recovery.memo, "newest");
+    // Segments later, its frame is gone.
+    let mut last = second;
+    for _ in 0..30 {
+        last = append(&journal, SINGLE, 0, &[1; 1000]).end;
+    }
+    drop(journal);
+    assert_eq!(open(&disk).1.memo, "newest");
+    let (journal, _) = open(&disk);
+    journal.acknowledge_with(last, "last").wait().unwrap();
+    assert_eq!(disk.files(".seg").len(), 1);
+    drop(journal);
+    assert_eq!(open(&disk).1.memo, "last");
+}
