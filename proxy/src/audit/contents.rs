@@ -17,7 +17,7 @@ pub const PART: Kind = Kind::part::<2>();
 /// The end of a call: an [`EndHead`] and the body of the answer, where it is one piece.
 pub const END: Kind = Kind::end::<0>();
 /// A record that is whole from the start: a JSON object without what the journal adds.
-pub const WHOLE: Kind = Kind::single::<0>();
+pub const WHOLE: Kind = Kind::whole::<0>();
 
 /// How long the length of the head is.
 const LENGTH: usize = size_of::<u32>();

@@ -11,9 +11,11 @@ pub mod headers;
 pub mod json_body;
 pub mod ledger;
 pub mod message;
+mod open;
 pub mod record;
 pub mod redact;
 pub mod refusals;
 pub mod stream;
 
 pub use ledger::{Durability, JournalLedger};
+pub use open::{Audit, AuditError};

@@ -20,7 +20,6 @@ use super::request::{self, Conflict};
 use super::{Edge, response, upstream};
 use crate::front::Connection;
 use crate::reason::Reason;
-use crate::tee::Capture;
 
 /// Time for queued frames to leave before a stream is reset: HTTP/2 discards what has not.
 const BEFORE_RESET: Duration = Duration::from_millis(20);
@@ -81,14 +80,14 @@ impl ProxyHttp for Edge {
         context.seen = context.edge.access_log.is_on().then(|| Seen::of(session));
         match request::route(&context.table, request) {
             Ok(routed) => {
-                context.capture = Capture::begin(routed.app.config().audit, session, connection);
+                context.capture = context.edge.tee.capture(routed.app.config().audit, session, connection);
                 context.routed = Some(routed);
                 Ok(false)
             }
             Err(refused) => {
                 context.refusal = Some(refused.reason);
                 if let Some(app) = &refused.app {
-                    context.capture = Capture::begin(app.config().audit, session, connection);
+                    context.capture = context.edge.tee.capture(app.config().audit, session, connection);
                 }
                 respond(session, refused.reason, refused.conflict.as_ref()).await.map(|()| true)
             }

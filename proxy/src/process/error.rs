@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use lockstep_controller::store::StoreError;
 use thiserror::Error;
 
+use crate::audit::AuditError;
 use crate::config::ConfigErrors;
 
 /// Why the process did not start.
@@ -31,6 +32,9 @@ pub enum StartError {
     /// The kept version states can't be read.
     #[error(transparent)]
     State(#[from] StoreError),
+    /// The audit can't be opened.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The system gives no thread, runtime or signal handler.
     #[error("the system refuses what the process needs: {0}")]
     System(#[from] io::Error),

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use lockstep_controller::{Controller, Handle};
 
 use crate::access_log::{self, AccessLog};
+use crate::audit::Audit;
 use crate::front::BoundListener;
 use crate::metrics::Metrics;
 use crate::plane::Plane;
@@ -58,6 +59,7 @@ pub struct Process {
     admin: BoundListener,
     access_log: AccessLog,
     tee: Tee,
+    audit: Option<Audit>,
     writers: Writers,
     /// What the configuration was read from.
     contents: Contents,
@@ -68,7 +70,7 @@ pub struct Process {
 /// The threads that write what requests leave behind.
 struct Writers {
     access_log: access_log::Writer,
-    tee: tee::jsonl::Writer,
+    tee: Option<tee::journal::Writer>,
 }
 
 impl Process {

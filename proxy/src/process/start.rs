@@ -15,6 +15,7 @@ use super::signals::Signals;
 use super::supervisor::Supervisor;
 use super::{Process, Shared, StartError, follow};
 use crate::admin;
+use crate::audit::Audit;
 use crate::config::model::Threads;
 use crate::edge::Edge;
 use crate::endpoints::health;
@@ -33,8 +34,18 @@ impl Process {
     /// If the system gives no thread or signal handler.
     pub async fn run(self) -> Result<Outcome, StartError> {
         let mut signals = Signals::listen()?;
-        let Self { shared, controller, listeners, admin, access_log, tee, writers, contents, data_dir } =
-            self;
+        let Self {
+            shared,
+            controller,
+            listeners,
+            admin,
+            access_log,
+            tee,
+            audit,
+            writers,
+            contents,
+            data_dir,
+        } = self;
         let reloader = Arc::new(Reloader::new(shared.clone(), access_log.clone(), &listeners, &admin));
         let (draining, drained) = watch::channel(false);
         let edge = Edge::new(Arc::clone(&shared.plane), Arc::clone(&shared.metrics), access_log, tee);
@@ -51,6 +62,7 @@ impl Process {
         spawn_routing(&mut supervisor, &shared);
         spawn_health(&mut supervisor, &shared);
         spawn_follower(&mut supervisor, reloader, contents);
+        spawn_audit_upkeep(&mut supervisor, audit.as_ref());
         let admin_until = CancellationToken::new();
         supervisor.spawn_essential(
             "admin",
@@ -65,7 +77,10 @@ impl Process {
         let worked = running.until_ended(&mut signals).await;
         if let Worked::Through(_) = worked {
             writers.access_log.finish();
-            writers.tee.finish();
+            if let Some(tee) = writers.tee {
+                tee.finish();
+            }
+            close(audit).await;
         }
         drop(data_dir);
         Ok(worked.outcome())
@@ -151,6 +166,21 @@ fn spawn_follower(supervisor: &mut Supervisor, reloader: Arc<Reloader>, contents
     supervisor.spawn_restarting("follower", move || {
         follow::run(Arc::clone(&reloader), contents.clone(), stop.clone())
     });
+}
+
+fn spawn_audit_upkeep(supervisor: &mut Supervisor, audit: Option<&Audit>) {
+    let Some(audit) = audit.cloned() else { return };
+    let stop = supervisor.stopping();
+    supervisor.spawn_restarting("audit", move || audit.clone().upkeep(stop.clone()));
+}
+
+/// Closes the journal, after the last that writes into it.
+async fn close(audit: Option<Audit>) {
+    if let Some(audit) = audit
+        && let Err(error) = audit.journal.shutdown().await
+    {
+        tracing::error!(%error, "the audit journal did not close well");
+    }
 }
 
 /// Starts an accept loop for each listener. The token is cancelled once all of them have ended.
