@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::error::JournalError;
 use super::position::Position;
 
-/// What the journal writes into the last frame of a group, and into a frame that is one of its own.
+/// What the journal writes into the last frame of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     /// Ends are numbered from 0, in the order in which they are in the journal, without holes.

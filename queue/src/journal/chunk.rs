@@ -52,7 +52,7 @@ impl Writer {
     /// Takes a frame, or says why not.
     pub(crate) fn append(&mut self, entry: Entry) {
         let role = entry.kind.role();
-        let stamp_len = if role.is_stamped() { stamp::LEN } else { 0 };
+        let stamp_len = if role == Role::End { stamp::LEN } else { 0 };
         let size = frame::size(wide(entry.body.len()) + stamp_len);
         let room = match self.check(role, entry.group) {
             Ok(true) => self.make_room(size, role),
@@ -79,7 +79,7 @@ impl Writer {
         }
         let open = self.chunk.groups.get(&group).copied().unwrap_or_else(|| self.retention.is_open(group));
         match role {
-            Role::Single | Role::Whole => Ok(true),
+            Role::Single => Ok(true),
             Role::Begin if open || self.dropped_groups.contains(&group) => {
                 Err(JournalError::GroupOpen(group))
             }
@@ -94,7 +94,7 @@ impl Writer {
     fn make_room(&mut self, size: u64, role: Role) -> Result<(), JournalError> {
         let options = &self.shared.options;
         let limit = match role {
-            Role::Single | Role::Whole | Role::Begin => options.limit(),
+            Role::Single | Role::Begin => options.limit(),
             Role::Part | Role::End => options.limit_of_open(),
         };
         let bytes = self.used();
@@ -115,7 +115,7 @@ impl Writer {
         self.head_note();
         self.chunk.before.get_or_insert((self.next_seq, self.last_at));
         let position = self.end();
-        let stamp = role.is_stamped().then(|| self.stamp());
+        let stamp = (role == Role::End).then(|| self.stamp());
         let front = stamp.map(stamp::encode);
         let front = front.as_ref().map_or(&[][..], |front| front);
         let unsynced = position - self.log.durable;
@@ -124,7 +124,7 @@ impl Writer {
         match role {
             Role::Begin => drop(self.chunk.groups.insert(entry.group, true)),
             Role::End => drop(self.chunk.groups.insert(entry.group, false)),
-            Role::Single | Role::Whole | Role::Part => {}
+            Role::Single | Role::Part => {}
         }
         let receipt = Receipt { position: Position::new(position), end: Position::new(self.end()), stamp };
         let Entry { group, synced, reply, .. } = entry;
@@ -211,7 +211,7 @@ impl Writer {
     fn drop_frame(&mut self, role: Role, group: u64, reply: Reply<Outcome>) {
         self.stats.dropped += 1;
         match role {
-            Role::Single | Role::Whole | Role::Part => {}
+            Role::Single | Role::Part => {}
             Role::Begin => drop(self.dropped_groups.insert(group)),
             // A stored group without its end must not hold its segments for ever.
             Role::End if !self.dropped_groups.remove(&group) => {

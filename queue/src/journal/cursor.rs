@@ -9,7 +9,7 @@ use super::disk::{DiskFile, read_full};
 use super::error::JournalError;
 use super::frame::{self, HEADER, Header, Parsed};
 use super::gap::{Gap, GapCause};
-use super::kind::Kind;
+use super::kind::{Kind, Role};
 use super::notes;
 use super::position::{Position, narrow, wide};
 use super::reader::{Frame, Item};
@@ -134,8 +134,10 @@ impl Cursor {
         let position = self.position;
         self.position += header.size();
         if let Some(kind) = Kind::from_byte(header.kind) {
-            let stamped = stamp::split(body).filter(|_| kind.role().is_stamped());
-            let (stamp, body) = stamped.map_or((None, body), |(stamp, body)| (Some(stamp), body));
+            let (stamp, body) = match (kind.role(), stamp::split(body)) {
+                (Role::End, Some((stamp, body))) => (Some(stamp), body),
+                _ => (None, body),
+            };
             items.push(Item::Frame(Frame {
                 position: Position::new(position),
                 end: Position::new(self.position),

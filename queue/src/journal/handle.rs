@@ -69,7 +69,6 @@ impl Journal {
             retention: replay.retention,
             preparer,
             ack: replay.ack,
-            memo: replay.memo,
             next_seq: replay.next_seq,
             last_at: replay.last_at,
             chunk: Chunk::default(),
@@ -124,15 +123,8 @@ impl Journal {
     /// as soon as its whole segment is acknowledged and no open group has frames in it. The future
     /// resolves when the acknowledgement is on disk. A lower position than before changes nothing.
     pub fn acknowledge(&self, upto: Position) -> Acknowledge {
-        self.acknowledge_with(upto, Bytes::new())
-    }
-
-    /// As [`acknowledge`](Self::acknowledge), and leaves a memo in the place of the one before: a few
-    /// bytes that are on disk exactly if the acknowledgement is, and that
-    /// [`Recovery::memo`](super::Recovery::memo) gives back, whatever was removed.
-    pub fn acknowledge_with(&self, upto: Position, memo: impl Into<Bytes>) -> Acknowledge {
         let (reply, receiver) = oneshot::channel();
-        Pending::new(receiver, self.inner.shared.queue.acknowledge(upto.as_u64(), memo.into(), reply))
+        Pending::new(receiver, self.inner.shared.queue.acknowledge(upto.as_u64(), reply))
     }
 
     /// A reader that begins at a position, such as [`acknowledged`](Self::acknowledged) or

@@ -5,8 +5,6 @@
 pub enum Role {
     /// Stands alone; its group id means nothing to the journal.
     Single,
-    /// Stands alone and is stamped like an end: a group in one frame, whose id means nothing either.
-    Whole,
     /// Opens a group.
     Begin,
     /// Belongs to an open group.
@@ -31,31 +29,11 @@ pub struct Kind {
 
 const TAGS: u8 = 32;
 
-impl Role {
-    /// Whether the journal stamps such frames.
-    #[must_use]
-    pub const fn is_stamped(self) -> bool {
-        matches!(self, Self::End | Self::Whole)
-    }
-
-    /// Whether such frames belong to no group.
-    #[must_use]
-    pub const fn stands_alone(self) -> bool {
-        matches!(self, Self::Single | Self::Whole)
-    }
-}
-
 impl Kind {
     /// A frame that stands alone. A tag over 31 does not compile.
     #[must_use]
     pub const fn single<const TAG: u8>() -> Self {
         Self::checked::<TAG>(Role::Single)
-    }
-
-    /// A frame that stands alone and is stamped.
-    #[must_use]
-    pub const fn whole<const TAG: u8>() -> Self {
-        Self::checked::<TAG>(Role::Whole)
     }
 
     /// The first frame of a group.
@@ -100,7 +78,6 @@ impl Kind {
             Role::Begin => 2,
             Role::Part => 3,
             Role::End => 4,
-            Role::Whole => 5,
         };
         role * TAGS + self.tag
     }
@@ -112,7 +89,6 @@ impl Kind {
             2 => Role::Begin,
             3 => Role::Part,
             4 => Role::End,
-            5 => Role::Whole,
             _ => return None,
         };
         Some(Self { role, tag: byte % TAGS })
@@ -126,7 +102,7 @@ mod tests {
     #[test]
     fn bytes_and_kinds_match() {
         let known: Vec<u8> = (0..=u8::MAX).filter(|byte| Kind::from_byte(*byte).is_some()).collect();
-        assert_eq!(known, (32..192).collect::<Vec<u8>>());
+        assert_eq!(known, (32..160).collect::<Vec<u8>>());
         for byte in known {
             assert_eq!(Kind::from_byte(byte).unwrap().to_byte(), byte);
         }

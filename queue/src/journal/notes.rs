@@ -1,7 +1,5 @@
 //! The journal's own frames.
 
-use bytes::Bytes;
-
 use super::frame::{self, Parsed, u64_of};
 use super::gap::{Gap, GapCause, Lost};
 use super::kind::Kind;
@@ -32,18 +30,14 @@ pub(crate) struct SegmentNote {
     pub(crate) kept: Vec<(u64, u64)>,
     /// The groups that are open here. Others that seem so ended in a segment that was removed.
     pub(crate) open: Vec<u64>,
-    /// What was left with the last acknowledgement.
-    pub(crate) memo: Bytes,
 }
 
 impl SegmentNote {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let kept = wide(self.kept.len());
-        let open = wide(self.open.len());
-        let fields = [self.format, self.id, self.ack, self.next_seq, self.last_at, kept, open];
+        let fields = [self.format, self.id, self.ack, self.next_seq, self.last_at, kept];
         let kept = self.kept.iter().flat_map(|(base, end)| [*base, *end]);
-        let numbers = fields.into_iter().chain(kept).chain(self.open.iter().copied());
-        numbers.flat_map(u64::to_le_bytes).chain(self.memo.iter().copied()).collect()
+        fields.into_iter().chain(kept).chain(self.open.iter().copied()).flat_map(u64::to_le_bytes).collect()
     }
 
     pub(crate) fn decode(body: &[u8]) -> Option<Self> {
@@ -53,13 +47,10 @@ impl SegmentNote {
         let (next_seq, body) = u64_of(body)?;
         let (last_at, body) = u64_of(body)?;
         let (kept, body) = u64_of(body)?;
-        let (open, body) = u64_of(body)?;
-        let (kept, body) = body.split_at_checked(narrow(kept).checked_mul(16)?)?;
-        let (open, memo) = body.split_at_checked(narrow(open).checked_mul(8)?)?;
+        let (kept, open) = body.split_at_checked(narrow(kept).checked_mul(16)?)?;
         let numbers = self::numbers(kept);
         let kept = numbers.chunks_exact(2).filter_map(|pair| Some((*pair.first()?, *pair.last()?))).collect();
-        let memo = Bytes::copy_from_slice(memo);
-        Some(Self { format, id, ack, next_seq, last_at, kept, open: self::numbers(open), memo })
+        Some(Self { format, id, ack, next_seq, last_at, kept, open: self::numbers(open) })
     }
 }
 
@@ -77,21 +68,16 @@ pub(crate) fn format(bytes: &[u8], base: u64) -> Option<u64> {
 pub(crate) struct AckNote {
     pub(crate) ack: u64,
     pub(crate) dropped: Vec<u64>,
-    /// What its user left with it.
-    pub(crate) memo: Bytes,
 }
 
 impl AckNote {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let numbers = [self.ack, wide(self.dropped.len())].into_iter().chain(self.dropped.iter().copied());
-        numbers.flat_map(u64::to_le_bytes).chain(self.memo.iter().copied()).collect()
+        [self.ack].iter().chain(&self.dropped).flat_map(|number| number.to_le_bytes()).collect()
     }
 
     pub(crate) fn decode(body: &[u8]) -> Option<Self> {
         let (ack, body) = u64_of(body)?;
-        let (dropped, body) = u64_of(body)?;
-        let (dropped, memo) = body.split_at_checked(narrow(dropped).checked_mul(8)?)?;
-        Some(Self { ack, dropped: numbers(dropped), memo: Bytes::copy_from_slice(memo) })
+        Some(Self { ack, dropped: numbers(body) })
     }
 }
 
@@ -150,10 +136,9 @@ mod tests {
             last_at: 5,
             kept: vec![(6, 7), (8, 9)],
             open: vec![5],
-            memo: Bytes::from_static(b"m"),
         };
         assert_eq!(SegmentNote::decode(&segment.encode()), Some(segment));
-        let ack = AckNote { ack: 1, dropped: vec![2, 3], memo: Bytes::from_static(b"memo") };
+        let ack = AckNote { ack: 1, dropped: vec![2, 3] };
         assert_eq!(AckNote::decode(&ack.encode()), Some(ack));
         for lost in [Lost::Unknown, Lost::Notes, Lost::Frame { kind: Kind::part::<3>(), group: 9 }] {
             for cause in [GapCause::Damaged, GapCause::Unconfirmed, GapCause::MissingSegment] {

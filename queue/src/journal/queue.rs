@@ -17,7 +17,7 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, JournalError>>;
 #[derive(Debug)]
 pub(crate) enum Request {
     Append(Entry),
-    Acknowledge { upto: u64, memo: Bytes, reply: Reply<()> },
+    Acknowledge { upto: u64, reply: Reply<()> },
 }
 
 /// A frame to be appended.
@@ -73,8 +73,8 @@ impl Queue {
         self.push(waiting, Request::Append(entry))
     }
 
-    pub(crate) fn acknowledge(&self, upto: u64, memo: Bytes, reply: Reply<()>) -> Result<(), JournalError> {
-        self.push(self.waiting.lock(), Request::Acknowledge { upto, memo, reply })
+    pub(crate) fn acknowledge(&self, upto: u64, reply: Reply<()>) -> Result<(), JournalError> {
+        self.push(self.waiting.lock(), Request::Acknowledge { upto, reply })
     }
 
     fn push(
@@ -145,9 +145,9 @@ mod tests {
         queue.append(entry(5)).unwrap();
         queue.append(entry(5)).unwrap();
         assert!(matches!(queue.append(entry(0)), Err(JournalError::Busy { frames: 2, bytes: 10 })));
-        queue.acknowledge(0, Bytes::new(), oneshot::channel().0).unwrap();
+        queue.acknowledge(0, oneshot::channel().0).unwrap();
         queue.close();
-        assert!(queue.acknowledge(0, Bytes::new(), oneshot::channel().0).is_err());
+        assert!(queue.acknowledge(0, oneshot::channel().0).is_err());
         assert_eq!(queue.take(&mut taken, None), Woken::Requests);
         assert_eq!(taken.len(), 3);
         taken.clear();

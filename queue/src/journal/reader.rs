@@ -36,7 +36,7 @@ pub struct Frame {
     pub kind: Kind,
     /// Its group.
     pub group: u64,
-    /// The journal's stamp, if it ends a group or is one of its own.
+    /// The journal's stamp, if it ends a group.
     pub stamp: Option<Stamp>,
     /// Its contents.
     pub body: Bytes,

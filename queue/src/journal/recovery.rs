@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use bytes::Bytes;
-
 use super::gap::{Cut, Gap};
 use super::position::Position;
 
@@ -19,8 +17,6 @@ pub struct Recovery {
     /// What was found missing this time. Readers see it too, and what was found earlier, until it
     /// is acknowledged.
     pub gaps: Vec<Gap>,
-    /// What [`acknowledge_with`](super::Journal::acknowledge_with) left last.
-    pub memo: Bytes,
     /// What was cut off at the end.
     pub cut: Option<Cut>,
     /// Copies of damaged segments as they were found. Nothing reads them; remove them at will.

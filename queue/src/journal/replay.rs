@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use bytes::Bytes;
-
 use super::append::Stamp;
 use super::kind::{Kind, Role};
 use super::notes::{self, AckNote, SegmentNote};
@@ -20,8 +18,6 @@ pub(crate) struct Replay {
     pub(crate) ack: u64,
     /// What `ack` will be after the last frame.
     pub(crate) ack_at_end: u64,
-    /// What was left with the last acknowledgement.
-    pub(crate) memo: Bytes,
     pub(crate) next_seq: u64,
     pub(crate) last_at: u64,
     pub(crate) retention: Retention,
@@ -68,7 +64,7 @@ impl Replay {
         }
         self.retention.frame(base, role, group, end);
         match role {
-            Role::Single | Role::Whole => {}
+            Role::Single => {}
             Role::Begin | Role::Part => {
                 let open = self.groups.entry(group).or_insert(OpenGroup {
                     group,
@@ -83,18 +79,11 @@ impl Replay {
                     |group: &OpenGroup| group.frames.first().is_some_and(|at| at.as_u64() < ack);
                 self.spanning
                     .extend(self.groups.remove(&group).filter(|group| end > ack && begun_before(group)));
+                if let Some((Stamp { seq, at_millis }, _)) = stamp::split(body) {
+                    self.next_seq = self.next_seq.max(seq.saturating_add(1));
+                    self.last_at = self.last_at.max(at_millis);
+                }
             }
-        }
-        if let Some((Stamp { seq, at_millis }, _)) = stamp::split(body).filter(|_| role.is_stamped()) {
-            self.next_seq = self.next_seq.max(seq.saturating_add(1));
-            self.last_at = self.last_at.max(at_millis);
-        }
-    }
-
-    fn acknowledged(&mut self, ack: u64, memo: Bytes) {
-        if ack >= self.ack {
-            self.ack = ack;
-            self.memo = memo;
         }
     }
 
@@ -108,7 +97,7 @@ impl Replay {
             notes::SEGMENT => {
                 if let Some(note) = SegmentNote::decode(body) {
                     self.id = Some(note.id);
-                    self.acknowledged(note.ack, note.memo);
+                    self.ack = self.ack.max(note.ack);
                     self.next_seq = self.next_seq.max(note.next_seq);
                     self.last_at = self.last_at.max(note.last_at);
                     let open: HashSet<u64> = note.open.iter().copied().collect();
@@ -117,11 +106,7 @@ impl Replay {
                     ended.into_iter().for_each(|group| self.forget(group));
                 }
             }
-            notes::ACK => {
-                if let Some(note) = AckNote::decode(body) {
-                    self.acknowledged(note.ack, note.memo);
-                }
-            }
+            notes::ACK => self.ack = self.ack.max(AckNote::decode(body).map_or(0, |note| note.ack)),
             notes::GAP => self.retention.frame(base, Role::Single, 0, end),
             _ => {}
         }

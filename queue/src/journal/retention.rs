@@ -50,7 +50,7 @@ impl Retention {
             segment.until = segment.until.max(end);
         }
         match role {
-            Role::Single | Role::Whole => {}
+            Role::Single => {}
             Role::Begin | Role::Part => {
                 let segments = self.groups.entry(group).or_default();
                 if segments.last() != Some(&base) {

@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use super::error::JournalError;
 use super::frame;
 use super::log::Failure;
@@ -24,7 +22,7 @@ impl Writer {
         } else if self.retention.superfluous(self.ack).is_empty() {
             Ok(())
         } else {
-            self.note_ack(self.ack, self.memo.clone())
+            self.note_ack(self.ack)
         };
         match done {
             Ok(()) => drop(self.sync()),
@@ -87,7 +85,6 @@ impl Writer {
             last_at: self.last_at,
             kept: self.retention.sealed().collect(),
             open: self.retention.open_ids().collect(),
-            memo: self.memo.clone(),
         };
         let unsynced = self.log.head - self.log.durable;
         frame::put(&mut self.chunk.bytes, self.log.base, notes::SEGMENT, 0, unsynced, [&note.encode(), &[]]);
@@ -95,22 +92,20 @@ impl Writer {
     }
 
     /// Notes the farthest acknowledgement, and answers all of them after the next sync.
-    pub(crate) fn acknowledge(&mut self, acks: Vec<(u64, Bytes, Reply<()>)>) {
-        let (mut upto, mut newest) = (self.ack, Bytes::new());
+    pub(crate) fn acknowledge(&mut self, acks: Vec<(u64, Reply<()>)>) {
+        let mut upto = self.ack;
         let mut replies = Vec::new();
-        for (position, memo, reply) in acks {
+        for (position, reply) in acks {
             if let Some(error) = &self.poison {
                 drop(reply.send(Err(error.clone())));
             } else if position > self.log.head {
                 drop(reply.send(Err(JournalError::Beyond(super::Position::new(position)))));
             } else {
-                if position > upto {
-                    (upto, newest) = (position, memo);
-                }
+                upto = upto.max(position);
                 replies.push(reply);
             }
         }
-        let noted = if upto > self.ack { self.note_ack(upto, newest) } else { Ok(()) };
+        let noted = if upto > self.ack { self.note_ack(upto) } else { Ok(()) };
         match noted {
             Ok(()) => {
                 self.must_sync = self.must_sync || !replies.is_empty();
@@ -120,19 +115,18 @@ impl Writer {
         }
     }
 
-    fn note_ack(&mut self, upto: u64, memo: Bytes) -> Result<(), JournalError> {
+    fn note_ack(&mut self, upto: u64) -> Result<(), JournalError> {
         let superfluous = self.retention.superfluous(upto);
-        let size = frame::size(16 + 8 * wide(superfluous.len()) + wide(memo.len()));
+        let size = frame::size(8 + 8 * wide(superfluous.len()));
         if self.end() - self.log.base + size > u64::from(self.shared.options.segment_bytes) {
             // Without room for a new segment, the old one may still grow.
             let _ = self.rotate();
         }
         let dropped = self.retention.superfluous(upto);
-        let note = AckNote { ack: upto, dropped, memo };
+        let note = AckNote { ack: upto, dropped };
         self.note(notes::ACK, &note.encode());
         self.flush()?;
         self.ack = upto;
-        self.memo = note.memo;
         self.forget(&note.dropped);
         self.must_sync = true;
         Ok(())

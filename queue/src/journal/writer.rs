@@ -5,8 +5,6 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use super::append::{Outcome, Receipt};
 use super::chunk::Chunk;
 use super::error::JournalError;
@@ -40,8 +38,6 @@ pub(crate) struct Writer {
     pub(crate) waiting: Vec<Waiter>,
     pub(crate) must_sync: bool,
     pub(crate) unsynced_since: Option<Instant>,
-    /// What was left with the last acknowledgement.
-    pub(crate) memo: Bytes,
     /// Open groups whose begin was dropped.
     pub(crate) dropped_groups: HashSet<u64>,
     /// Segments whose removal is noted; their files go after the next sync.
@@ -98,7 +94,7 @@ impl Writer {
         for request in requests.drain(..) {
             match request {
                 Request::Append(entry) => self.append(entry),
-                Request::Acknowledge { upto, memo, reply } => acks.push((upto, memo, reply)),
+                Request::Acknowledge { upto, reply } => acks.push((upto, reply)),
             }
         }
         // Who was refused has been told.

@@ -15,7 +15,6 @@ use mem_disk::MemDisk;
 use super::{Item, Journal, Kind, Options, Position, Receipt, Recovery};
 
 const SINGLE: Kind = Kind::single::<0>();
-const WHOLE: Kind = Kind::whole::<0>();
 const BEGIN: Kind = Kind::begin::<0>();
 const PART: Kind = Kind::part::<0>();
 const END: Kind = Kind::end::<0>();
