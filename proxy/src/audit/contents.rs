@@ -16,8 +16,8 @@ pub const ATTEMPT: Kind = Kind::part::<1>();
 pub const PART: Kind = Kind::part::<2>();
 /// The end of a call: an [`EndHead`] and the body of the answer, where it is one piece.
 pub const END: Kind = Kind::end::<0>();
-/// A record that is whole from the start: a JSON object without what the journal adds.
-pub const WHOLE: Kind = Kind::whole::<0>();
+/// A record that is whole from the start: a [`WholeHead`] and a JSON object without what the shipper adds.
+pub const WHOLE: Kind = Kind::single::<0>();
 
 /// How long the length of the head is.
 const LENGTH: usize = size_of::<u32>();
@@ -87,6 +87,13 @@ pub struct TargetHead {
     /// When it was about to be contacted; left out for the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+}
+
+/// The head of [`WHOLE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WholeHead {
+    /// When it ended.
+    pub at: Timestamp,
 }
 
 /// The head of [`PART`].
@@ -190,6 +197,14 @@ pub enum Format {
     Messages,
     /// Anything else: no message is assembled.
     Other,
+}
+
+/// The contents of [`WHOLE`]: a record that ends now.
+///
+/// # Errors
+/// As [`encode`].
+pub fn whole(fields: &[u8]) -> Result<Bytes, Malformed> {
+    encode(&WholeHead { at: Timestamp::now() }, &[fields])
 }
 
 /// Puts a head and bytes together.
