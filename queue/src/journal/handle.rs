@@ -17,7 +17,7 @@ use super::kind::Kind;
 use super::options::Options;
 use super::position::{Position, wide};
 use super::prepare::Preparer;
-use super::queue::{Entry, Queue};
+use super::queue::{Ack, Entry, Queue};
 use super::reader::{Frame, Reader};
 use super::recover::{Recovered, at, recover};
 use super::recovery::Recovery;
@@ -38,6 +38,9 @@ struct Inner {
 }
 
 impl Journal {
+    /// The longest mark that an acknowledgement keeps.
+    pub const MAX_MARK: usize = 16 * 1024;
+
     /// Opens the journal, or makes it, and tells what was found. Reads all of it, to find damage.
     ///
     /// # Errors
@@ -69,6 +72,7 @@ impl Journal {
             retention: replay.retention,
             preparer,
             ack: replay.ack,
+            mark: replay.mark,
             next_seq: replay.next_seq,
             last_at: replay.last_at,
             chunk: Chunk::default(),
@@ -124,7 +128,26 @@ impl Journal {
     /// resolves when the acknowledgement is on disk. A lower position than before changes nothing.
     pub fn acknowledge(&self, upto: Position) -> Acknowledge {
         let (reply, receiver) = oneshot::channel();
-        Pending::new(receiver, self.inner.shared.queue.acknowledge(upto.as_u64(), reply))
+        let ack = Ack { upto: upto.as_u64(), mark: None, reply };
+        Pending::new(receiver, self.inner.shared.queue.acknowledge(ack))
+    }
+
+    /// As [`acknowledge`](Self::acknowledge), and keeps a few bytes of the user's with it, in place of
+    /// those of an earlier call: they reach the disk together, outlive every segment, and are given back
+    /// as [`Recovery::mark`]. With the position of an earlier acknowledgement only the mark changes.
+    ///
+    /// At most [`MAX_MARK`](Self::MAX_MARK) bytes, or it fails with
+    /// [`TooLarge`](JournalError::TooLarge).
+    pub fn acknowledge_with(&self, upto: Position, mark: impl Into<Bytes>) -> Acknowledge {
+        let (reply, receiver) = oneshot::channel();
+        let mark = mark.into();
+        let queued = if mark.len() > Self::MAX_MARK {
+            let limit = u32::try_from(Self::MAX_MARK).unwrap_or(u32::MAX);
+            Err(JournalError::TooLarge { len: mark.len(), limit })
+        } else {
+            self.inner.shared.queue.acknowledge(Ack { upto: upto.as_u64(), mark: Some(mark), reply })
+        };
+        Pending::new(receiver, queued)
     }
 
     /// A reader that begins at a position, such as [`acknowledged`](Self::acknowledged) or

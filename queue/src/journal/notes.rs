@@ -1,5 +1,7 @@
 //! The journal's own frames.
 
+use bytes::Bytes;
+
 use super::frame::{self, Parsed, u64_of};
 use super::gap::{Gap, GapCause, Lost};
 use super::kind::Kind;
@@ -30,6 +32,8 @@ pub(crate) struct SegmentNote {
     pub(crate) kept: Vec<(u64, u64)>,
     /// The groups that are open here. Others that seem so ended in a segment that was removed.
     pub(crate) open: Vec<u64>,
+    /// The user's mark, as of the last acknowledgement.
+    pub(crate) mark: Bytes,
 }
 
 impl SegmentNote {
@@ -37,7 +41,9 @@ impl SegmentNote {
         let kept = wide(self.kept.len());
         let fields = [self.format, self.id, self.ack, self.next_seq, self.last_at, kept];
         let kept = self.kept.iter().flat_map(|(base, end)| [*base, *end]);
-        fields.into_iter().chain(kept).chain(self.open.iter().copied()).flat_map(u64::to_le_bytes).collect()
+        let open = [wide(self.open.len())].into_iter().chain(self.open.iter().copied());
+        let numbers = fields.into_iter().chain(kept).chain(open);
+        numbers.flat_map(u64::to_le_bytes).chain(self.mark.iter().copied()).collect()
     }
 
     pub(crate) fn decode(body: &[u8]) -> Option<Self> {
@@ -47,10 +53,11 @@ impl SegmentNote {
         let (next_seq, body) = u64_of(body)?;
         let (last_at, body) = u64_of(body)?;
         let (kept, body) = u64_of(body)?;
-        let (kept, open) = body.split_at_checked(narrow(kept).checked_mul(16)?)?;
+        let (kept, body) = body.split_at_checked(narrow(kept).checked_mul(16)?)?;
+        let (open, mark) = counted(body)?;
         let numbers = self::numbers(kept);
         let kept = numbers.chunks_exact(2).filter_map(|pair| Some((*pair.first()?, *pair.last()?))).collect();
-        Some(Self { format, id, ack, next_seq, last_at, kept, open: self::numbers(open) })
+        Some(Self { format, id, ack, next_seq, last_at, kept, open, mark: Bytes::copy_from_slice(mark) })
     }
 }
 
@@ -68,16 +75,21 @@ pub(crate) fn format(bytes: &[u8], base: u64) -> Option<u64> {
 pub(crate) struct AckNote {
     pub(crate) ack: u64,
     pub(crate) dropped: Vec<u64>,
+    /// The user's mark.
+    pub(crate) mark: Bytes,
 }
 
 impl AckNote {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        [self.ack].iter().chain(&self.dropped).flat_map(|number| number.to_le_bytes()).collect()
+        let numbers = [self.ack, wide(self.dropped.len())];
+        let numbers = numbers.iter().chain(&self.dropped).flat_map(|number| number.to_le_bytes());
+        numbers.chain(self.mark.iter().copied()).collect()
     }
 
     pub(crate) fn decode(body: &[u8]) -> Option<Self> {
         let (ack, body) = u64_of(body)?;
-        Some(Self { ack, dropped: numbers(body) })
+        let (dropped, mark) = counted(body)?;
+        Some(Self { ack, dropped, mark: Bytes::copy_from_slice(mark) })
     }
 }
 
@@ -113,6 +125,13 @@ pub(crate) fn decode_gap(body: &[u8], group: u64, from: u64, to: u64) -> Gap {
     Gap { from: Position::new(from), to: Position::new(to), cause, lost }
 }
 
+/// Numbers after their count, and what follows them.
+fn counted(bytes: &[u8]) -> Option<(Vec<u64>, &[u8])> {
+    let (count, bytes) = u64_of(bytes)?;
+    let (numbers, rest) = bytes.split_at_checked(narrow(count).checked_mul(8)?)?;
+    Some((self::numbers(numbers), rest))
+}
+
 fn numbers(mut bytes: &[u8]) -> Vec<u64> {
     let mut numbers = Vec::new();
     while let Some((number, rest)) = u64_of(bytes) {
@@ -136,9 +155,10 @@ mod tests {
             last_at: 5,
             kept: vec![(6, 7), (8, 9)],
             open: vec![5],
+            mark: Bytes::from_static(b"mark"),
         };
         assert_eq!(SegmentNote::decode(&segment.encode()), Some(segment));
-        let ack = AckNote { ack: 1, dropped: vec![2, 3] };
+        let ack = AckNote { ack: 1, dropped: vec![2, 3], mark: Bytes::from_static(b"x") };
         assert_eq!(AckNote::decode(&ack.encode()), Some(ack));
         for lost in [Lost::Unknown, Lost::Notes, Lost::Frame { kind: Kind::part::<3>(), group: 9 }] {
             for cause in [GapCause::Damaged, GapCause::Unconfirmed, GapCause::MissingSegment] {

@@ -17,7 +17,16 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, JournalError>>;
 #[derive(Debug)]
 pub(crate) enum Request {
     Append(Entry),
-    Acknowledge { upto: u64, reply: Reply<()> },
+    Acknowledge(Ack),
+}
+
+/// An acknowledgement.
+#[derive(Debug)]
+pub(crate) struct Ack {
+    pub(crate) upto: u64,
+    /// Replaces the mark.
+    pub(crate) mark: Option<Bytes>,
+    pub(crate) reply: Reply<()>,
 }
 
 /// A frame to be appended.
@@ -73,8 +82,8 @@ impl Queue {
         self.push(waiting, Request::Append(entry))
     }
 
-    pub(crate) fn acknowledge(&self, upto: u64, reply: Reply<()>) -> Result<(), JournalError> {
-        self.push(self.waiting.lock(), Request::Acknowledge { upto, reply })
+    pub(crate) fn acknowledge(&self, ack: Ack) -> Result<(), JournalError> {
+        self.push(self.waiting.lock(), Request::Acknowledge(ack))
     }
 
     fn push(
@@ -134,6 +143,10 @@ mod tests {
         Entry { kind: Kind::single::<0>(), group: 0, body: vec![0; len].into(), synced: true, reply }
     }
 
+    fn ack() -> Ack {
+        Ack { upto: 0, mark: None, reply: oneshot::channel().0 }
+    }
+
     #[test]
     fn it_is_bounded_but_takes_one_frame_of_any_size() {
         let queue = Queue::new(2, 10);
@@ -145,9 +158,9 @@ mod tests {
         queue.append(entry(5)).unwrap();
         queue.append(entry(5)).unwrap();
         assert!(matches!(queue.append(entry(0)), Err(JournalError::Busy { frames: 2, bytes: 10 })));
-        queue.acknowledge(0, oneshot::channel().0).unwrap();
+        queue.acknowledge(ack()).unwrap();
         queue.close();
-        assert!(queue.acknowledge(0, oneshot::channel().0).is_err());
+        assert!(queue.acknowledge(ack()).is_err());
         assert_eq!(queue.take(&mut taken, None), Woken::Requests);
         assert_eq!(taken.len(), 3);
         taken.clear();

@@ -62,6 +62,7 @@ pub(crate) fn recover(options: &Options) -> Result<Recovered, OpenError> {
     let Recoverer { mut replay, mut report, .. } = recoverer;
     report.open_groups = replay.take_open_groups();
     report.spanning_groups = std::mem::take(&mut replay.spanning);
+    report.mark = replay.mark.clone();
     let id = replay.id.unwrap_or_else(|| RandomState::new().hash_one(std::process::id()));
     Ok(Recovered { log, replay, id, headless, report })
 }

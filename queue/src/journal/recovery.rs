@@ -2,12 +2,17 @@
 
 use std::path::PathBuf;
 
+use bytes::Bytes;
+
 use super::gap::{Cut, Gap};
 use super::position::Position;
 
 /// What [`Journal::open`](super::Journal::open) found.
 #[derive(Debug, Default)]
 pub struct Recovery {
+    /// What [`Journal::acknowledge_with`](super::Journal::acknowledge_with) was given last; empty if it
+    /// never was, or if the notes that held it are lost.
+    pub mark: Bytes,
     /// Groups without an end, oldest first. They stay open, and stay on disk, until somebody appends
     /// their end.
     pub open_groups: Vec<OpenGroup>,

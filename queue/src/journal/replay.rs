@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use bytes::Bytes;
+
 use super::append::Stamp;
 use super::kind::{Kind, Role};
 use super::notes::{self, AckNote, SegmentNote};
@@ -16,6 +18,7 @@ use super::stamp;
 pub(crate) struct Replay {
     pub(crate) id: Option<u64>,
     pub(crate) ack: u64,
+    pub(crate) mark: Bytes,
     /// What `ack` will be after the last frame.
     pub(crate) ack_at_end: u64,
     pub(crate) next_seq: u64,
@@ -87,6 +90,13 @@ impl Replay {
         }
     }
 
+    /// Notes are read in the order in which they were written.
+    fn acknowledged(&mut self, ack: u64, mark: Bytes) {
+        if ack >= self.ack {
+            (self.ack, self.mark) = (ack, mark);
+        }
+    }
+
     fn forget(&mut self, group: u64) {
         self.groups.remove(&group);
         self.retention.close(group, 0);
@@ -97,7 +107,7 @@ impl Replay {
             notes::SEGMENT => {
                 if let Some(note) = SegmentNote::decode(body) {
                     self.id = Some(note.id);
-                    self.ack = self.ack.max(note.ack);
+                    self.acknowledged(note.ack, note.mark);
                     self.next_seq = self.next_seq.max(note.next_seq);
                     self.last_at = self.last_at.max(note.last_at);
                     let open: HashSet<u64> = note.open.iter().copied().collect();
@@ -106,7 +116,11 @@ impl Replay {
                     ended.into_iter().for_each(|group| self.forget(group));
                 }
             }
-            notes::ACK => self.ack = self.ack.max(AckNote::decode(body).map_or(0, |note| note.ack)),
+            notes::ACK => {
+                if let Some(note) = AckNote::decode(body) {
+                    self.acknowledged(note.ack, note.mark);
+                }
+            }
             notes::GAP => self.retention.frame(base, Role::Single, 0, end),
             _ => {}
         }

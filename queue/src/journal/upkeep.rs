@@ -2,12 +2,14 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::error::JournalError;
 use super::frame;
 use super::log::Failure;
 use super::notes::{self, AckNote, FORMAT, SegmentNote};
 use super::position::wide;
-use super::queue::Reply;
+use super::queue::Ack;
 use super::segment;
 use super::writer::{Waiter, Writer};
 
@@ -22,7 +24,7 @@ impl Writer {
         } else if self.retention.superfluous(self.ack).is_empty() {
             Ok(())
         } else {
-            self.note_ack(self.ack)
+            self.note_ack(self.ack, self.mark.clone())
         };
         match done {
             Ok(()) => drop(self.sync()),
@@ -85,6 +87,7 @@ impl Writer {
             last_at: self.last_at,
             kept: self.retention.sealed().collect(),
             open: self.retention.open_ids().collect(),
+            mark: self.mark.clone(),
         };
         let unsynced = self.log.head - self.log.durable;
         frame::put(&mut self.chunk.bytes, self.log.base, notes::SEGMENT, 0, unsynced, [&note.encode(), &[]]);
@@ -92,20 +95,25 @@ impl Writer {
     }
 
     /// Notes the farthest acknowledgement, and answers all of them after the next sync.
-    pub(crate) fn acknowledge(&mut self, acks: Vec<(u64, Reply<()>)>) {
-        let mut upto = self.ack;
+    pub(crate) fn acknowledge(&mut self, acks: Vec<Ack>) {
+        let (mut upto, mut new_mark) = (self.ack, None);
         let mut replies = Vec::new();
-        for (position, reply) in acks {
+        for Ack { upto: position, mark, reply } in acks {
             if let Some(error) = &self.poison {
                 drop(reply.send(Err(error.clone())));
             } else if position > self.log.head {
                 drop(reply.send(Err(JournalError::Beyond(super::Position::new(position)))));
             } else {
                 upto = upto.max(position);
+                new_mark = mark.or(new_mark);
                 replies.push(reply);
             }
         }
-        let noted = if upto > self.ack { self.note_ack(upto) } else { Ok(()) };
+        let noted = if upto > self.ack || new_mark.is_some() {
+            self.note_ack(upto, new_mark.unwrap_or_else(|| self.mark.clone()))
+        } else {
+            Ok(())
+        };
         match noted {
             Ok(()) => {
                 self.must_sync = self.must_sync || !replies.is_empty();
@@ -115,18 +123,19 @@ impl Writer {
         }
     }
 
-    fn note_ack(&mut self, upto: u64) -> Result<(), JournalError> {
+    fn note_ack(&mut self, upto: u64, mark: Bytes) -> Result<(), JournalError> {
         let superfluous = self.retention.superfluous(upto);
-        let size = frame::size(8 + 8 * wide(superfluous.len()));
+        let size = frame::size(16 + 8 * wide(superfluous.len()) + wide(mark.len()));
         if self.end() - self.log.base + size > u64::from(self.shared.options.segment_bytes) {
             // Without room for a new segment, the old one may still grow.
             let _ = self.rotate();
         }
         let dropped = self.retention.superfluous(upto);
-        let note = AckNote { ack: upto, dropped };
+        let note = AckNote { ack: upto, dropped, mark };
         self.note(notes::ACK, &note.encode());
         self.flush()?;
         self.ack = upto;
+        self.mark = note.mark;
         self.forget(&note.dropped);
         self.must_sync = true;
         Ok(())

@@ -5,6 +5,8 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::append::{Outcome, Receipt};
 use super::chunk::Chunk;
 use super::error::JournalError;
@@ -30,6 +32,8 @@ pub(crate) struct Writer {
     pub(crate) retention: Retention,
     pub(crate) preparer: Preparer,
     pub(crate) ack: u64,
+    /// What the user keeps with the acknowledgement.
+    pub(crate) mark: Bytes,
     pub(crate) next_seq: u64,
     pub(crate) last_at: u64,
     /// Frames not written yet.
@@ -94,7 +98,7 @@ impl Writer {
         for request in requests.drain(..) {
             match request {
                 Request::Append(entry) => self.append(entry),
-                Request::Acknowledge { upto, reply } => acks.push((upto, reply)),
+                Request::Acknowledge(ack) => acks.push(ack),
             }
         }
         // Who was refused has been told.

@@ -276,3 +276,23 @@ fn times_that_overflow_the_clock_are_refused() {
     let options = options(&disk).idle_after(Duration::MAX);
     assert!(matches!(Journal::open(options), Err(OpenError::Options(_))));
 }
+
+#[test]
+fn a_mark_is_kept_with_the_acknowledgement_and_outlives_the_segments() {
+    let disk = MemDisk::default();
+    let (journal, recovery) = open(&disk);
+    assert!(recovery.mark.is_empty());
+    let first = append(&journal, SINGLE, 0, &[1; 1000]).end;
+    journal.acknowledge_with(first, "one").wait().unwrap();
+    journal.acknowledge_with(first, "two").wait().unwrap();
+    drop(journal);
+    let (journal, recovery) = open(&disk);
+    assert_eq!((&*recovery.mark, journal.acknowledged()), (&b"two"[..], first));
+    let last = (0..10).map(|_| append(&journal, SINGLE, 0, &[1; 1000]).end).last().unwrap();
+    journal.acknowledge(last).wait().unwrap();
+    assert_eq!(journal.stats().segments, 1, "the segment of the mark is gone");
+    let refused = journal.acknowledge_with(last, vec![0; Journal::MAX_MARK + 1]).wait();
+    assert!(matches!(refused, Err(JournalError::TooLarge { .. })));
+    drop(journal);
+    assert_eq!(open(&disk).1.mark, "two");
+}
