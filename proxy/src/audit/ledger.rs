@@ -104,7 +104,8 @@ impl Ledger for JournalLedger {
             call.take(*kind, contents).map_err(|_| LedgerError::Failed)?;
         }
         let fields = call.fields().map_err(|_| LedgerError::Failed)?;
-        shared.write(WHOLE, group_of(begin.id), Bytes::from(fields)).await
+        let contents = whole(&fields).map_err(|_| LedgerError::Failed)?;
+        shared.write(WHOLE, 0, contents).await
     }
 
     fn refused(&self, refused: Refused) {
@@ -123,7 +124,9 @@ impl Ledger for JournalLedger {
             "request": {"method": refused.method.as_str(), "path": self.shared.rules.redact.text(&path)},
             "response": {"status": refused.status},
         });
-        let _unwatched = self.shared.journal.append_unsynced(WHOLE, group_of(refused.id), record.to_string());
+        if let Ok(contents) = whole(record.to_string().as_bytes()) {
+            let _unwatched = self.shared.journal.append_unsynced(WHOLE, 0, contents);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod contents;
 pub mod headers;
 pub mod json_body;
 pub mod ledger;
+pub mod lines;
 pub mod message;
 mod open;
 pub mod record;

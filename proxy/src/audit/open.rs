@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::contents::{END, EndHead, Malformed, WHOLE, encode};
+use super::contents::{END, EndHead, Malformed, WHOLE, encode, whole};
 use super::ledger::JournalLedger;
 use super::refusals::{Refusals, SUMMED_UP_EVERY};
 use super::stream::Streams;
@@ -93,7 +93,7 @@ impl Audit {
 
     fn sum_up(&self) {
         if let Some(record) = self.refusals.sum_up() {
-            let _unwatched = self.journal.append_unsynced(WHOLE, 0, record.to_string());
+            self.note(&record);
         }
     }
 
@@ -107,7 +107,15 @@ impl Audit {
             "route": {"app": app.to_string(), "version": transition.version, "reason": transition.reason},
             "transition": {"from": transition.from, "to": transition.to, "actor": transition.actor},
         });
-        let _unwatched = self.journal.append_unsynced(WHOLE, 0, record.to_string());
+        self.note(&record);
+    }
+
+    /// Writes a record that nobody waits for.
+    fn note(&self, record: &serde_json::Value) {
+        match whole(record.to_string().as_bytes()) {
+            Ok(contents) => drop(self.journal.append_unsynced(WHOLE, 0, contents)),
+            Err(error) => tracing::error!(%error, "a record can't be written"),
+        }
     }
 }
 

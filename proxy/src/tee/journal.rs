@@ -11,7 +11,7 @@ use lockstep_queue::journal::{Append, Journal, Outcome};
 
 use super::{Record, Sink, SinkFull};
 use crate::audit::body::BodyRules;
-use crate::audit::contents::WHOLE;
+use crate::audit::contents::{WHOLE, whole};
 use crate::metrics::Metrics;
 use crate::writer_thread;
 
@@ -94,9 +94,12 @@ impl Frames {
                     self.settle();
                     return;
                 };
-                let contents = record.to_json(&self.rules).to_string();
+                let contents = whole(record.to_json(&self.rules).to_string().as_bytes());
                 waiting.fetch_sub(record.size(), Ordering::AcqRel);
-                self.appends.push(self.journal.append_unsynced(WHOLE, 0, contents));
+                match contents {
+                    Ok(contents) => self.appends.push(self.journal.append_unsynced(WHOLE, 0, contents)),
+                    Err(error) => self.lost(&error),
+                }
                 if self.appends.len() >= BATCH {
                     self.settle();
                 }
