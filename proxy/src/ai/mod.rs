@@ -3,9 +3,17 @@
 
 pub mod attempts;
 pub mod body;
+pub mod buffers;
+pub(crate) mod call;
 pub mod errors;
+pub mod gateway;
 pub mod json;
 pub mod keys;
 pub mod ledger;
+pub mod metrics;
+pub mod multipart;
 pub mod reading;
 pub mod route;
+pub mod snapshot;
+pub mod stream;
+pub mod upstream;

@@ -7,11 +7,14 @@ use std::sync::Arc;
 
 use lockstep_controller::Controller;
 use lockstep_controller::store::Store;
+use tokio_util::sync::CancellationToken;
 
 use super::contents::Contents;
 use super::observer::Watcher;
 use super::{DataDir, Process, Shared, StartError, Writers};
 use crate::access_log::AccessLog;
+use crate::ai::gateway::Gateway;
+use crate::ai::ledger::Discard;
 use crate::config::model::Listener;
 use crate::config::{self, Config, ConfigErrors};
 use crate::front::listener::{self, BindError, BoundListener};
@@ -44,6 +47,7 @@ impl Process {
             AccessLog::start(config.server.access_log, Arc::clone(&metrics), output)?;
         let (sink, tee_writer) = JsonlSink::start(data_dir.path(), Arc::clone(&metrics))?;
         let tee = Tee::new(Arc::new(sink), Arc::clone(&metrics));
+        let ai = gateway(&config, &metrics)?;
         let plane = Plane::new(config, Arc::clone(&metrics));
         let watcher = Watcher { metrics: Arc::clone(&metrics), problems: Arc::clone(&problems) };
         let (controller, handle) = Controller::new(
@@ -55,6 +59,7 @@ impl Process {
             file: file.to_owned(),
             plane,
             controller: handle,
+            ai,
             metrics,
             problems,
             started: jiff::Timestamp::now(),
@@ -62,6 +67,13 @@ impl Process {
         let writers = Writers { access_log: log_writer, tee: tee_writer };
         Ok(Self { shared, controller, listeners, admin, access_log, tee, writers, contents, data_dir })
     }
+}
+
+/// The AI gateway, with what the configuration says of it.
+fn gateway(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Gateway>, StartError> {
+    let gateway = Gateway::new(Arc::new(Discard), Arc::clone(metrics), CancellationToken::new());
+    gateway.reconfigure(gateway.prepare(config)?);
+    Ok(gateway)
 }
 
 /// Every connection needs a file descriptor, and the usual soft limit of 1024 is for programs that

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use lockstep_controller::{Controller, Handle};
 
 use crate::access_log::{self, AccessLog};
+use crate::ai::gateway::Gateway;
 use crate::front::BoundListener;
 use crate::metrics::Metrics;
 use crate::plane::Plane;
@@ -42,6 +43,8 @@ pub struct Shared {
     pub plane: Arc<Plane>,
     /// The states of versions.
     pub controller: Handle,
+    /// The AI gateway.
+    pub ai: Arc<Gateway>,
     /// Everything that is counted.
     pub metrics: Arc<Metrics>,
     /// What is wrong.

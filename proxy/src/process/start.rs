@@ -37,7 +37,8 @@ impl Process {
             self;
         let reloader = Arc::new(Reloader::new(shared.clone(), access_log.clone(), &listeners, &admin));
         let (draining, drained) = watch::channel(false);
-        let edge = Edge::new(Arc::clone(&shared.plane), Arc::clone(&shared.metrics), access_log, tee);
+        let (plane, metrics) = (Arc::clone(&shared.plane), Arc::clone(&shared.metrics));
+        let edge = Edge::new(plane, metrics, access_log, tee, shared.ai.desk());
         let workers = Arc::new(start_workers(&shared, &edge, &drained)?);
 
         let mut supervisor = Supervisor::new(Arc::clone(&shared.metrics));
