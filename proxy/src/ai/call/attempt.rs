@@ -15,7 +15,7 @@ use crate::ai::attempts::retry_after;
 use crate::ai::gateway::Desk;
 use crate::ai::reading::{Answer, Format, ProviderError, Usage};
 use crate::ai::route::Endpoint;
-use crate::ai::snapshot::{Destination, Dialect};
+use crate::ai::snapshot::Destination;
 use crate::ai::stream::opening::{self, NotOpened, Opened};
 use crate::ai::upstream::exchange::{ExchangeError, Upstream};
 
@@ -55,7 +55,6 @@ pub(crate) struct Ask<'a> {
     /// The body as the provider gets it.
     pub(crate) body: &'a [Bytes],
     pub(crate) stream: bool,
-    pub(crate) dialect: Dialect,
     /// The format of the answer, if it is one that is understood.
     pub(crate) format: Option<Format>,
 }

@@ -135,16 +135,8 @@ impl Call<'_, '_> {
         };
         let request = pingora::http::RequestHeader::build("GET", b"/", None);
         let Ok(request) = request else { return Ok(Tried::Failed(Failure::Malformed, None)) };
-        let ask = Ask {
-            desk: self.desk,
-            to,
-            head: self.head,
-            request,
-            body: &[],
-            stream: false,
-            dialect: Dialect::Native,
-            format: None,
-        };
+        let ask =
+            Ask { desk: self.desk, to, head: self.head, request, body: &[], stream: false, format: None };
         let understood = timeout_at(until, ask.understand(header, upstream, running)).await;
         Ok(understood.ok().and_then(Result::ok).unwrap_or(Tried::Failed(Failure::Reset, None)))
     }

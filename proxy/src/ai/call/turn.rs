@@ -53,7 +53,6 @@ impl Call<'_, '_> {
             request,
             body: &outgoing.pieces,
             stream: self.asked.streams(endpoint),
-            dialect,
             format: asked::answer_format(endpoint, dialect),
         };
         let mut running = self.record.attempt(target.clone(), to.target.price);
