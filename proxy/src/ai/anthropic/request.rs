@@ -34,7 +34,8 @@ pub struct TranslatedRequest {
     /// Whether the client wants the usage in its stream.
     pub include_usage: bool,
     /// White space at the end of the prefill, which Anthropic does not take. The continuation may
-    /// begin with all or part of it: that much the client already has.
+    /// begin with all or part of it, which the client already has: see
+    /// [`StreamTranslator::resume`](super::StreamTranslator::resume).
     pub trimmed: String,
     /// Fields of the client that were left out or weakened, in alphabetical order.
     pub changed: Vec<String>,

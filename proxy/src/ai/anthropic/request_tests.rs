@@ -167,6 +167,22 @@ fn conversations() {
 }
 
 #[test]
+fn results_of_tools_come_first() {
+    let messages = json!([
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "f"}}]},
+        {"role": "user", "content": "meanwhile"},
+        {"role": "tool", "tool_call_id": "a", "content": "y"}]);
+    let types: Vec<Value> = conversation(&messages)["messages"][2]["content"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|block| block["type"].clone())
+        .collect();
+    assert_eq!(types, ["tool_result", "text"]);
+}
+
+#[test]
 fn tools() {
     let function = json!({"type": "function", "function": {"name": "weather", "description": "Tells it", "strict": true,
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}});

@@ -32,6 +32,8 @@ pub struct StreamTranslator {
     calls: u32,
     /// The call whose block is open.
     open: Option<OpenCall>,
+    /// White space that the client has already, and that the text may begin with.
+    known: String,
 }
 
 /// What comes out for one event.
@@ -80,14 +82,17 @@ impl StreamTranslator {
             finished: false,
             calls: 0,
             open: None,
+            known: String::new(),
         }
     }
 
-    /// A translator for a stream that goes on where another broke off: under its identity, and
-    /// without the chunk that names the role.
+    /// A translator for a stream that goes on where another broke off: under its identity, without
+    /// the chunk that names the role, and without the white space `trimmed` off the prefill (see
+    /// [`TranslatedRequest`](super::TranslatedRequest)) as far as the text repeats it.
     #[must_use]
-    pub fn resume(identity: Identity, created: u64, include_usage: bool) -> Self {
-        Self { identity: Some(identity), state: State::Speaking, ..Self::new(created, include_usage) }
+    pub fn resume(identity: Identity, trimmed: String, created: u64, include_usage: bool) -> Self {
+        let (identity, state) = (Some(identity), State::Speaking);
+        Self { identity, state, known: trimmed, ..Self::new(created, include_usage) }
     }
 
     /// What the chunks carry, once it is known.
@@ -200,9 +205,22 @@ impl StreamTranslator {
     }
 
     fn text(&mut self, text: Option<&str>, out: &mut Vec<u8>) {
-        if let Some(text) = text.filter(|text| !text.is_empty()) {
+        let text = text.map(|text| self.skip_known(text)).unwrap_or_default();
+        if !text.is_empty() {
             self.write(Delta::content(text), None, out);
         }
+    }
+
+    /// What `text` has beyond what is known. With the first new character nothing is known any more.
+    fn skip_known<'a>(&mut self, text: &'a str) -> &'a str {
+        let pairs = text.chars().zip(self.known.chars());
+        let same: usize = pairs.take_while(|(new, known)| new == known).map(|(new, _)| new.len_utf8()).sum();
+        if same < text.len() {
+            self.known.clear();
+        } else {
+            self.known.drain(..same);
+        }
+        text.get(same..).unwrap_or_default()
     }
 
     /// The chunk with the role comes first.

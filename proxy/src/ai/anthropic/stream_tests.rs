@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::{Target, translate_request};
@@ -91,7 +92,7 @@ fn usage_if_asked_for() {
 #[test]
 fn a_stream_that_goes_on_under_another_identity() {
     let identity = Identity { id: "chatcmpl-7".to_owned(), model: "gpt-4o".to_owned() };
-    let mut translator = StreamTranslator::resume(identity, 9, false);
+    let mut translator = StreamTranslator::resume(identity, String::new(), 9, false);
     let found = steps(&mut translator, &[START, WORLD, END_TURN, STOP]);
     assert_eq!(found[0], ("nothing", vec![]));
     let mut first = chunk(&json!({"content": " wörld"}), &Value::Null);
@@ -99,6 +100,31 @@ fn a_stream_that_goes_on_under_another_identity() {
     first["model"] = json!("gpt-4o");
     assert_eq!(found[1], ("chunks", vec![first]));
     assert_eq!(translator.identity().unwrap().id, "chatcmpl-7");
+}
+
+#[test]
+fn white_space_that_the_client_has_is_not_repeated() {
+    let cases = [
+        ("", vec![" a", " b"], " a b"),
+        (" ", vec![" a", " b"], "a b"),
+        (" ", vec!["a", " b"], "a b"),
+        (" \n", vec![" ", "\n", "a", "\n"], "a\n"),
+        (" \n", vec![" a", "\nb"], "a\nb"),
+        ("\u{a0} ", vec!["\u{a0}", " ", " a"], " a"),
+        (" ", vec!["", "\n a"], "\n a"),
+    ];
+    for (trimmed, texts, expected) in cases {
+        let identity = Identity { id: "i".to_owned(), model: "m".to_owned() };
+        let mut translator = StreamTranslator::resume(identity, trimmed.to_owned(), 9, false);
+        let mut client = Assembler::new(Format::Chat, 1, 1 << 16);
+        for text in &texts {
+            let delta = json!({"type": "content_block_delta", "delta": {"type": "text_delta", "text": text}});
+            if let Step::Chunks(bytes) = translator.translate(&events(named(&[&delta.to_string()]))[0]) {
+                client.read(&events(bytes)[0]);
+            }
+        }
+        assert_eq!(client.plain_text(), Some(expected), "{trimmed:?} {texts:?}");
+    }
 }
 
 #[test]
@@ -198,4 +224,75 @@ fn tool_calls_there_and_back() {
         {"type": "tool_use", "id": "toolu_2", "name": "now", "input": {}}]);
     assert_eq!(sent["messages"][1], json!({"role": "assistant", "content": expected}));
     assert_eq!(sent["messages"][2]["content"][1]["tool_use_id"], "toolu_2");
+}
+
+/// Values of any type, where another may be expected.
+fn anything() -> impl Strategy<Value = Value> {
+    let texts =
+        prop::sample::select(vec!["text", "tool_use", "tool_calls", "end_turn", "a\u{e9}\n", "", "{\"a\":"]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        texts.prop_map(Value::from),
+    ];
+    let keys = prop::sample::select(vec![
+        "type",
+        "index",
+        "text",
+        "id",
+        "name",
+        "input",
+        "partial_json",
+        "stop_reason",
+        "usage",
+        "model",
+        "output_tokens",
+    ]);
+    leaf.prop_recursive(3, 12, 4, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            prop::collection::hash_map(keys.clone(), inner, 0..4)
+                .prop_map(|map| map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+fn odd_event() -> impl Strategy<Value = Value> {
+    let types = vec![
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "ping",
+    ];
+    let fields = (prop::sample::select(types), anything(), anything(), anything(), anything());
+    fields.prop_map(|(kind, message, content_block, delta, usage)| {
+        json!({"type": kind, "message": message, "content_block": content_block, "delta": delta, "usage": usage})
+    })
+}
+
+proptest! {
+    #[test]
+    fn odd_events_never_make_odd_chunks(stream in prop::collection::vec(odd_event(), 0..12)) {
+        let mut translator = StreamTranslator::new(9, true);
+        let mut chunks = Vec::new();
+        for event in &stream {
+            match translator.translate(&events(named(&[&event.to_string()]))[0]) {
+                Step::Chunks(bytes) => chunks.extend(values(bytes)),
+                Step::Nothing => {}
+                step => prop_assert!(false, "{event} gave {step:?}"),
+            }
+        }
+        let Step::End(bytes) = translator.translate(&events(named(&[STOP]))[0]) else { panic!("no end") };
+        chunks.extend(values(bytes));
+        let (done, chunks) = chunks.split_last().unwrap();
+        let (usage, chunks) = chunks.split_last().unwrap();
+        prop_assert_eq!(done, "[DONE]");
+        prop_assert!(usage["choices"].as_array().unwrap().is_empty() && usage["usage"].is_object());
+        prop_assert_eq!(&chunks[0]["choices"][0]["delta"]["role"], "assistant");
+        let finished = |chunk: &&Value| chunk["choices"][0]["finish_reason"].is_string();
+        prop_assert_eq!(chunks.iter().filter(finished).count(), 1);
+    }
 }

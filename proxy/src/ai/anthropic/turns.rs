@@ -32,6 +32,10 @@ impl<'a> Conversation<'a> {
         if conversation.turns.is_empty() {
             return Err(Untranslatable::invalid("messages", "there is nothing to answer"));
         }
+        for turn in &mut conversation.turns {
+            // Anthropic wants the results of tools ahead of all else.
+            turn.content.sort_by_key(|block| !matches!(block, Block::ToolResult { .. }));
+        }
         Ok(conversation)
     }
 
