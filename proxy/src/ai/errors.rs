@@ -7,9 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::json as look;
 use super::ledger::LedgerError;
+use super::reading::{ErrorKind, ProviderError};
 use super::route::Endpoint;
 use crate::reason::Reason;
 
@@ -299,12 +301,7 @@ impl ApiError {
     pub fn body(&self, endpoint: Endpoint) -> Bytes {
         let error =
             json!({"message": self.message, "type": self.kind, "param": self.param, "code": self.code});
-        let body = match endpoint {
-            // Anthropic's SDKs look at this `type` too.
-            Endpoint::Messages => json!({"type": "error", "error": error}),
-            _ => json!({ "error": error }),
-        };
-        body.to_string().into()
+        wrapped(error, endpoint)
     }
 
     /// The error as an event within a stream that has begun; `None` where streams have no such event.
@@ -361,6 +358,55 @@ pub fn retry_after(header: &mut ResponseHeader, wait: Duration) -> pingora::Resu
     header.insert_header(RETRY_AFTER_MS, crate::clock::millis(wait))
 }
 
+/// Whether the body of a provider's error has the shape that SDKs read.
+#[must_use]
+pub fn is_shaped(body: &[u8]) -> bool {
+    let inner = look::find(body, ["error"]).ok().and_then(|[error]| error);
+    let fields = inner.and_then(|error| look::find(error.get().as_bytes(), ["message", "type"]).ok());
+    fields.is_some_and(|fields| {
+        fields.iter().all(|field| field.is_some_and(|field| field.get().starts_with('"')))
+    })
+}
+
+/// A provider's error in the shape that SDKs read.
+#[must_use]
+pub fn reshaped(error: &ProviderError, status: u16, endpoint: Endpoint) -> Bytes {
+    let kind = match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        429 => "rate_limit_error",
+        503 | 529 => UNAVAILABLE,
+        500.. => SERVER,
+        _ => INVALID,
+    };
+    let code = error.code.clone().or_else(|| {
+        let code = match error.kind {
+            ErrorKind::ContextLength => "context_length_exceeded",
+            ErrorKind::ContentRejected => "content_policy_violation",
+            ErrorKind::UnknownModel => "model_not_found",
+            ErrorKind::RateLimited => "rate_limit_exceeded",
+            _ => return None,
+        };
+        Some(code.to_owned())
+    });
+    let message = match error.message.as_str() {
+        "" => format!("The provider answered with status {status}."),
+        message => message.to_owned(),
+    };
+    let kind = error.error_type.as_deref().unwrap_or(kind);
+    let error = json!({"message": message, "type": kind, "param": error.param, "code": code});
+    wrapped(error, endpoint)
+}
+
+fn wrapped(error: Value, endpoint: Endpoint) -> Bytes {
+    let body = match endpoint {
+        // Anthropic's SDKs look at this `type` too.
+        Endpoint::Messages => json!({"type": "error", "error": error}),
+        _ => json!({ "error": error }),
+    };
+    body.to_string().into()
+}
+
 fn text(body: &Bytes) -> Cow<'_, str> {
     String::from_utf8_lossy(body)
 }
@@ -382,6 +428,23 @@ mod tests {
         );
         let body: serde_json::Value = serde_json::from_slice(&error.body(Endpoint::Messages)).unwrap();
         assert_eq!(body["type"], "error");
+    }
+
+    #[test]
+    fn errors_of_providers_get_the_shape_that_they_lack() {
+        let cases = [
+            (r#"{"error":{"message":"m","type":"t"}}"#, true),
+            (r#"{"error":{"message":"m","type":null}}"#, false),
+            (r#"{"error":"m"}"#, false),
+            ("<html>", false),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(is_shaped(body.as_bytes()), expected, "{body}");
+        }
+        let error = ProviderError::read(502, b"<html>");
+        let body: Value = serde_json::from_slice(&reshaped(&error, 502, Endpoint::Chat)).unwrap();
+        assert_eq!((&body["error"]["type"], &body["error"]["code"]), (&json!("server_error"), &Value::Null));
+        assert!(is_shaped(body.to_string().as_bytes()));
     }
 
     #[test]

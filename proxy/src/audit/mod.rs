@@ -16,6 +16,7 @@ mod open;
 pub mod record;
 pub mod redact;
 pub mod refusals;
+pub mod ship;
 pub mod stream;
 
 pub use ledger::{Durability, JournalLedger};

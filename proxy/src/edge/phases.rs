@@ -17,7 +17,7 @@ use super::errors::{self, Answer};
 use super::forwarded::{self, Client};
 use super::hygiene::{self, Head};
 use super::request::{self, Conflict};
-use super::{Edge, response, upstream};
+use super::{Edge, ai, response, upstream};
 use crate::front::Connection;
 use crate::reason::Reason;
 
@@ -75,6 +75,9 @@ impl ProxyHttp for Edge {
             let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
             let answer = errors::redirect(hygiene::authority(request).unwrap_or_default(), target)?;
             return send(session, answer).await.map(|()| true);
+        }
+        if let Some(snapshot) = ai::owner(context, request) {
+            return ai::serve(session, context, snapshot).await;
         }
         context.request_id = Some(forwarded::request_id(request, connection));
         context.seen = context.edge.access_log.is_on().then(|| Seen::of(session));
@@ -228,7 +231,11 @@ impl ProxyHttp for Edge {
         // What has begun is cut: a clean end would make half an answer look whole.
         if reason != Reason::ClientClosed && !upstream::has_responded(session) {
             session.set_keepalive(None);
-            if let Err(error) = respond(session, reason, None).await {
+            let sent = match ai::owner(context, session.req_header()) {
+                Some(snapshot) => ai::refuse(session, context, &snapshot, reason).await,
+                None => respond(session, reason, None).await,
+            };
+            if let Err(error) = sent {
                 tracing::debug!(%error, "the client did not take its error response");
             }
         } else if session.is_http2() && reason != Reason::ClientClosed {

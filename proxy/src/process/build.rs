@@ -7,22 +7,20 @@ use std::sync::Arc;
 
 use lockstep_controller::Controller;
 use lockstep_controller::store::Store;
-use lockstep_queue::journal::Recovery;
 
+use super::audit::Recorder;
 use super::contents::Contents;
 use super::observer::Watcher;
-use super::{DataDir, Process, Shared, StartError, Writers};
+use super::{DataDir, Process, Shared, StartError};
 use crate::access_log::AccessLog;
-use crate::audit::Audit;
-use crate::config::audit::model;
+use crate::ai::gateway::Gateway;
+use crate::ai::ledger::Ledger;
 use crate::config::model::Listener;
 use crate::config::{self, Config, ConfigErrors};
 use crate::front::listener::{self, BindError, BoundListener};
 use crate::metrics::Metrics;
 use crate::plane::Plane;
 use crate::problems::Problems;
-use crate::tee::Tee;
-use crate::tee::journal::{JournalSink, Writer};
 
 /// What has to be bound for a configuration.
 struct Bound {
@@ -45,11 +43,15 @@ impl Process {
         let problems = Arc::new(Problems::default());
         let (access_log, log_writer) =
             AccessLog::start(config.server.access_log, Arc::clone(&metrics), output)?;
-        let (audit, _recovery) = open_audit(&config.audit, data_dir.path())?.unzip();
-        let (tee, tee_writer) = start_tee(audit.as_ref(), &config.audit, &metrics)?;
+        let Recorder { tee, ledger, opened: audit } =
+            Recorder::open(&config.audit, data_dir.path(), &metrics)?;
+        let ai = gateway(&config, ledger, &metrics)?;
         let plane = Plane::new(config, Arc::clone(&metrics));
-        let watcher =
-            Watcher { metrics: Arc::clone(&metrics), problems: Arc::clone(&problems), audit: audit.clone() };
+        let watcher = Watcher {
+            metrics: Arc::clone(&metrics),
+            problems: Arc::clone(&problems),
+            audit: audit.as_ref().map(|opened| opened.audit.clone()),
+        };
         let (controller, handle) = Controller::new(
             Store::new(data_dir.path()),
             Arc::clone(&plane) as Arc<dyn lockstep_controller::DataPlane>,
@@ -59,30 +61,35 @@ impl Process {
             file: file.to_owned(),
             plane,
             controller: handle,
+            ai,
             metrics,
             problems,
             started: jiff::Timestamp::now(),
         };
-        let writers = Writers { access_log: log_writer, tee: tee_writer };
-        Ok(Self { shared, controller, listeners, admin, access_log, tee, audit, writers, contents, data_dir })
+        Ok(Self {
+            shared,
+            controller,
+            listeners,
+            admin,
+            access_log,
+            tee,
+            audit,
+            log_writer,
+            contents,
+            data_dir,
+        })
     }
 }
 
-/// Opens the audit, unless it is off.
-fn open_audit(config: &model::Audit, data_dir: &Path) -> Result<Option<(Audit, Recovery)>, StartError> {
-    let durability = config.durability;
-    Ok(durability.map(|durability| Audit::open(config, durability, data_dir)).transpose()?)
-}
-
-fn start_tee(
-    audit: Option<&Audit>,
-    config: &model::Audit,
+/// The AI gateway, with what the configuration says of it.
+fn gateway(
+    config: &Config,
+    ledger: Arc<dyn Ledger>,
     metrics: &Arc<Metrics>,
-) -> Result<(Tee, Option<Writer>), StartError> {
-    let Some(audit) = audit else { return Ok((Tee::new(None, Arc::clone(metrics)), None)) };
-    let (sink, writer) =
-        JournalSink::start(audit.journal.clone(), Arc::clone(&config.bodies), Arc::clone(metrics))?;
-    Ok((Tee::new(Some(Arc::new(sink)), Arc::clone(metrics)), Some(writer)))
+) -> Result<Arc<Gateway>, StartError> {
+    let gateway = Gateway::new(ledger, Arc::clone(metrics));
+    gateway.reconfigure(gateway.prepare(config)?);
+    Ok(gateway)
 }
 
 /// Every connection needs a file descriptor, and the usual soft limit of 1024 is for programs that

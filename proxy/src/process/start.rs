@@ -15,7 +15,6 @@ use super::signals::Signals;
 use super::supervisor::Supervisor;
 use super::{Process, Shared, StartError, follow};
 use crate::admin;
-use crate::audit::Audit;
 use crate::config::model::Threads;
 use crate::edge::Edge;
 use crate::endpoints::health;
@@ -42,13 +41,14 @@ impl Process {
             access_log,
             tee,
             audit,
-            writers,
+            log_writer,
             contents,
             data_dir,
         } = self;
         let reloader = Arc::new(Reloader::new(shared.clone(), access_log.clone(), &listeners, &admin));
         let (draining, drained) = watch::channel(false);
-        let edge = Edge::new(Arc::clone(&shared.plane), Arc::clone(&shared.metrics), access_log, tee);
+        let (plane, metrics) = (Arc::clone(&shared.plane), Arc::clone(&shared.metrics));
+        let edge = Edge::new(plane, metrics, access_log, tee, shared.ai.desk());
         let workers = Arc::new(start_workers(&shared, &edge, &drained)?);
 
         let mut supervisor = Supervisor::new(Arc::clone(&shared.metrics));
@@ -62,7 +62,10 @@ impl Process {
         spawn_routing(&mut supervisor, &shared);
         spawn_health(&mut supervisor, &shared);
         spawn_follower(&mut supervisor, reloader, contents);
-        spawn_audit_upkeep(&mut supervisor, audit.as_ref());
+        let recording = match audit {
+            Some(opened) => Some(Box::pin(opened.start(&shared.metrics)).await?),
+            None => None,
+        };
         let admin_until = CancellationToken::new();
         supervisor.spawn_essential(
             "admin",
@@ -76,11 +79,10 @@ impl Process {
         let running = Running { shared, supervisor, workers, draining, accepting, accepted, admin_until };
         let worked = running.until_ended(&mut signals).await;
         if let Worked::Through(_) = worked {
-            writers.access_log.finish();
-            if let Some(tee) = writers.tee {
-                tee.finish();
+            log_writer.finish();
+            if let Some(recording) = recording {
+                recording.close().await;
             }
-            close(audit).await;
         }
         drop(data_dir);
         Ok(worked.outcome())
@@ -166,21 +168,6 @@ fn spawn_follower(supervisor: &mut Supervisor, reloader: Arc<Reloader>, contents
     supervisor.spawn_restarting("follower", move || {
         follow::run(Arc::clone(&reloader), contents.clone(), stop.clone())
     });
-}
-
-fn spawn_audit_upkeep(supervisor: &mut Supervisor, audit: Option<&Audit>) {
-    let Some(audit) = audit.cloned() else { return };
-    let stop = supervisor.stopping();
-    supervisor.spawn_restarting("audit", move || audit.clone().upkeep(stop.clone()));
-}
-
-/// Closes the journal, after the last that writes into it.
-async fn close(audit: Option<Audit>) {
-    if let Some(audit) = audit
-        && let Err(error) = audit.journal.shutdown().await
-    {
-        tracing::error!(%error, "the audit journal did not close well");
-    }
 }
 
 /// Starts an accept loop for each listener. The token is cancelled once all of them have ended.
