@@ -1,0 +1,72 @@
+//! What an answer of the server means for the upload.
+
+use std::error::Error;
+
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_smithy_types::error::metadata::ErrorMetadata;
+
+use crate::ship::sink::{Cause, PutError};
+
+/// Codes of refusals that are none: the request was spoiled on its way, came at the wrong moment, or
+/// with a token that is renewed.
+const PASSING: [&str; 10] = [
+    "BadDigest",
+    "XAmzContentSHA256Mismatch",
+    "XAmzContentChecksumMismatch",
+    "IncompleteBody",
+    "RequestTimeout",
+    "SlowDown",
+    "ExpiredToken",
+    "TokenRefreshRequired",
+    "NoSuchUpload",
+    "InvalidPart",
+];
+
+/// An upload that failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Something has the key.
+    Taken,
+    /// Anything else.
+    Other(PutError),
+}
+
+impl Failure {
+    pub(super) fn of<E>(error: SdkError<E>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        if status == Some(412) {
+            return Self::Taken;
+        }
+        let passing = match (status, error.code()) {
+            (_, Some(code)) if PASSING.contains(&code) => true,
+            // 409: another upload to this key, or its removal, is under way.
+            (Some(408 | 409 | 425 | 429), _) => true,
+            (Some(300..=499), _) => false,
+            // No answer, or none that makes sense, or a failure of the server's.
+            _ => true,
+        };
+        let cause = cause(error.meta(), &DisplayErrorContext(&error));
+        Self::Other(if passing { PutError::Retry(cause) } else { PutError::Refused(cause) })
+    }
+}
+
+/// A failure with nothing to be taken.
+impl From<Failure> for PutError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Taken => Self::Retry("a condition failed that was not set".into()),
+            Failure::Other(error) => error,
+        }
+    }
+}
+
+/// The server's words if there are any; all of it otherwise.
+fn cause(meta: &ErrorMetadata, whole: &dyn std::fmt::Display) -> Cause {
+    match (meta.code(), meta.message()) {
+        (Some(code), Some(message)) => format!("{code}: {message}").into(),
+        _ => whole.to_string().into(),
+    }
+}
