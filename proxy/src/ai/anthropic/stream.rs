@@ -101,6 +101,12 @@ impl StreamTranslator {
         self.identity.as_ref()
     }
 
+    /// What the chunks say of when the stream began, in seconds since 1970.
+    #[must_use]
+    pub fn created(&self) -> u64 {
+        self.created
+    }
+
     /// Translates the next event. After the end and after an error nothing comes out any more.
     pub fn translate(&mut self, event: &Event) -> Step {
         let Some(data) = event.data().filter(|_| self.state != State::Over) else { return Step::Nothing };

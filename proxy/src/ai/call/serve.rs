@@ -208,6 +208,7 @@ impl<'s> Visit<'_, 's> {
             asked,
             client: self.client,
             record: self.record,
+            said: None,
         }
     }
 
