@@ -14,7 +14,7 @@ use ulid::Ulid;
 use super::body::{BodyRules, Kept};
 use super::contents::{
     ATTEMPT, AttemptHead, BEGIN, BeginHead, BodyHead, ClientHead, END, EndHead, Format, TargetHead,
-    UsageHead, WHOLE, encode,
+    UsageHead, WHOLE, encode, whole,
 };
 use super::refusals::Refusals;
 use super::stream::{Delivery, Streams};

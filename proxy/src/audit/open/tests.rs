@@ -3,10 +3,11 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use jiff::Timestamp;
-use lockstep_queue::journal::{Item, Role};
+use lockstep_queue::journal::{Frame, Item, Role, Stamp};
+use lockstep_queue::ship::{Assemble as _, Group};
 use serde_json::Value;
 
-use super::super::record::{self, Call};
+use super::super::lines::Lines;
 use super::super::{Durability, contents::BEGIN};
 use super::*;
 use crate::ai::ledger::{Attempt, Begin, Client, End, Ledger as _, Outcome, Refused, RequestBody, Target};
@@ -98,25 +99,24 @@ impl FromText for Bytes {
 
 /// All records of a journal, in order, as they would be shipped.
 fn records(audit: &Audit) -> Vec<Value> {
-    let mut calls = std::collections::HashMap::<u64, Call>::new();
+    let lines = Lines::new(Arc::clone(&audit.node));
+    let mut groups = std::collections::HashMap::<u64, Vec<Frame>>::new();
     let mut reader = audit.journal.reader(audit.journal.oldest());
     let mut records = Vec::new();
     while let Some(Item::Frame(frame)) = reader.try_next().unwrap() {
-        let fields = match frame.kind.role() {
-            Role::Whole => frame.body.to_vec(),
-            _ => {
-                let call = calls.entry(frame.group).or_default();
-                call.take(frame.kind, &frame.body).unwrap();
-                if frame.stamp.is_none() {
-                    continue;
-                }
-                calls.remove(&frame.group).unwrap().fields().unwrap()
-            }
-        };
-        let line = record::line(&fields, &audit.node, frame.stamp.unwrap()).unwrap();
-        records.push(serde_json::from_slice(&line).unwrap());
+        let stamp = Stamp { seq: records.len() as u64, at_millis: 0 };
+        let (role, group) = (frame.kind.role(), frame.group);
+        if role == Role::Single {
+            records.push(lines.single(stamp, &frame));
+            continue;
+        }
+        let frames = groups.entry(group).or_default();
+        frames.push(frame);
+        if role == Role::End {
+            records.push(lines.group(stamp, &Group { frames: groups.remove(&group).unwrap(), lost: 0 }));
+        }
     }
-    records
+    records.iter().map(|line| serde_json::from_slice(line).unwrap()).collect()
 }
 
 #[tokio::test]
