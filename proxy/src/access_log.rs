@@ -14,6 +14,7 @@ use http::Method;
 use lockstep_controller::{AppId, VersionId};
 use serde_json::json;
 
+use crate::ai::call::serve::Summary;
 use crate::config::model::{self, LogFormat};
 use crate::metrics::Metrics;
 use crate::reason::Reason;
@@ -69,6 +70,8 @@ pub struct Line {
     pub took: Duration,
     /// Attempts after the first.
     pub retries: u32,
+    /// What is special to calls of the AI gateway.
+    pub(crate) ai: Option<Box<Summary>>,
 }
 
 enum Entry {
@@ -133,7 +136,7 @@ impl Writer {
 
 impl Line {
     fn json(&self) -> String {
-        json!({
+        let mut line = json!({
             "time": self.time,
             "request_id": self.request_id,
             "client": self.client,
@@ -149,16 +152,20 @@ impl Line {
             "bytes_out": self.bytes_out,
             "duration_ms": milliseconds(self.took),
             "retries": self.retries,
-        })
-        .to_string()
+        });
+        if let (Some(ai), Some(line)) = (&self.ai, line.as_object_mut()) {
+            line.insert("ai".to_owned(), ai.json());
+        }
+        line.to_string()
     }
 
     fn text(&self) -> String {
         fn or_dash<T: ToString>(value: Option<&T>) -> String {
             value.map_or_else(|| "-".to_owned(), ToString::to_string)
         }
+        let ai = self.ai.as_ref().map(|ai| ai.text()).unwrap_or_default();
         format!(
-            "{} client={} {} {}{} status={} app={} version={} reason={} endpoint={} in={} out={} ms={:.1} retries={} id={}",
+            "{} client={} {} {}{} status={} app={} version={} reason={} endpoint={} in={} out={} ms={:.1} retries={} id={}{ai}",
             self.time,
             or_dash(self.client.as_ref()),
             self.method,
@@ -235,6 +242,7 @@ mod tests {
             bytes_out: 5,
             took: Duration::from_micros(1500),
             retries: 0,
+            ai: None,
         })
     }
 

@@ -9,6 +9,8 @@
 
 pub mod access_log;
 pub mod admin;
+pub mod ai;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;

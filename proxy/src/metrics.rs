@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    CounterVec, Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 
+use crate::ai::metrics::AiMetrics;
 use crate::reason::Reason;
 
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -59,6 +60,8 @@ pub struct Metrics {
     pub log_dropped: IntCounter,
     /// Background tasks that panicked, by name.
     pub task_panics: IntCounterVec,
+    /// The AI gateway.
+    pub ai: AiMetrics,
 }
 
 impl Metrics {
@@ -121,6 +124,7 @@ impl Metrics {
             tee_records: make.counters("tee_records_total", "Records of app traffic.", &["result"])?,
             log_dropped: make.counter("access_log_dropped_total", "Access log lines dropped.")?,
             task_panics: make.counters("task_panics_total", "Background tasks that panicked.", &["task"])?,
+            ai: AiMetrics::new(&make)?,
             registry,
         }))
     }
@@ -157,7 +161,8 @@ impl Metrics {
     }
 }
 
-struct Maker<'r> {
+/// Makes metrics and registers them.
+pub(crate) struct Maker<'r> {
     registry: &'r Registry,
 }
 
@@ -171,26 +176,44 @@ impl Maker<'_> {
         Opts::new(name, help).namespace("lockstep")
     }
 
-    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+    pub(crate) fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
         self.register(IntCounter::with_opts(Self::options(name, help))?)
     }
 
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+    pub(crate) fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<IntCounterVec> {
         self.register(IntCounterVec::new(Self::options(name, help), labels)?)
     }
 
-    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+    pub(crate) fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
         self.register(IntGauge::with_opts(Self::options(name, help))?)
     }
 
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+    pub(crate) fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
         self.register(IntGaugeVec::new(Self::options(name, help), labels)?)
     }
 
     fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<HistogramVec> {
-        let options =
-            HistogramOpts { common_opts: Self::options(name, help), buckets: DURATION_BUCKETS.to_vec() };
+        self.histograms_in(name, help, labels, &DURATION_BUCKETS)
+    }
+
+    pub(crate) fn histograms_in(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> prometheus::Result<HistogramVec> {
+        let options = HistogramOpts { common_opts: Self::options(name, help), buckets: buckets.to_vec() };
         self.register(HistogramVec::new(options, labels)?)
+    }
+
+    pub(crate) fn sums(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<CounterVec> {
+        self.register(CounterVec::new(Self::options(name, help), labels)?)
     }
 }
 

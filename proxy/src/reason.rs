@@ -25,6 +25,8 @@ pub enum Reason {
     Unknown,
     /// The pinned version has no endpoint; served by the active one.
     Unhealthy,
+    /// The AI gateway answers.
+    Ai,
     /// Redirected to https.
     RedirectHttps,
     /// No app answers for this host and path.
@@ -69,7 +71,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for label sets that must be swept.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Active,
         Self::Header,
         Self::Query,
@@ -79,6 +81,7 @@ impl Reason {
         Self::Expired,
         Self::Unknown,
         Self::Unhealthy,
+        Self::Ai,
         Self::RedirectHttps,
         Self::NoRoute,
         Self::NoVersion,
@@ -114,6 +117,7 @@ impl Reason {
             Self::Expired => "expired",
             Self::Unknown => "unknown",
             Self::Unhealthy => "unhealthy",
+            Self::Ai => "ai",
             Self::RedirectHttps => "redirect_https",
             Self::NoRoute => "no_route",
             Self::NoVersion => "no_version",
@@ -151,6 +155,7 @@ impl Reason {
             | Self::Expired
             | Self::Unknown
             | Self::Unhealthy
+            | Self::Ai
             | Self::ProxyHeader
             | Self::TlsHandshake => return None,
             Self::RedirectHttps => 308,
@@ -205,6 +210,7 @@ impl Reason {
             Self::Expired => "the pinned version has expired: the active version (on_expired)",
             Self::Unknown => "no pin names a version of this app: the active version",
             Self::Unhealthy => "the pinned version has no usable endpoint: the active version (on_unhealthy)",
+            Self::Ai => "the AI gateway answers",
             other => other.message(),
         }
     }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use super::Environment;
 use super::context::Context;
 use super::error::Place;
-use super::mapping::Mapping;
+use super::mapping::{self, Mapping};
 use super::tree::{Kind, Node};
 
 /// One value, and the way to it.
@@ -33,6 +33,20 @@ impl<'c> Cursor<'c> {
 
     pub(super) fn is_list(&self) -> bool {
         matches!(self.node.kind, Kind::Sequence(_))
+    }
+
+    pub(super) fn is_scalar(&self) -> bool {
+        matches!(self.node.kind, Kind::Scalar(_))
+    }
+
+    /// The text of a key, if this is a mapping that has it; whatever is wrong is not noted here.
+    pub(super) fn entry(&self, key: &str) -> Option<&'c str> {
+        let Kind::Mapping(entries) = &self.node.kind else { return None };
+        let entry = entries.iter().find(|entry| entry.key == key)?;
+        match &entry.value.kind {
+            Kind::Scalar(text) => Some(text),
+            _ => None,
+        }
     }
 
     /// Whether this is an empty text.
@@ -98,6 +112,26 @@ impl<'c> Cursor<'c> {
             Self::new(self.context, node, format!("{}[{index}]", self.path))
         };
         items.iter().enumerate().map(item).collect()
+    }
+
+    /// The entries of a mapping whose keys are names.
+    pub(super) fn named(&self) -> Vec<(&'c str, Self)> {
+        let Kind::Mapping(entries) = &self.node.kind else {
+            self.error("must be a mapping from names to values");
+            return Vec::new();
+        };
+        let mut named: Vec<(&'c str, Self)> = Vec::new();
+        for entry in entries {
+            let key = entry.key.as_str();
+            let path = format!("{}.{}", self.path, mapping::key_text(key));
+            if let Some((_, first)) = named.iter().find(|(known, _)| *known == key) {
+                let message = format!("is given twice; the first value is at {}", first.place());
+                self.context.note(entry.place, &path, message);
+                continue;
+            }
+            named.push((key, Self::new(self.context, &entry.value, path)));
+        }
+        named
     }
 
     /// A mapping in which these keys are allowed.

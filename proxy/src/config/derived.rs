@@ -20,7 +20,9 @@ impl Config {
             .flatten()
             .flat_map(|tls| &tls.certificates)
             .flat_map(|files| [&files.cert, &files.key]);
+        let providers = self.ai.iter().flat_map(|ai| &ai.providers);
         let authorities = self.apps.iter().filter_map(|app| app.upstream.ca.as_ref());
+        let authorities = authorities.chain(providers.filter_map(|provider| provider.ca.as_ref()));
         let secrets = self.secrets().filter_map(|secret| match secret.source() {
             Source::File(path) => Some(path),
             Source::Env(_) | Source::Value => None,
@@ -40,7 +42,9 @@ impl Config {
             Preview::Token(secret) => Some(secret),
             Preview::Closed | Preview::Open => None,
         });
-        admin.tokens.iter().map(|token| &token.token).chain(&admin.metrics_token).chain(previews)
+        let providers = self.ai.iter().flat_map(|ai| &ai.providers);
+        let keys = providers.filter_map(|provider| provider.api_key.as_ref());
+        admin.tokens.iter().map(|token| &token.token).chain(&admin.metrics_token).chain(previews).chain(keys)
     }
 }
 

@@ -105,11 +105,16 @@ impl<'c> Mapping<'c> {
     }
 
     fn path_of(&self, key: &str) -> String {
-        let plain =
-            key.len() <= 80 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
-        let key = if plain { key.to_owned() } else { value::quoted(key) };
+        let key = key_text(key);
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
+}
+
+/// A key as it is shown in paths.
+pub(super) fn key_text(key: &str) -> String {
+    let plain =
+        key.len() <= 80 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    if plain { key.to_owned() } else { value::quoted(key) }
 }
 
 /// What to say about a key that is not known.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::model::{Admin, App, Config, Listener, Preview, Server, Skew, Threads, Tls, Upstream};
 use super::secret::{Secret, Source};
 use super::value::{duration_text, size_text, word};
-use super::{admin, app, cookie, policy, server, skew};
+use super::{admin, ai, app, audit, cookie, policy, server, skew};
 
 impl Config {
     /// The effective configuration; secrets are `***` beside where they come from. Section `skew` is
@@ -16,7 +16,8 @@ impl Config {
     #[must_use]
     pub fn to_masked_json(&self) -> Value {
         let apps = self.apps.iter().map(|app| app_json(app)).collect::<Vec<_>>();
-        json!({"server": server_json(&self.server), "apps": apps})
+        let ai = self.ai.as_deref().map(ai::json);
+        json!({"server": server_json(&self.server), "apps": apps, "ai": ai, "audit": audit::json(&self.audit)})
     }
 }
 
@@ -76,11 +77,11 @@ fn admin_json(admin: &Admin) -> Value {
 }
 
 /// A path as text: JSON holds no other.
-fn path_text(path: &Path) -> String {
+pub(super) fn path_text(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn secret_json(secret: &Secret) -> Value {
+pub(super) fn secret_json(secret: &Secret) -> Value {
     match secret.source() {
         Source::Env(name) => json!({"env": name, "value": "***"}),
         Source::File(path) => json!({"file": path_text(path), "value": "***"}),

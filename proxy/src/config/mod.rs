@@ -9,7 +9,9 @@
 //! the directory of the file is often mounted read-only.
 
 mod admin;
+pub mod ai;
 mod app;
+pub mod audit;
 mod claims;
 mod context;
 mod cookie;
@@ -36,6 +38,7 @@ use std::collections::HashMap;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use model::Config;
@@ -117,11 +120,14 @@ pub fn parse(text: &str, file: &Path, environment: &dyn Environment) -> Result<C
 }
 
 fn config(root: &Cursor<'_>) -> Option<Config> {
-    let map = root.mapping(&[&["server", "skew", "apps"]]);
+    let map = root.mapping(&[&["server", "skew", "apps", "ai", "audit"]]);
     let server = server::read(&map.section("server", &[server::KEYS]));
     let defaults = skew::read(&map.section("skew", &[skew::KEYS]), &skew::Defaults::built_in());
     let apps = app::read_all(&map.list("apps"), &defaults);
-    Some(Config { server: server?, apps })
+    let listen = server.as_ref().map(|server| server.listen.as_slice()).unwrap_or_default();
+    let ai = map.get("ai").map(|at| Arc::new(ai::read(&at.mapping(&[ai::KEYS]), listen)));
+    let audit = Arc::new(audit::read(&map.section("audit", &[audit::KEYS])));
+    Some(Config { server: server?, apps, ai, audit })
 }
 
 /// Reads a whole file, if it is one of a sensible size: pipes would be waited for, devices never end.

@@ -10,6 +10,8 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 use lockstep_controller::{AppId, Canary, Policy, VersionId};
 
+use super::ai::model::Ai;
+use super::audit::model::Audit;
 use super::secret::Secret;
 use super::value::{HostPattern, PathPrefix, Share};
 
@@ -20,6 +22,10 @@ pub struct Config {
     pub server: Server,
     /// The applications, in the order of the file.
     pub apps: Vec<Arc<App>>,
+    /// The AI gateway, if there is one.
+    pub ai: Option<Arc<Ai>>,
+    /// What is recorded and where it goes.
+    pub audit: Arc<Audit>,
 }
 
 /// Section `server`.

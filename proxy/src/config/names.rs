@@ -22,6 +22,17 @@ impl HostPattern {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether a host (normalized) is meant.
+    #[must_use]
+    pub fn matches(&self, host: &str) -> bool {
+        match self.0.strip_prefix("*.") {
+            Some(parent) => {
+                host.strip_suffix(parent).is_some_and(|below| below.len() > 1 && below.ends_with('.'))
+            }
+            None => self.0 == host,
+        }
+    }
 }
 
 impl FromStr for HostPattern {

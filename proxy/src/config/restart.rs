@@ -8,6 +8,7 @@ use super::model::{Config, Listener};
 /// Names each changed key that keeps its old value until a restart.
 #[must_use]
 pub fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
+    let audit = old.audit != new.audit;
     let (old, new) = (&old.server, &new.server);
     let mut changed = Vec::new();
     let mut compare = |key: &str, differs: bool| {
@@ -19,6 +20,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     compare("server.threads", old.threads != new.threads);
     compare("server.admin.addr", old.admin.addr != new.admin.addr);
     compare("server.admin.tls", old.admin.tls.is_some() != new.admin.tls.is_some());
+    compare("audit", audit);
     changed.extend(listeners(&old.listen, &new.listen));
     changed
 }

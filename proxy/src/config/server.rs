@@ -39,7 +39,7 @@ pub(super) fn read(map: &Mapping<'_>) -> Option<Server> {
     })
 }
 
-fn directory(text: &str) -> Result<PathBuf, &'static str> {
+pub(super) fn directory(text: &str) -> Result<PathBuf, &'static str> {
     let valid = !text.is_empty() && !text.contains('\0');
     valid.then(|| PathBuf::from(text)).ok_or("must be the path of a directory")
 }

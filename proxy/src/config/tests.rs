@@ -44,7 +44,8 @@ fn the_shipped_file_is_valid_and_holds_the_defaults() {
     let bare = "server: {listen: [{addr: '0.0.0.0:8080'}]}
 apps:
   - {name: shop, hosts: [shop.example.com, '*.shop.example.com'], versions: [
-      {id: v1, endpoints: ['127.0.0.1:9001']}, {id: v2, endpoints: ['127.0.0.1:9002', '127.0.0.1:9003']}]}";
+      {id: v1, endpoints: ['127.0.0.1:9001']}, {id: v2, endpoints: ['127.0.0.1:9002', '127.0.0.1:9003']}]}
+ai: {providers: {local: {kind: openai, base_url: 'http://127.0.0.1:11434/v1'}}, models: {llama3: {targets: [{provider: local}]}}}";
     assert_eq!(check(bare).unwrap(), shipped);
 
     let text = std::fs::read_to_string(&path).unwrap();
@@ -130,7 +131,7 @@ fn a_file_that_can_not_be_read_is_refused() {
     assert!(load(dir.path()).unwrap_err().to_string().contains("cannot be read"));
     for (text, expected) in [
         ("", "lockstep.yaml:1:1 server.listen: is missing"),
-        ("- a", "lockstep.yaml:1:1: must be a mapping with the keys server, skew, apps"),
+        ("- a", "lockstep.yaml:1:1: must be a mapping with the keys server, skew, apps, ai, audit"),
         ("server: {", "lockstep.yaml:"),
     ] {
         let found = errors(text);
@@ -201,7 +202,7 @@ fn mistakes_are_shown_as_json() {
     let json = serde_json::to_value(errors.iter().collect::<Vec<_>>()).unwrap();
     let expected = serde_json::json!([
         {"file": "lockstep.yaml", "line": 1, "column": 1, "path": "\"a b\"",
-         "message": "unknown key; allowed are server, skew, apps"},
+         "message": "unknown key; allowed are server, skew, apps, ai, audit"},
         {"file": "lockstep.yaml", "line": 1, "column": 1, "path": "server.listen", "message": "is missing"},
     ]);
     assert_eq!(json, expected);

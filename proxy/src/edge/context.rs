@@ -8,6 +8,7 @@ use arc_swap::Guard;
 use http::{HeaderValue, Method, Uri};
 
 use super::Edge;
+use crate::ai::call::serve::Summary;
 use crate::config::model::Limits;
 use crate::endpoints::Endpoint;
 use crate::endpoints::endpoint::EndpointInFlight;
@@ -46,6 +47,8 @@ pub struct RequestContext {
     pub(crate) capture: Option<Box<Capture>>,
     /// Keeps the connection from being taken for idle.
     pub(crate) running: Option<Running>,
+    /// What the access log says of a call of the AI gateway.
+    pub(crate) ai: Option<Box<Summary>>,
     /// The summary for log and tee of requests that never reach the `logging` phase.
     pub(crate) finished: bool,
 }
@@ -111,6 +114,7 @@ impl RequestContext {
             body_bytes: 0,
             capture: None,
             running: None,
+            ai: None,
             finished: false,
         }
     }

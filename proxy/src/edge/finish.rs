@@ -33,6 +33,8 @@ impl RequestContext {
     fn count(&self, reason: Reason, status: u16, took: Duration) {
         match &self.routed {
             Some(routed) => routed.version.stats().record(reason, status, took),
+            // Calls are counted by the gateway itself.
+            None if self.ai.is_some() => {}
             None => self.edge.metrics.refuse(reason),
         }
     }
@@ -61,6 +63,7 @@ impl RequestContext {
             bytes_out,
             took,
             retries: self.attempts.begun.saturating_sub(1),
+            ai: self.ai.clone(),
         }));
     }
 }

@@ -2,6 +2,7 @@
 //! on. `request` refuses what is malformed and routes the rest, `upstream` chooses endpoints and
 //! retries, `forwarded` and `response` write headers, `errors` turns every failure into its answer.
 
+mod ai;
 pub mod context;
 pub mod errors;
 mod finish;
@@ -16,6 +17,7 @@ pub mod upstream;
 use std::sync::Arc;
 
 use crate::access_log::AccessLog;
+use crate::ai::gateway::Desk;
 use crate::metrics::Metrics;
 use crate::plane::Plane;
 use crate::tee::Tee;
@@ -34,19 +36,26 @@ pub struct Parts {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) access_log: AccessLog,
     pub(crate) tee: Tee,
+    pub(crate) ai: Arc<Desk>,
 }
 
 impl Edge {
     /// Puts the request path together.
     #[must_use]
-    pub fn new(plane: Arc<Plane>, metrics: Arc<Metrics>, access_log: AccessLog, tee: Tee) -> Self {
-        Self(Arc::new(Parts { plane, metrics, access_log, tee }))
+    pub fn new(
+        plane: Arc<Plane>,
+        metrics: Arc<Metrics>,
+        access_log: AccessLog,
+        tee: Tee,
+        ai: Arc<Desk>,
+    ) -> Self {
+        Self(Arc::new(Parts { plane, metrics, access_log, tee, ai }))
     }
 
     /// The same for another thread.
     #[must_use]
     pub fn unshared(&self) -> Self {
-        Self(Arc::new(Parts::clone(&self.0)))
+        Self(Arc::new(Parts { ai: self.ai.gateway.desk(), ..Parts::clone(&self.0) }))
     }
 }
 

@@ -17,10 +17,9 @@ use super::errors::{self, Answer};
 use super::forwarded::{self, Client};
 use super::hygiene::{self, Head};
 use super::request::{self, Conflict};
-use super::{Edge, response, upstream};
+use super::{Edge, ai, response, upstream};
 use crate::front::Connection;
 use crate::reason::Reason;
-use crate::tee::Capture;
 
 /// Time for queued frames to leave before a stream is reset: HTTP/2 discards what has not.
 const BEFORE_RESET: Duration = Duration::from_millis(20);
@@ -77,18 +76,21 @@ impl ProxyHttp for Edge {
             let answer = errors::redirect(hygiene::authority(request).unwrap_or_default(), target)?;
             return send(session, answer).await.map(|()| true);
         }
+        if let Some(snapshot) = ai::owner(context, request) {
+            return ai::serve(session, context, snapshot).await;
+        }
         context.request_id = Some(forwarded::request_id(request, connection));
         context.seen = context.edge.access_log.is_on().then(|| Seen::of(session));
         match request::route(&context.table, request) {
             Ok(routed) => {
-                context.capture = Capture::begin(routed.app.config().audit, session, connection);
+                context.capture = context.edge.tee.capture(routed.app.config().audit, session, connection);
                 context.routed = Some(routed);
                 Ok(false)
             }
             Err(refused) => {
                 context.refusal = Some(refused.reason);
                 if let Some(app) = &refused.app {
-                    context.capture = Capture::begin(app.config().audit, session, connection);
+                    context.capture = context.edge.tee.capture(app.config().audit, session, connection);
                 }
                 respond(session, refused.reason, refused.conflict.as_ref()).await.map(|()| true)
             }
@@ -231,7 +233,11 @@ impl ProxyHttp for Edge {
         // What has begun is cut: a clean end would make half an answer look whole.
         if reason != Reason::ClientClosed && !upstream::has_responded(session) {
             session.set_keepalive(None);
-            if let Err(error) = respond(session, reason, None).await {
+            let sent = match ai::owner(context, session.req_header()) {
+                Some(snapshot) => ai::refuse(session, context, &snapshot, reason).await,
+                None => respond(session, reason, None).await,
+            };
+            if let Err(error) = sent {
                 tracing::debug!(%error, "the client did not take its error response");
             }
         } else if session.is_http2() && reason != Reason::ClientClosed {

@@ -8,18 +8,19 @@ use std::sync::Arc;
 use lockstep_controller::Controller;
 use lockstep_controller::store::Store;
 
+use super::audit::Recorder;
 use super::contents::Contents;
 use super::observer::Watcher;
-use super::{DataDir, Process, Shared, StartError, Writers};
+use super::{DataDir, Process, Shared, StartError};
 use crate::access_log::AccessLog;
+use crate::ai::gateway::Gateway;
+use crate::ai::ledger::Ledger;
 use crate::config::model::Listener;
 use crate::config::{self, Config, ConfigErrors};
 use crate::front::listener::{self, BindError, BoundListener};
 use crate::metrics::Metrics;
 use crate::plane::Plane;
 use crate::problems::Problems;
-use crate::tee::Tee;
-use crate::tee::jsonl::JsonlSink;
 
 /// What has to be bound for a configuration.
 struct Bound {
@@ -42,10 +43,15 @@ impl Process {
         let problems = Arc::new(Problems::default());
         let (access_log, log_writer) =
             AccessLog::start(config.server.access_log, Arc::clone(&metrics), output)?;
-        let (sink, tee_writer) = JsonlSink::start(data_dir.path(), Arc::clone(&metrics))?;
-        let tee = Tee::new(Arc::new(sink), Arc::clone(&metrics));
+        let Recorder { tee, ledger, opened: audit } =
+            Recorder::open(&config.audit, data_dir.path(), &metrics)?;
+        let ai = gateway(&config, ledger, &metrics)?;
         let plane = Plane::new(config, Arc::clone(&metrics));
-        let watcher = Watcher { metrics: Arc::clone(&metrics), problems: Arc::clone(&problems) };
+        let watcher = Watcher {
+            metrics: Arc::clone(&metrics),
+            problems: Arc::clone(&problems),
+            audit: audit.as_ref().map(|opened| opened.audit.clone()),
+        };
         let (controller, handle) = Controller::new(
             Store::new(data_dir.path()),
             Arc::clone(&plane) as Arc<dyn lockstep_controller::DataPlane>,
@@ -55,13 +61,35 @@ impl Process {
             file: file.to_owned(),
             plane,
             controller: handle,
+            ai,
             metrics,
             problems,
             started: jiff::Timestamp::now(),
         };
-        let writers = Writers { access_log: log_writer, tee: tee_writer };
-        Ok(Self { shared, controller, listeners, admin, access_log, tee, writers, contents, data_dir })
+        Ok(Self {
+            shared,
+            controller,
+            listeners,
+            admin,
+            access_log,
+            tee,
+            audit,
+            log_writer,
+            contents,
+            data_dir,
+        })
     }
+}
+
+/// The AI gateway, with what the configuration says of it.
+fn gateway(
+    config: &Config,
+    ledger: Arc<dyn Ledger>,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<Gateway>, StartError> {
+    let gateway = Gateway::new(ledger, Arc::clone(metrics));
+    gateway.reconfigure(gateway.prepare(config)?);
+    Ok(gateway)
 }
 
 /// Every connection needs a file descriptor, and the usual soft limit of 1024 is for programs that

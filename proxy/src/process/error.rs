@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use lockstep_controller::store::StoreError;
 use thiserror::Error;
 
+use crate::audit::AuditError;
+use crate::audit::ship::ShippingError;
 use crate::config::ConfigErrors;
+use crate::tls::authorities::AuthoritiesError;
 
 /// Why the process did not start.
 #[derive(Debug, Error)]
@@ -31,9 +34,18 @@ pub enum StartError {
     /// The kept version states can't be read.
     #[error(transparent)]
     State(#[from] StoreError),
+    /// The audit can't be opened.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// Records can't be shipped.
+    #[error(transparent)]
+    Shipping(#[from] ShippingError),
     /// The system gives no thread, runtime or signal handler.
     #[error("the system refuses what the process needs: {0}")]
     System(#[from] io::Error),
+    /// A provider's authorities can't be used.
+    #[error("ai.providers: {0}")]
+    Authorities(#[from] AuthoritiesError),
     /// The metrics can't be registered.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),

@@ -1,6 +1,7 @@
 //! The running process: everything is built and bound first, then started, then ended in order.
 //! `build` has all the errors that a start can have; `run` only ends when it is asked to.
 
+mod audit;
 mod build;
 mod contents;
 mod data_dir;
@@ -20,11 +21,12 @@ use std::sync::Arc;
 use lockstep_controller::{Controller, Handle};
 
 use crate::access_log::{self, AccessLog};
+use crate::ai::gateway::Gateway;
 use crate::front::BoundListener;
 use crate::metrics::Metrics;
 use crate::plane::Plane;
 use crate::problems::Problems;
-use crate::tee::{self, Tee};
+use crate::tee::Tee;
 
 use contents::Contents;
 
@@ -42,6 +44,8 @@ pub struct Shared {
     pub plane: Arc<Plane>,
     /// The states of versions.
     pub controller: Handle,
+    /// The AI gateway.
+    pub ai: Arc<Gateway>,
     /// Everything that is counted.
     pub metrics: Arc<Metrics>,
     /// What is wrong.
@@ -58,17 +62,12 @@ pub struct Process {
     admin: BoundListener,
     access_log: AccessLog,
     tee: Tee,
-    writers: Writers,
+    audit: Option<audit::Opened>,
+    log_writer: access_log::Writer,
     /// What the configuration was read from.
     contents: Contents,
     /// Held until the end, so that no other process uses the directory.
     data_dir: DataDir,
-}
-
-/// The threads that write what requests leave behind.
-struct Writers {
-    access_log: access_log::Writer,
-    tee: tee::jsonl::Writer,
 }
 
 impl Process {

@@ -7,6 +7,7 @@ use lockstep_controller::controller::Observer;
 use lockstep_controller::record::Transition;
 use lockstep_controller::store::StoreError;
 
+use crate::audit::Audit;
 use crate::metrics::Metrics;
 use crate::problems::{Problems, Source};
 
@@ -14,11 +15,15 @@ use crate::problems::{Problems, Source};
 pub(super) struct Watcher {
     pub(super) metrics: Arc<Metrics>,
     pub(super) problems: Arc<Problems>,
+    pub(super) audit: Option<Audit>,
 }
 
 impl Observer for Watcher {
     fn transitioned(&self, app: &AppId, transition: &Transition) {
         self.metrics.transitions.with_label_values(&[app.to_string().as_str(), transition.to.as_str()]).inc();
+        if let Some(audit) = &self.audit {
+            audit.transitioned(app, transition);
+        }
     }
 
     fn not_kept(&self, error: &StoreError) {

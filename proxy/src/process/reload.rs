@@ -66,16 +66,18 @@ impl Reloader {
     }
 
     async fn take_over(&self, config: Config) -> Result<(), String> {
-        let Shared { plane, controller, problems, .. } = &self.shared;
+        let Shared { plane, controller, problems, ai, .. } = &self.shared;
         let restart = config::needs_restart(&plane.config(), &config);
         for change in &restart {
             tracing::warn!(%change, "takes effect after a restart");
         }
         self.reload_certificates(&config).map_err(|error| error.to_string())?;
         plane.prepare(&config).map_err(|error| error.to_string())?;
+        let ai = ai.prepare(&config).map_err(|error| error.to_string())?;
         let access_log = config.server.access_log;
         let snapshot = controller.apply(config.app_specs()).await.map_err(|error| error.to_string())?;
         plane.reconfigure(config, &snapshot).map_err(|error| error.to_string())?;
+        self.shared.ai.reconfigure(ai);
         self.access_log.reconfigure(access_log);
         problems.report(Source::Restart, restart.iter().map(|change| format!("{change}: needs a restart")));
         Ok(())

@@ -33,11 +33,22 @@ impl Process {
     /// If the system gives no thread or signal handler.
     pub async fn run(self) -> Result<Outcome, StartError> {
         let mut signals = Signals::listen()?;
-        let Self { shared, controller, listeners, admin, access_log, tee, writers, contents, data_dir } =
-            self;
+        let Self {
+            shared,
+            controller,
+            listeners,
+            admin,
+            access_log,
+            tee,
+            audit,
+            log_writer,
+            contents,
+            data_dir,
+        } = self;
         let reloader = Arc::new(Reloader::new(shared.clone(), access_log.clone(), &listeners, &admin));
         let (draining, drained) = watch::channel(false);
-        let edge = Edge::new(Arc::clone(&shared.plane), Arc::clone(&shared.metrics), access_log, tee);
+        let (plane, metrics) = (Arc::clone(&shared.plane), Arc::clone(&shared.metrics));
+        let edge = Edge::new(plane, metrics, access_log, tee, shared.ai.desk());
         let workers = Arc::new(start_workers(&shared, &edge, &drained)?);
 
         let mut supervisor = Supervisor::new(Arc::clone(&shared.metrics));
@@ -51,6 +62,10 @@ impl Process {
         spawn_routing(&mut supervisor, &shared);
         spawn_health(&mut supervisor, &shared);
         spawn_follower(&mut supervisor, reloader, contents);
+        let recording = match audit {
+            Some(opened) => Some(Box::pin(opened.start(&shared.metrics)).await?),
+            None => None,
+        };
         let admin_until = CancellationToken::new();
         supervisor.spawn_essential(
             "admin",
@@ -64,8 +79,10 @@ impl Process {
         let running = Running { shared, supervisor, workers, draining, accepting, accepted, admin_until };
         let worked = running.until_ended(&mut signals).await;
         if let Worked::Through(_) = worked {
-            writers.access_log.finish();
-            writers.tee.finish();
+            log_writer.finish();
+            if let Some(recording) = recording {
+                recording.close().await;
+            }
         }
         drop(data_dir);
         Ok(worked.outcome())

@@ -105,6 +105,15 @@ impl RoutingTable {
         self.prefixes(host).find(path)
     }
 
+    /// Whether an app names a host (normalized), exactly or by a wildcard.
+    #[must_use]
+    pub fn names(&self, host: &str) -> bool {
+        let parents = std::iter::successors(host.split_once('.'), |(_, rest)| rest.split_once('.'));
+        self.exact.contains_key(host)
+            || (!self.wildcard.is_empty()
+                && parents.into_iter().any(|(_, parent)| self.wildcard.contains_key(parent)))
+    }
+
     fn prefixes(&self, host: &str) -> &Prefixes {
         if let Some(prefixes) = self.exact.get(host) {
             return prefixes;

@@ -4,37 +4,20 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use http::{Method, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::server::Session as HttpSession;
 
+use sha2::{Digest as _, Sha256};
+
 use super::record::{Record, Route, Side};
+use crate::audit::headers::allowed;
 use crate::config::model::AuditLevel;
 use crate::edge::RequestContext;
 use crate::front::Connection;
 
-/// Bytes of one body that a record holds, and that its digest covers.
+/// Bytes of one body that a record holds. Its digest covers all of it.
 const MAX_BODY: usize = 256 * 1024;
-
-/// The headers that records hold. Credentials and cookies are not among them.
-const ALLOWED: [HeaderName; 16] = [
-    header::ACCEPT,
-    header::ACCEPT_ENCODING,
-    header::ACCEPT_LANGUAGE,
-    header::CACHE_CONTROL,
-    header::CONTENT_ENCODING,
-    header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
-    header::DATE,
-    header::ETAG,
-    header::HOST,
-    header::ORIGIN,
-    header::RETRY_AFTER,
-    header::USER_AGENT,
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("x-deployment-id"),
-    HeaderName::from_static("x-request-id"),
-];
 
 /// What was seen of one request so far.
 pub struct Capture {
@@ -61,6 +44,8 @@ pub struct Body {
     kept: usize,
     /// Whether any are to be kept.
     keep: bool,
+    /// The digest of what passed, once not all of it is kept.
+    digest: Option<Sha256>,
 }
 
 impl Capture {
@@ -117,7 +102,6 @@ impl Capture {
             id: ulid::Ulid::generate(),
             started_at: self.started_at,
             first_byte_at: self.first_byte_at,
-            ended_at: jiff::Timestamp::now(),
             refusal: context.refusal,
             client: self.client,
             user_agent: self.user_agent,
@@ -145,11 +129,30 @@ impl Body {
         self.bytes = self.bytes.saturating_add(part.len() as u64);
         let room = if self.keep { MAX_BODY - self.kept } else { 0 };
         let kept = part.slice(..part.len().min(room));
-        self.truncated |= kept.len() < part.len();
+        if kept.len() < part.len() {
+            self.truncated = true;
+            if self.keep {
+                let parts = &self.parts;
+                let begun = || parts.iter().fold(Sha256::new(), |digest, part| digest.chain_update(part));
+                self.digest.get_or_insert_with(begun).update(part);
+            }
+        } else if let Some(digest) = &mut self.digest {
+            digest.update(part);
+        }
         self.kept += kept.len();
         if !kept.is_empty() {
             self.parts.push(kept);
         }
+    }
+
+    /// The digest of all that passed, where bodies are kept.
+    #[must_use]
+    pub fn sha256(&self) -> Option<String> {
+        if !self.keep || self.bytes == 0 {
+            return None;
+        }
+        let all = || self.parts.iter().fold(Sha256::new(), |digest, part| digest.chain_update(part));
+        Some(hex::encode(self.digest.clone().unwrap_or_else(all).finalize()))
     }
 
     /// Bytes that are held in memory.
@@ -161,16 +164,6 @@ impl Body {
 
 fn text(value: &http::HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
-}
-
-fn allowed(headers: &HeaderMap) -> Vec<(HeaderName, String)> {
-    ALLOWED
-        .iter()
-        .filter_map(|name| {
-            let value = headers.get(name)?;
-            Some((name.clone(), text(value)))
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -187,21 +180,11 @@ mod tests {
         assert_eq!((body.kept(), body.bytes, body.truncated), (MAX_BODY, 400 * 1024, true));
         assert_eq!(body.parts.iter().map(Bytes::len).sum::<usize>(), MAX_BODY);
 
+        let digest = hex::encode(Sha256::digest(vec![b'x'; 400 * 1024]));
+        assert_eq!(body.sha256(), Some(digest));
+
         let mut metadata = Body::new(false);
         metadata.push(&part);
-        assert_eq!((metadata.kept(), metadata.bytes), (0, 100 * 1024));
-    }
-
-    #[test]
-    fn credentials_are_not_recorded() {
-        let headers = [
-            (header::AUTHORIZATION, "Bearer secret"),
-            (header::COOKIE, "session=secret"),
-            (header::ACCEPT, "text/html"),
-        ]
-        .map(|(name, value)| (name, http::HeaderValue::from_static(value)))
-        .into_iter()
-        .collect();
-        assert_eq!(allowed(&headers), [(header::ACCEPT, "text/html".to_owned())]);
+        assert_eq!((metadata.kept(), metadata.bytes, metadata.sha256()), (0, 100 * 1024, None));
     }
 }

@@ -2,7 +2,7 @@
 //! It never slows or breaks a request: a record that the sink can't take is dropped and counted.
 
 pub mod capture;
-pub mod jsonl;
+pub mod journal;
 pub mod record;
 
 use std::sync::Arc;
@@ -12,6 +12,10 @@ use thiserror::Error;
 pub use capture::Capture;
 pub use record::Record;
 
+use pingora::protocols::http::server::Session as HttpSession;
+
+use crate::config::model::AuditLevel;
+use crate::front::Connection;
 use crate::metrics::Metrics;
 
 /// Takes finished records. Bounded: it refuses rather than waits.
@@ -31,20 +35,33 @@ pub struct SinkFull;
 /// Where requests leave their records. Cheap to clone.
 #[derive(Clone)]
 pub struct Tee {
-    sink: Arc<dyn Sink>,
+    /// None: nothing is recorded, whatever apps ask for.
+    sink: Option<Arc<dyn Sink>>,
     metrics: Arc<Metrics>,
 }
 
 impl Tee {
-    /// A tee into `sink`.
+    /// A tee into `sink`; without one it records nothing.
     #[must_use]
-    pub fn new(sink: Arc<dyn Sink>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(sink: Option<Arc<dyn Sink>>, metrics: Arc<Metrics>) -> Self {
         Self { sink, metrics }
+    }
+
+    /// Begins to record a request, if its app wants that and there is a sink.
+    #[must_use]
+    pub fn capture(
+        &self,
+        level: AuditLevel,
+        session: &HttpSession,
+        connection: &Connection,
+    ) -> Option<Box<Capture>> {
+        self.sink.as_ref().and_then(|_| Capture::begin(level, session, connection))
     }
 
     /// Leaves a record.
     pub fn offer(&self, record: Record) {
-        let result = if self.sink.offer(record).is_ok() { "taken" } else { "dropped" };
+        let Some(sink) = &self.sink else { return };
+        let result = if sink.offer(record).is_ok() { "taken" } else { "dropped" };
         self.metrics.tee_records.with_label_values(&[result]).inc();
     }
 }

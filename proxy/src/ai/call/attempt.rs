@@ -1,0 +1,232 @@
+//! Asks one target once, up to where the client could be answered: a whole plain answer, the first
+//! event of a stream, or the head of what passes through piece by piece.
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use jiff::Timestamp;
+use pingora::http::{RequestHeader, ResponseHeader};
+use tokio::time::{Instant, timeout_at};
+
+use super::asked::Head;
+use super::record::Running;
+use crate::ai::anthropic::translate_answer;
+use crate::ai::attempts::answer::Refusal;
+use crate::ai::attempts::course::Failure;
+use crate::ai::attempts::retry_after;
+use crate::ai::gateway::Desk;
+use crate::ai::reading::{Answer, Format, ProviderError, Usage};
+use crate::ai::route::Endpoint;
+use crate::ai::snapshot::{Destination, Dialect};
+use crate::ai::stream::opening::{self, NotOpened, Opened};
+use crate::ai::upstream::exchange::{ExchangeError, Upstream};
+
+/// A plain answer up to this size is read whole, and understood.
+const MAX_PLAIN: usize = 16 << 20;
+
+/// Of an error this much is read.
+const MAX_ERROR: usize = 1 << 20;
+
+/// What came of an attempt.
+pub(crate) enum Tried {
+    /// A stream, whose first event has come.
+    Stream(ResponseHeader, Box<Opened>),
+    /// A whole answer.
+    Plain(ResponseHeader, Bytes, Option<Usage>),
+    /// An answer that passes through, with what has come of it.
+    Pass(ResponseHeader, Vec<Bytes>),
+    /// Nothing.
+    Failed(Failure, Option<Box<Refused>>),
+}
+
+/// An answer that says no.
+pub(crate) struct Refused {
+    pub(crate) header: ResponseHeader,
+    pub(crate) body: Bytes,
+    pub(crate) error: ProviderError,
+    pub(crate) refusal: Refusal,
+}
+
+/// What a target is asked.
+pub(crate) struct Ask<'a> {
+    pub(crate) desk: &'a Desk,
+    pub(crate) to: &'a Destination,
+    pub(crate) head: &'a Head,
+    /// The head as the provider gets it.
+    pub(crate) request: RequestHeader,
+    /// The body as the provider gets it.
+    pub(crate) body: &'a [Bytes],
+    pub(crate) stream: bool,
+    /// The format of the answer, if it is one that is understood.
+    pub(crate) format: Option<Format>,
+    /// How the provider is spoken to.
+    pub(crate) dialect: Dialect,
+    /// When the caller gives up, where it still waits for a first byte.
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl Ask<'_> {
+    /// Asks. What is left in `slot` is the connection that the answer comes by, whatever becomes of
+    /// this future: it must be released.
+    pub(crate) async fn run(&self, slot: &mut Option<Upstream>, running: &mut Running) -> Tried {
+        let timeouts = &self.to.target.timeouts;
+        let limit = if self.stream { timeouts.connect + timeouts.first_event } else { timeouts.total };
+        let until = Instant::now() + limit;
+        let until = self.deadline.map_or(until, |deadline| until.min(deadline));
+        match timeout_at(until, self.exchange(slot, running)).await {
+            Ok(Ok(tried)) => tried,
+            Ok(Err(error)) => Tried::Failed(failure(error), None),
+            Err(_) => Tried::Failed(Failure::Timeout, None),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        slot: &mut Option<Upstream>,
+        running: &mut Running,
+    ) -> Result<Tried, ExchangeError> {
+        let header = self.send(slot).await?;
+        let upstream = slot.as_mut().ok_or(ExchangeError::Reset)?;
+        self.understand(header, upstream, running).await
+    }
+
+    /// Sends the request and reads the head of the answer. A pooled connection that the provider had
+    /// closed costs no attempt.
+    async fn send(&self, slot: &mut Option<Upstream>) -> Result<ResponseHeader, ExchangeError> {
+        let mut fresh = false;
+        loop {
+            let upstream = slot.insert(self.desk.client.connect(self.to, fresh).await?);
+            let sent = upstream.send(self.request.clone(), self.body).await;
+            let answered = match sent {
+                Ok(()) => upstream.read_head().await,
+                Err(error) => Err(error),
+            };
+            if !matches!(answered, Err(ExchangeError::Stale)) || fresh {
+                return answered;
+            }
+            fresh = true;
+            self.desk.gateway.metrics.ai.stale(&self.to.target.provider.name);
+            if let Some(stale) = slot.take() {
+                stale.release(&self.desk.client).await;
+            }
+        }
+    }
+
+    /// What an answer is, by its head.
+    pub(crate) async fn understand(
+        &self,
+        header: ResponseHeader,
+        upstream: &mut Upstream,
+        running: &mut Running,
+    ) -> Result<Tried, ExchangeError> {
+        let status = header.status.as_u16();
+        running.status(status);
+        if status >= 400 {
+            let (body, _) = read(upstream, MAX_ERROR).await?;
+            running.first_byte();
+            return Ok(self.refused(header, body));
+        }
+        let is = |name, text: &str| {
+            let value = header.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
+            value.is_some_and(|value| value.trim().to_ascii_lowercase().starts_with(text))
+        };
+        let coded = header.headers.contains_key(CONTENT_ENCODING) && !is(CONTENT_ENCODING, "identity");
+        if self.head.endpoint() == Endpoint::Raw || coded || !(200..300).contains(&status) {
+            return Ok(Tried::Pass(header, Vec::new()));
+        }
+        if self.stream && is(CONTENT_TYPE, "text/event-stream") {
+            return Ok(self.opened(header, upstream, running).await);
+        }
+        if self.format.is_none() && !is(CONTENT_TYPE, "application/json") {
+            return Ok(Tried::Pass(header, Vec::new()));
+        }
+        let (body, whole) = read(upstream, MAX_PLAIN).await?;
+        running.first_byte();
+        if !whole && !self.stream {
+            return Ok(Tried::Pass(header, vec![body]));
+        }
+        Ok(self.plain(header, body))
+    }
+
+    async fn opened(&self, header: ResponseHeader, upstream: &mut Upstream, running: &mut Running) -> Tried {
+        match opening::open(upstream).await {
+            Ok(opened) => {
+                running.first_byte();
+                Tried::Stream(header, Box::new(opened))
+            }
+            Err(NotOpened::Error(error)) => {
+                let refusal = Refusal::of(&error, None);
+                running.status(refusal.status);
+                let refused = Refused { header, body: Bytes::new(), error, refusal };
+                Tried::Failed(Failure::Refused(refused.refusal.clone()), Some(Box::new(refused)))
+            }
+            Err(NotOpened::Broke(error)) => Tried::Failed(failure(error), None),
+            Err(NotOpened::Empty) => Tried::Failed(Failure::Reset, None),
+        }
+    }
+
+    fn plain(&self, header: ResponseHeader, body: Bytes) -> Tried {
+        let Some(format) = self.format else { return Tried::Plain(header, body, None) };
+        match Answer::read(format, &body) {
+            Some(Answer { error: Some(error), .. }) => {
+                let refusal = Refusal::of(&error, None);
+                let refused = Refused { header, body, error, refusal };
+                Tried::Failed(Failure::Refused(refused.refusal.clone()), Some(Box::new(refused)))
+            }
+            // Instead of a stream, it would look like one without any event.
+            Some(_) if self.stream => Tried::Failed(Failure::Malformed, None),
+            Some(answer) => match self.translated(body) {
+                Some(body) => Tried::Plain(header, body, answer.usage),
+                None => Tried::Failed(Failure::Malformed, None),
+            },
+            None => Tried::Failed(Failure::Malformed, None),
+        }
+    }
+
+    /// A plain answer as the client understands it.
+    fn translated(&self, body: Bytes) -> Option<Bytes> {
+        match self.dialect {
+            Dialect::Native => Some(body),
+            Dialect::ChatToMessages => translate_answer(&body, now()).ok().map(Bytes::from),
+        }
+    }
+
+    fn refused(&self, header: ResponseHeader, body: Bytes) -> Tried {
+        let wait = retry_after::of(&header.headers, Timestamp::now());
+        let error = ProviderError::read(header.status.as_u16(), &body);
+        let refusal = Refusal::of(&error, wait);
+        let refused = Refused { header, body, error, refusal };
+        Tried::Failed(Failure::Refused(refused.refusal.clone()), Some(Box::new(refused)))
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    u64::try_from(Timestamp::now().as_second()).unwrap_or(0)
+}
+
+/// Reads up to `most` bytes, and whether that was all.
+async fn read(upstream: &mut Upstream, most: usize) -> Result<(Bytes, bool), ExchangeError> {
+    let Some(first) = upstream.read().await? else { return Ok((Bytes::new(), true)) };
+    let mut all = first;
+    let mut joined = BytesMut::new();
+    while let Some(next) = upstream.read().await? {
+        if joined.is_empty() {
+            joined = BytesMut::from(all);
+            all = Bytes::new();
+        }
+        joined.extend_from_slice(&next);
+        if joined.len() > most {
+            return Ok((joined.freeze(), false));
+        }
+    }
+    Ok((if joined.is_empty() { all } else { joined.freeze() }, true))
+}
+
+fn failure(error: ExchangeError) -> Failure {
+    match error {
+        ExchangeError::Connect => Failure::Connect,
+        ExchangeError::ConnectTimeout => Failure::Timeout,
+        ExchangeError::Stale | ExchangeError::Reset => Failure::Reset,
+        ExchangeError::Malformed => Failure::Malformed,
+    }
+}

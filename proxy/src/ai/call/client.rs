@@ -1,0 +1,130 @@
+//! The client of a call: reads its body, watches whether it is still there, and writes its answer.
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Version};
+use pingora::http::ResponseHeader;
+use pingora_proxy::Session;
+use ulid::Ulid;
+
+use crate::ai::errors::{self, ApiError};
+use crate::ai::route::Endpoint;
+
+/// The client went away, or stopped reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gone;
+
+/// The client of one call.
+pub(crate) struct Client<'s> {
+    session: &'s mut Session,
+    id: Ulid,
+    /// Whether all of the request was read.
+    read: bool,
+    /// The head of the answer, once it was sent.
+    pub(crate) sent: Option<HeaderMap>,
+}
+
+impl<'s> Client<'s> {
+    pub(crate) fn new(session: &'s mut Session, id: Ulid) -> Self {
+        Self { session, id, read: false, sent: None }
+    }
+
+    pub(crate) fn is_http2(&self) -> bool {
+        self.session.is_http2()
+    }
+
+    fn is_head(&self) -> bool {
+        self.session.req_header().method == Method::HEAD
+    }
+
+    /// Reads the next piece of the request's body.
+    pub(crate) async fn read(&mut self) -> pingora::Result<Option<Bytes>> {
+        let read = self.session.downstream_session.read_request_body().await?;
+        self.read |= read.is_none();
+        Ok(read)
+    }
+
+    /// Says that the body may come, to a client that waits for that (RFC 9110, 10.1.1).
+    pub(crate) async fn expect(&mut self) -> Result<(), Gone> {
+        let session = &mut self.session.downstream_session;
+        // Writing what looks like a response would switch keep-alive off.
+        session.set_close_on_response_before_downstream_finish(false);
+        let written = session.write_continue_response().await;
+        session.set_close_on_response_before_downstream_finish(true);
+        written.map_err(|_| Gone)
+    }
+
+    /// Resolves when the client goes away. May be dropped and called again.
+    pub(crate) async fn gone(&mut self) -> Gone {
+        if !self.read && !self.session.downstream_session.is_body_done() {
+            // What is not read hides what comes after it.
+            return std::future::pending().await;
+        }
+        loop {
+            match self.session.downstream_session.read_body_or_idle(true).await {
+                Err(_) => return Gone,
+                Ok(Some(_)) => {}
+                Ok(None) => return std::future::pending().await,
+            }
+        }
+    }
+
+    /// Sends the head of the answer; `length` is that of the body, if it is known.
+    pub(crate) async fn head(&mut self, mut header: ResponseHeader, length: Option<u64>) -> Result<(), Gone> {
+        if self.session.is_process_shutting_down() {
+            self.session.set_keepalive(None);
+        }
+        self.prepare(&mut header, length).map_err(|_| Gone)?;
+        self.sent = Some(header.headers.clone());
+        let written = self.session.downstream_session.write_response_header(Box::new(header)).await;
+        written.map_err(|_| Gone)
+    }
+
+    /// The headers of an answer as the client would get them.
+    pub(crate) fn prepare(&self, header: &mut ResponseHeader, length: Option<u64>) -> pingora::Result<()> {
+        let id = self.id.to_string();
+        header.insert_header(
+            errors::REQUEST_ID,
+            HeaderValue::from_str(&id)
+                .map_err(|_| pingora::Error::explain(pingora::ErrorType::InvalidHTTPHeader, "request id"))?,
+        )?;
+        let empty = matches!(header.status.as_u16(), 204 | 304);
+        match length {
+            Some(length) if !empty => header.insert_header(CONTENT_LENGTH, length)?,
+            Some(_) => {}
+            None if empty || self.session.req_header().version != Version::HTTP_11 => {}
+            None => header.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?,
+        }
+        Ok(())
+    }
+
+    /// Sends a piece of the body.
+    pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<(), Gone> {
+        if self.is_head() {
+            return Ok(());
+        }
+        let written = self.session.downstream_session.write_response_body(bytes, false).await;
+        written.map_err(|_| Gone)
+    }
+
+    /// Sends the last piece of the body, which may be empty, and its end.
+    pub(crate) async fn finish(&mut self, bytes: Bytes) -> Result<(), Gone> {
+        let bytes = if self.is_head() { Bytes::new() } else { bytes };
+        let written = self.session.downstream_session.write_response_body(bytes, true).await;
+        written.map_err(|_| Gone)
+    }
+
+    /// Answers with an error of ours. Nothing must have been sent yet.
+    pub(crate) async fn refuse(&mut self, error: &ApiError, endpoint: Endpoint) -> Result<(), Gone> {
+        let body = error.body(endpoint);
+        let header = error.header().map_err(|_| Gone)?;
+        self.whole(header, body).await
+    }
+
+    /// Sends a whole answer.
+    pub(crate) async fn whole(&mut self, header: ResponseHeader, body: Bytes) -> Result<(), Gone> {
+        let length = u64::try_from(body.len()).ok();
+        self.head(header, length).await?;
+        self.finish(body).await
+    }
+}

@@ -1,0 +1,208 @@
+//! Goes through the targets of a model until one answers, the caller's time is over, or nobody is
+//! left to be asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::answer::{Answering, Served};
+use super::asked::{Asked, Head};
+use super::attempt::Refused;
+use super::client::{Client, Gone};
+use super::record::Record;
+use super::turn::{Prepared, Turn};
+use crate::ai::attempts::cooldown::Standing;
+use crate::ai::attempts::course::{Course, Failure, Fault, Step};
+use crate::ai::attempts::order;
+use crate::ai::errors::ApiError;
+use crate::ai::gateway::Desk;
+use crate::ai::ledger::{self, Outcome, RequestBody};
+use crate::ai::snapshot::{Destination, Dialect, Route, Snapshot};
+use crate::ai::stream::joint::Said;
+
+/// A call whose model is known.
+pub(crate) struct Call<'c, 's> {
+    pub(crate) desk: &'c Desk,
+    pub(crate) snapshot: &'c Snapshot,
+    pub(crate) route: &'c Route,
+    pub(crate) head: &'c Head,
+    pub(crate) asked: &'c Asked,
+    pub(crate) client: &'c mut Client<'s>,
+    pub(crate) record: &'c mut Record,
+    /// What the client has of an answer that broke off, and that another target is to go on with.
+    pub(crate) said: Option<Said>,
+}
+
+impl<'s> Call<'_, 's> {
+    /// Makes the call, and answers the client.
+    pub(crate) async fn run(mut self) -> Served {
+        let (candidates, mut forced) = self.candidates();
+        let policy = &self.snapshot.config.retry;
+        let Some(mut course) = Course::new(candidates, policy, self.head.callers_key.is_some()) else {
+            let error = ApiError::model_not_served(self.record.model.as_deref().unwrap_or_default());
+            return self.stop(&error, Outcome::Rejected).await;
+        };
+        loop {
+            let Some(to) = self.route.targets.get(course.target()) else {
+                return self.stop(&ApiError::internal(), Outcome::UpstreamError).await;
+            };
+            let prepared = match self.prepare(to) {
+                Ok(prepared) => prepared,
+                Err(_) if course.skip().is_some() => continue,
+                Err(error) => return self.stop(&error, Outcome::Rejected).await,
+            };
+            let Some(trial) = to.health.attempt(Instant::now(), forced) else {
+                // Somebody else probes it. If all are probed, this one is asked all the same.
+                forced = course.skip().is_none();
+                continue;
+            };
+            let kept = || RequestBody::Whole(self.asked.body.clone());
+            if let Err(error) = self.record.contact(self.head, kept, &prepared.target).await {
+                tracing::error!(%error, "a call could not be recorded");
+                return self.unrecorded(&ApiError::unrecorded(error)).await;
+            }
+            course.asked();
+            let next = match self.ask(to, &prepared, trial).await {
+                Turn::Served(served) => return served,
+                Turn::Interrupted(last) if course.take_over().is_none() => {
+                    return self.break_off(last, Outcome::UpstreamError).await;
+                }
+                Turn::Interrupted(_) => Duration::ZERO,
+                Turn::Failed(failure, refused) => {
+                    match self.follow(&mut course, &failure, refused, &prepared).await {
+                        Ok(wait) => wait,
+                        Err(served) => return served,
+                    }
+                }
+            };
+            if let Some(served) = self.wait(next).await {
+                return served;
+            }
+        }
+    }
+
+    /// What follows on a failure: a wait before the next attempt, or the end.
+    async fn follow(
+        &mut self,
+        course: &mut Course<'_>,
+        failure: &Failure,
+        refused: Option<Box<Refused>>,
+        prepared: &Prepared,
+    ) -> Result<Duration, Served> {
+        if self.said.is_some() {
+            // Whatever it is: the client has half of an answer.
+            return match course.take_over() {
+                Some(_) => Ok(Duration::ZERO),
+                None => Err(self.stop(&ApiError::upstream_failed(), Outcome::UpstreamError).await),
+            };
+        }
+        let step = course.after(failure, self.head.left(), rand::random());
+        Err(match (step, refused) {
+            (Step::Ask(_, wait), _) => return Ok(wait),
+            (Step::Relay, Some(refused)) => {
+                let native = prepared.dialect == Dialect::Native;
+                self.answering().relay(*refused, &prepared.target, native).await
+            }
+            (Step::Relay, None) => self.fail(Fault::Broken).await,
+            (Step::Fail(fault), _) => self.fail(fault).await,
+        })
+    }
+
+    /// The targets that may be asked, in order, and whether all of them are left alone at the moment:
+    /// then the one that failed longest ago is asked.
+    fn candidates(&self) -> (Vec<(usize, Option<u64>)>, bool) {
+        let targets = &self.route.targets;
+        let order =
+            order::of(targets.iter().map(|to| &*to.target), self.route.model.strategy, &mut rand::rng());
+        let able = order.into_iter().filter_map(|index| Some((index, targets.get(index)?)));
+        let able: Vec<_> = able.filter(|(_, to)| self.may_ask(to)).collect();
+        let now = Instant::now();
+        let window = |(index, to): &(usize, &Destination)| (*index, to.target.context_window);
+        let standing: Vec<_> = able.iter().map(|(_, to)| to.health.standing(now)).collect();
+        let open =
+            able.iter().zip(&standing).filter(|(_, standing)| !matches!(standing, Standing::Cooling(_)));
+        let open: Vec<_> = open.map(|(to, _)| window(to)).collect();
+        if !open.is_empty() {
+            return (open, false);
+        }
+        let since = |standing: &Standing| match standing {
+            Standing::Cooling(since) => Some(*since),
+            Standing::Open | Standing::ToProbe => None,
+        };
+        let oldest = able.iter().zip(&standing).min_by_key(|(_, standing)| since(standing));
+        (oldest.map(|(to, _)| window(to)).into_iter().collect(), true)
+    }
+
+    /// Whether a target speaks to this endpoint, and may have the caller's key where it is to.
+    pub(super) fn may_ask(&self, to: &Destination) -> bool {
+        let provider = &to.target.provider;
+        Dialect::of(provider.kind, self.head.endpoint()).is_some()
+            && (self.head.callers_key.is_none() || provider.accepts_caller_key)
+    }
+
+    pub(super) fn target(&self, to: &Destination) -> ledger::Target {
+        let model = to.target.model.clone();
+        let model = model.or_else(|| self.asked.model.as_deref().map(Into::into));
+        ledger::Target { provider: Arc::clone(&to.target.provider.name), model }
+    }
+
+    /// Waits before the next attempt; ends the call if the client or the process does not.
+    async fn wait(&mut self, wait: Duration) -> Option<Served> {
+        if wait.is_zero() {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            () = sleep(wait) => None,
+            Gone = self.client.gone() => Some(self.answering().gone(499).await),
+            () = self.desk.gateway.ending.cancelled() => {
+                Some(self.stop(&ApiError::shutting_down(), Outcome::Interrupted).await)
+            }
+        }
+    }
+
+    pub(super) async fn fail(&mut self, fault: Fault) -> Served {
+        let error = match fault {
+            Fault::Unreachable => ApiError::unreachable(),
+            Fault::Broken => ApiError::upstream_failed(),
+            Fault::TimedOut => ApiError::upstream_timeout(),
+            Fault::Malformed => ApiError::upstream_malformed(),
+            Fault::Credentials => {
+                tracing::error!(model = %self.route.model.name, "no provider accepts the gateway's credentials");
+                ApiError::provider_auth()
+            }
+            Fault::UnknownModel => {
+                tracing::error!(model = %self.route.model.name, "no provider knows the model");
+                ApiError::model_not_found(self.record.model.as_deref().unwrap_or_default())
+            }
+        };
+        self.stop(&error, Outcome::UpstreamError).await
+    }
+
+    /// Tells an error of ours: as an answer, or within the stream that has begun.
+    pub(super) async fn stop(&mut self, error: &ApiError, outcome: Outcome) -> Served {
+        if self.client.sent.is_none() {
+            return self.answering().refuse(error, outcome).await;
+        }
+        let last = error.event(self.head.endpoint(), 0).unwrap_or_default();
+        self.break_off(last, outcome).await
+    }
+
+    /// Nothing can be recorded, so nothing is.
+    pub(super) async fn unrecorded(&mut self, error: &ApiError) -> Served {
+        self.record.outcome = Some(Outcome::Rejected);
+        if self.client.sent.is_some() {
+            let last = error.event(self.head.endpoint(), 0).unwrap_or_default();
+            return self.break_off(last, Outcome::UpstreamError).await;
+        }
+        match self.client.refuse(error, self.head.endpoint()).await {
+            Ok(()) => Served::Done,
+            Err(Gone) => Served::Cut,
+        }
+    }
+
+    pub(super) fn answering(&mut self) -> Answering<'_, 's> {
+        Answering { client: self.client, record: self.record, head: self.head, body: &self.asked.body }
+    }
+}

@@ -1,0 +1,213 @@
+//! One turn of a call: a target is asked once, and answers the client or fails.
+
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use tokio::time::Instant;
+
+use super::answer::{self, Served};
+use super::asked::{self, Outgoing};
+use super::attempt::{Ask, Refused, Tried};
+use super::client::Gone;
+use super::record::Running;
+use super::run::Call;
+use crate::ai::attempts::cooldown::Trial;
+use crate::ai::attempts::course::Failure;
+use crate::ai::errors::ApiError;
+use crate::ai::ledger::{self, Outcome};
+use crate::ai::snapshot::{Destination, Dialect};
+use crate::ai::upstream::exchange::Upstream;
+use crate::ai::upstream::head;
+
+/// What a turn led to.
+pub(super) enum Turn {
+    /// The client has its answer.
+    Served(Served),
+    /// The target failed.
+    Failed(Failure, Option<Box<Refused>>),
+    /// The stream broke off in the middle, but another target can go on. If none does, this is how
+    /// it ends.
+    Interrupted(Bytes),
+}
+
+/// What a target will be asked.
+pub(super) struct Prepared {
+    pub(super) target: ledger::Target,
+    pub(super) dialect: Dialect,
+    pub(super) outgoing: Outgoing,
+    /// Whether the target begins its answer anew, where another broke off.
+    pub(super) anew: bool,
+}
+
+/// What the watch over an attempt saw first.
+enum Watched<T> {
+    Came(T),
+    Gone,
+    Ending,
+}
+
+impl Call<'_, '_> {
+    /// Makes the request ready for a target.
+    pub(super) fn prepare(&self, to: &Destination) -> Result<Prepared, ApiError> {
+        let endpoint = self.head.endpoint();
+        let dialect = Dialect::of(to.target.provider.kind, endpoint).unwrap_or(Dialect::Native);
+        let said = self.said.as_ref().filter(|_| to.target.prefill);
+        let goes_on_from = said.map(|said| said.text.as_str()).unwrap_or_default();
+        let outgoing = self.asked.outgoing(endpoint, &to.target, dialect, goes_on_from)?;
+        let anew = goes_on_from.is_empty();
+        Ok(Prepared { target: self.target(to), dialect, outgoing, anew })
+    }
+
+    /// Asks a target, and answers the client if it answers.
+    pub(super) async fn ask(&mut self, to: &Destination, prepared: &Prepared, trial: Trial) -> Turn {
+        let endpoint = self.head.endpoint();
+        self.record.changes.extend(prepared.outgoing.changes.iter().copied());
+        let Ok(request) = self.request(to, prepared).head(&to.target.provider) else {
+            return Turn::Failed(Failure::Malformed, None);
+        };
+        let ask = Ask {
+            desk: self.desk,
+            to,
+            head: self.head,
+            request,
+            body: &prepared.outgoing.pieces,
+            stream: self.asked.streams(endpoint),
+            format: asked::answer_format(endpoint, prepared.dialect),
+            dialect: prepared.dialect,
+            deadline: self.head.deadline.filter(|_| self.said.is_none()),
+        };
+        let mut running = self.record.attempt(prepared.target.clone(), to.target.price);
+        let mut slot = None;
+        let watched = tokio::select! {
+            biased;
+            tried = ask.run(&mut slot, &mut running) => Watched::Came(tried),
+            Gone = self.client.gone() => Watched::Gone,
+            () = self.desk.gateway.ending.cancelled() => Watched::Ending,
+        };
+        match watched {
+            Watched::Came(Tried::Failed(failure, refused)) => {
+                self.failed(to, running, trial, &failure, slot).await;
+                Turn::Failed(failure, refused)
+            }
+            Watched::Came(tried) => {
+                trial.succeeded();
+                self.succeeded(to, prepared, running, tried, slot).await
+            }
+            Watched::Gone => {
+                self.given_up(running, "client closed", slot).await;
+                Turn::Served(self.answering().gone(499).await)
+            }
+            Watched::Ending => {
+                self.given_up(running, "shutting down", slot).await;
+                Turn::Served(self.stop(&ApiError::shutting_down(), Outcome::Interrupted).await)
+            }
+        }
+    }
+
+    fn request<'r>(&'r self, to: &'r Destination, prepared: &'r Prepared) -> head::Outgoing<'r> {
+        head::Outgoing {
+            method: &self.head.method,
+            path: &self.head.route.path,
+            query: self.head.query.as_deref(),
+            headers: &self.head.headers,
+            endpoint: self.head.endpoint(),
+            model: prepared.target.model.as_deref(),
+            callers_key: self.head.callers_key.as_deref().filter(|_| to.target.provider.accepts_caller_key),
+            dialect: prepared.dialect,
+            length: Some(prepared.outgoing.length()),
+        }
+    }
+
+    async fn failed(
+        &mut self,
+        to: &Destination,
+        mut running: Running,
+        trial: Trial,
+        failure: &Failure,
+        slot: Option<Upstream>,
+    ) {
+        running.failed(failure.as_str());
+        self.record.add(running);
+        self.count_attempt();
+        if failure.counts() {
+            self.blame(to, trial);
+        } else if matches!(failure, Failure::Refused(_)) {
+            // It answered, which is what a probe is to find out.
+            trial.succeeded();
+        }
+        if let Some(upstream) = slot {
+            upstream.release(&self.desk.client).await;
+        }
+    }
+
+    /// Counts a failure that is the target's fault.
+    pub(super) fn blame(&self, to: &Destination, trial: Trial) {
+        if trial.failed(Instant::now(), &self.snapshot.config.cooldown) {
+            let provider = &to.target.provider.name;
+            tracing::warn!(%provider, model = %self.route.model.name, "the target keeps failing and is left alone");
+        }
+    }
+
+    async fn given_up(&mut self, mut running: Running, why: &'static str, slot: Option<Upstream>) {
+        running.failed(why);
+        self.record.add(running);
+        if let Some(upstream) = slot {
+            upstream.release(&self.desk.client).await;
+        }
+    }
+
+    pub(super) fn count_attempt(&self) {
+        if let Some(attempt) = self.record.attempts.last() {
+            let metrics = &self.desk.gateway.metrics.ai;
+            metrics.attempt(&self.route.model.name, &attempt.target.provider, attempt);
+        }
+    }
+
+    /// Answers the client, and gives the connection back.
+    pub(super) async fn succeeded(
+        &mut self,
+        to: &Destination,
+        prepared: &Prepared,
+        mut running: Running,
+        tried: Tried,
+        slot: Option<Upstream>,
+    ) -> Turn {
+        let Some(mut upstream) = slot else {
+            return Turn::Served(self.stop(&ApiError::internal(), Outcome::UpstreamError).await);
+        };
+        let turn = match tried {
+            Tried::Plain(theirs, body, usage) => {
+                running.used(usage);
+                self.record.add(running);
+                self.record.usage = usage;
+                Turn::Served(match answer::passed(&theirs, &prepared.target) {
+                    Ok(header) => self.answering().whole(header, body, Outcome::Complete).await,
+                    Err(_) => Served::Cut,
+                })
+            }
+            Tried::Pass(theirs, first) => {
+                let began = running.began();
+                self.record.add(running);
+                let length = theirs.headers.get(CONTENT_LENGTH).cloned();
+                let header = answer::passed(&theirs, &prepared.target).and_then(|mut header| {
+                    length.map_or(Ok(()), |length| header.insert_header(CONTENT_LENGTH, length))?;
+                    Ok(header)
+                });
+                let served = match header {
+                    Ok(header) => self.answering().pass(header, first, &mut upstream).await,
+                    Err(_) => Served::Cut,
+                };
+                self.record.conclude(began, None, None);
+                Turn::Served(served)
+            }
+            Tried::Stream(theirs, opened) => {
+                let began = running.began();
+                self.record.add(running);
+                self.stream(to, prepared, &theirs, *opened, &mut upstream, began).await
+            }
+            Tried::Failed(failure, refused) => Turn::Failed(failure, refused),
+        };
+        self.count_attempt();
+        upstream.finish(&self.desk.client).await;
+        turn
+    }
+}

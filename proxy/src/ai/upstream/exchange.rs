@@ -1,0 +1,250 @@
+//! One exchange with a provider: connect, send, read. Timeouts are the caller's.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::client::HttpSession;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{ErrorType, RetryType};
+use thiserror::Error;
+
+use super::{Client, peer};
+use crate::ai::snapshot::Destination;
+
+/// Connections that no pool may answer for: each gets a group of its own.
+static FRESH: AtomicU64 = AtomicU64::new(1);
+
+/// How an exchange fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ExchangeError {
+    /// No address of the provider accepts a connection.
+    #[error("no connection")]
+    Connect,
+    /// None did so in time.
+    #[error("no connection in time")]
+    ConnectTimeout,
+    /// The connection came from the pool and the provider had closed it before it saw the request.
+    #[error("stale connection")]
+    Stale,
+    /// The connection broke.
+    #[error("connection reset")]
+    Reset,
+    /// What came is no HTTP.
+    #[error("malformed response")]
+    Malformed,
+}
+
+/// An exchange over one connection or stream. To be [released](Upstream::release), whatever becomes
+/// of it: other streams may share the connection.
+pub struct Upstream {
+    session: HttpSession,
+    peer: HttpPeer,
+    reused: bool,
+    /// The head of the response was read; before, nothing can be said of its body.
+    answered: bool,
+    /// Not all of the request was sent: what follows on the connection would be taken for it.
+    unsent: bool,
+    /// A failure was seen, and is not to be taken for the end at the next read.
+    broken: bool,
+}
+
+impl Client {
+    /// Connects to a target, over the pool unless `fresh`.
+    ///
+    /// # Errors
+    /// If none of its addresses accepts.
+    pub async fn connect(&self, to: &Destination, fresh: bool) -> Result<Upstream, ExchangeError> {
+        let (provider, connect) = (&to.target.provider, to.target.timeouts.connect);
+        let resolved = self.resolver.resolve(&provider.base.host, provider.base.port);
+        let resolved = tokio::time::timeout(connect, resolved).await;
+        let addresses = resolved.map_err(|_| ExchangeError::ConnectTimeout)?.map_err(|error| {
+            tracing::debug!(provider = %provider.name, %error, "the provider's host can't be resolved");
+            ExchangeError::Connect
+        })?;
+        let mut failed = ExchangeError::Connect;
+        for address in addresses.iter() {
+            let peer = peer::peer(provider, *address, connect, to.authorities.as_ref());
+            let mut asked = peer.clone();
+            if fresh {
+                asked.group_key ^= FRESH.fetch_add(1, Ordering::Relaxed).rotate_right(16);
+            }
+            match self.connector.get_http_session(&asked).await {
+                Ok((session, reused)) => {
+                    return Ok(Upstream {
+                        session,
+                        peer,
+                        reused,
+                        answered: false,
+                        unsent: false,
+                        broken: false,
+                    });
+                }
+                Err(error) => {
+                    tracing::debug!(provider = %provider.name, %address, %error, "no connection");
+                    failed = match error.etype() {
+                        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => {
+                            ExchangeError::ConnectTimeout
+                        }
+                        _ => ExchangeError::Connect,
+                    };
+                }
+            }
+        }
+        Err(failed)
+    }
+}
+
+impl Upstream {
+    /// Sends a request whole. A provider that answers before it has read all may break the
+    /// connection; what it said is then still there to be read.
+    ///
+    /// # Errors
+    /// If the head could not be sent.
+    pub async fn send(&mut self, head: RequestHeader, body: &[Bytes]) -> Result<(), ExchangeError> {
+        self.send_head(head).await?;
+        if body.is_empty() && !self.session.as_http2().is_some() {
+            return Ok(());
+        }
+        let sent = async {
+            // A piece without bytes would end a chunked body.
+            for piece in body.iter().filter(|piece| !piece.is_empty()) {
+                self.session.write_request_body(piece.clone(), false).await?;
+            }
+            self.session.finish_request_body().await
+        };
+        match sent.await {
+            Ok(()) => Ok(()),
+            Err(error) if self.reused && error.etype() == &ErrorType::WriteError => Err(ExchangeError::Stale),
+            Err(error) => {
+                tracing::debug!(%error, "the request was not read to its end");
+                self.unsent = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends the head alone; the body follows piece by piece.
+    ///
+    /// # Errors
+    /// If it could not be sent.
+    pub async fn send_head(&mut self, head: RequestHeader) -> Result<(), ExchangeError> {
+        self.session.set_write_timeout(self.peer.options.write_timeout);
+        let sent = self.session.write_request_header(Box::new(head)).await;
+        sent.map_err(|error| self.error(&error))
+    }
+
+    /// Sends a piece of the body; `false` if the provider takes no more.
+    pub async fn send_piece(&mut self, piece: Bytes) -> bool {
+        // A chunk without bytes would end the body.
+        let sent = piece.is_empty() || self.session.write_request_body(piece, false).await.is_ok();
+        self.unsent |= !sent;
+        sent
+    }
+
+    /// Ends the body.
+    pub async fn send_end(&mut self) -> bool {
+        let sent = self.session.finish_request_body().await.is_ok();
+        self.unsent |= !sent;
+        sent
+    }
+
+    /// Reads the head of the response; interim ones are left out.
+    ///
+    /// # Errors
+    /// If none comes.
+    pub async fn read_head(&mut self) -> Result<ResponseHeader, ExchangeError> {
+        loop {
+            if let Err(error) = self.session.read_response_header().await {
+                return Err(self.error(&error));
+            }
+            let head = self.session.response_header().ok_or(ExchangeError::Malformed)?;
+            if !head.status.is_informational() {
+                self.answered = true;
+                return Ok(head.clone());
+            }
+            if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
+                return Err(ExchangeError::Malformed);
+            }
+        }
+    }
+
+    /// Reads what has come of the body. `None` at its end. May be dropped and called again.
+    ///
+    /// # Errors
+    /// If it breaks off.
+    pub async fn read(&mut self) -> Result<Option<Bytes>, ExchangeError> {
+        if self.broken {
+            return Err(ExchangeError::Reset);
+        }
+        match self.session.read_response_body().await {
+            Ok(Some(bytes)) => Ok(Some(bytes)),
+            Ok(None) if self.ended_well() => Ok(None),
+            Ok(None) => {
+                self.broken = true;
+                Err(ExchangeError::Reset)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the provider's answer broke off");
+                self.broken = true;
+                Err(ExchangeError::Reset)
+            }
+        }
+    }
+
+    /// What has come already, without waiting.
+    ///
+    /// # Errors
+    /// If it breaks off.
+    pub fn read_now(&mut self) -> Option<Result<Option<Bytes>, ExchangeError>> {
+        self.read().now_or_never()
+    }
+
+    /// A stream of HTTP/2 that was reset looks as if it had ended, until it is asked.
+    fn ended_well(&mut self) -> bool {
+        match &mut self.session {
+            HttpSession::H2(session) => session.check_response_end_or_error().unwrap_or(false),
+            _ => true,
+        }
+    }
+
+    /// Gives the connection back, if its exchange is complete; else ends it.
+    pub async fn release(mut self, client: &Client) {
+        if !self.is_complete() {
+            self.session.shutdown().await;
+        }
+        let idle: Option<Duration> = self.peer.options.idle_timeout;
+        client.connector.release_http_session(self.session, &self.peer, idle).await;
+    }
+
+    /// Reads to the end what is left of an answer, if it comes soon, and gives the connection back.
+    pub async fn finish(mut self, client: &Client) {
+        /// An end that does not come by then is not worth the connection.
+        const SOON: Duration = Duration::from_millis(50);
+        if self.answered && !self.broken && !self.session.response_done() {
+            let rest = async { while let Ok(Some(_)) = self.read().await {} };
+            let _late = tokio::time::timeout(SOON, rest).await;
+        }
+        self.release(client).await;
+    }
+
+    fn is_complete(&mut self) -> bool {
+        self.answered && !self.unsent && !self.broken && self.session.response_done()
+    }
+
+    fn error(&mut self, error: &pingora::Error) -> ExchangeError {
+        self.broken = true;
+        let stale = error.etype() == &ErrorType::WriteError
+            || matches!(error.retry, RetryType::ReusedOnly)
+            || matches!(error.retry, RetryType::Decided(true));
+        if self.reused && stale {
+            return ExchangeError::Stale;
+        }
+        match error.etype() {
+            ErrorType::InvalidHTTPHeader => ExchangeError::Malformed,
+            _ => ExchangeError::Reset,
+        }
+    }
+}

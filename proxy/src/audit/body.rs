@@ -1,0 +1,144 @@
+//! What is kept of a body: the whole of it, its beginning, or only size and digest.
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use sha2::{Digest as _, Sha256};
+
+use super::contents::BodyHead;
+use super::redact::Redactor;
+
+/// Whether bodies are kept at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Capture {
+    /// Headers, bodies, everything.
+    #[default]
+    Full,
+    /// Sizes and digests in place of bodies.
+    Metadata,
+}
+
+/// The rules for bodies.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BodyRules {
+    /// Whether bodies are kept.
+    pub capture: Capture,
+    /// The most that is kept of one body, in bytes.
+    pub max: usize,
+    /// Whether binary bodies are kept, as base 64.
+    pub binary: bool,
+    /// What is masked in them.
+    pub redact: Redactor,
+}
+
+/// What is kept of a body.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Kept {
+    /// What is known of it.
+    pub head: BodyHead,
+    /// The bytes that are kept.
+    pub bytes: Bytes,
+}
+
+impl BodyRules {
+    /// Keeps what the rules allow of a whole body.
+    #[must_use]
+    pub fn keep(&self, body: &Bytes, headers: &HeaderMap) -> Kept {
+        let kind = kind(headers);
+        let masked = self.wants(kind).then(|| self.redact.body(body)).flatten();
+        let altered = masked.is_some();
+        let shown = masked.unwrap_or_else(|| body.clone());
+        let room = if self.wants(kind) { self.max } else { 0 };
+        let kept = shown.slice(..shown.len().min(room));
+        let truncated = kept.len() < shown.len();
+        let whole = !truncated && !altered;
+        Kept {
+            head: BodyHead {
+                bytes: body.len() as u64,
+                sha256: (!whole).then(|| hex::encode(Sha256::digest(body))),
+                truncated: truncated && self.wants(kind),
+                binary: kind == Kind::Binary && !kept.is_empty(),
+            },
+            bytes: kept,
+        }
+    }
+
+    /// Whether bodies with these headers are kept.
+    #[must_use]
+    pub fn keeps(&self, headers: &HeaderMap) -> bool {
+        self.wants(kind(headers))
+    }
+
+    fn wants(&self, kind: Kind) -> bool {
+        self.capture == Capture::Full && (kind == Kind::Text || self.binary)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Binary,
+}
+
+/// Text is what says so and is not compressed. What says nothing is judged by its bytes later.
+fn kind(headers: &HeaderMap) -> Kind {
+    let of = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
+    if of(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return Kind::Binary;
+    }
+    let Some(media) = of(header::CONTENT_TYPE) else { return Kind::Text };
+    let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let text = media.starts_with("text/")
+        || ["json", "xml", "x-www-form-urlencoded", "javascript", "x-ndjson", "graphql"]
+            .iter()
+            .any(|suffix| media.strip_suffix(suffix).is_some_and(|rest| rest.ends_with(['/', '+', '-'])));
+    if text { Kind::Text } else { Kind::Binary }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(content_type: &'static str) -> HeaderMap {
+        [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))].into_iter().collect()
+    }
+
+    #[test]
+    fn text_is_told_from_binary() {
+        for (media, expected) in [
+            ("application/json", Kind::Text),
+            ("application/problem+json; charset=utf-8", Kind::Text),
+            ("text/event-stream", Kind::Text),
+            ("application/x-www-form-urlencoded", Kind::Text),
+            ("application/x-ndjson", Kind::Text),
+            ("multipart/form-data; boundary=x", Kind::Binary),
+            ("audio/mpeg", Kind::Binary),
+            ("application/octet-stream", Kind::Binary),
+        ] {
+            assert_eq!(kind(&headers(media)), expected, "{media}");
+        }
+        let mut gzip = headers("application/json");
+        gzip.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        assert_eq!(kind(&gzip), Kind::Binary);
+    }
+
+    #[test]
+    fn what_is_not_kept_whole_has_a_digest() {
+        let body = Bytes::from_static(b"abc");
+        let full = BodyRules { max: 3, ..BodyRules::default() };
+        let whole = full.keep(&body, &headers("text/plain"));
+        assert_eq!((&*whole.bytes, whole.head.sha256), (&b"abc"[..], None));
+        let short = BodyRules { max: 2, ..full.clone() }.keep(&body, &headers("text/plain"));
+        assert_eq!((&*short.bytes, short.head.truncated, short.head.bytes), (&b"ab"[..], true, 3));
+        let digest = Some("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".to_owned());
+        assert_eq!(short.head.sha256, digest);
+        let metadata = BodyRules { capture: Capture::Metadata, ..full.clone() };
+        let none = metadata.keep(&body, &headers("text/plain"));
+        assert_eq!((none.bytes.len(), none.head.truncated, &none.head.sha256), (0, false, &digest));
+        let binary = full.keep(&body, &headers("audio/mpeg"));
+        assert_eq!((binary.bytes.len(), &binary.head.sha256), (0, &digest));
+        let wanted = BodyRules { binary: true, ..full }.keep(&body, &headers("audio/mpeg"));
+        assert_eq!((wanted.bytes.len(), wanted.head.binary), (3, true));
+    }
+}

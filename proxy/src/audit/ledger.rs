@@ -1,0 +1,313 @@
+//! Writes calls of the gateway into the journal: what a call is about to do before it does it, and how it
+//! ended before its client knows.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+use lockstep_queue::journal::{Journal, JournalError, Kind};
+use parking_lot::Mutex;
+use serde_json::json;
+use ulid::Ulid;
+
+use super::body::{BodyRules, Kept};
+use super::contents::{
+    ATTEMPT, AttemptHead, BEGIN, BeginHead, BodyHead, ClientHead, END, EndHead, Format, TargetHead,
+    UsageHead, WHOLE, encode, whole,
+};
+use super::refusals::Refusals;
+use super::stream::{Delivery, Streams};
+use super::{headers, record};
+use crate::ai::ledger::{
+    Attempt, Begin, Client, End, Entry, Ledger, LedgerError, Refused, RequestBody, Target,
+};
+use crate::ai::reading::{Cost, Usage};
+use crate::ai::route::Endpoint;
+
+/// How much a record's write waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// For the disk.
+    #[default]
+    Strict,
+    /// For the operating system; the disk follows within 50 ms.
+    Fast,
+}
+
+/// The ledger that writes into a journal. Cheap to clone.
+#[derive(Clone)]
+pub struct JournalLedger {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    journal: Journal,
+    durability: Durability,
+    rules: Arc<BodyRules>,
+    streams: Arc<Streams>,
+    refusals: Arc<Refusals>,
+}
+
+/// One call under way.
+struct JournalEntry {
+    shared: Arc<Shared>,
+    group: u64,
+    delivery: Arc<Mutex<Delivery>>,
+    followed: bool,
+    /// Whether its end was handed to the journal.
+    ended: bool,
+}
+
+impl JournalLedger {
+    /// A ledger on a journal. `streams` must be swept and `refusals` summed up by somebody.
+    #[must_use]
+    pub fn new(
+        journal: Journal,
+        durability: Durability,
+        rules: Arc<BodyRules>,
+        streams: Arc<Streams>,
+        refusals: Arc<Refusals>,
+    ) -> Self {
+        Self { shared: Arc::new(Shared { journal, durability, rules, streams, refusals }) }
+    }
+}
+
+#[async_trait]
+impl Ledger for JournalLedger {
+    async fn begin(&self, begin: Begin) -> Result<Box<dyn Entry>, LedgerError> {
+        let shared = &self.shared;
+        let group = group_of(begin.id);
+        let contents = shared.contents_of(&begin)?;
+        let delivery = Delivery::new(shared.journal.clone(), group, Arc::clone(&shared.rules));
+        // Made before the write, so that whoever drops the future leaves a call that has an end.
+        let mut entry = JournalEntry {
+            shared: Arc::clone(shared),
+            group,
+            delivery: Arc::new(Mutex::new(delivery)),
+            followed: false,
+            ended: false,
+        };
+        if let Err(error) = shared.write(BEGIN, group, contents).await {
+            entry.ended = true;
+            return Err(error);
+        }
+        Ok(Box::new(entry))
+    }
+
+    async fn answered(&self, begin: Begin, end: End) -> Result<(), LedgerError> {
+        let shared = &self.shared;
+        let mut call = record::Call::default();
+        let head = shared.end_head(&end, shared.answer(&end));
+        let frames = [(BEGIN, shared.contents_of(&begin)?), (END, contents(&head.0, &[&head.1])?)];
+        for (kind, contents) in &frames {
+            call.take(*kind, contents).map_err(|_| LedgerError::Failed)?;
+        }
+        let fields = call.fields().map_err(|_| LedgerError::Failed)?;
+        let contents = whole(&fields).map_err(|_| LedgerError::Failed)?;
+        shared.write(WHOLE, 0, contents).await
+    }
+
+    fn refused(&self, refused: Refused) {
+        if !self.shared.refusals.admit(refused.reason) {
+            return;
+        }
+        let path: String = refused.path.chars().take(MAX_PATH).collect();
+        let record = json!({
+            "id": refused.id.to_string(),
+            "type": "refused",
+            "started_at": refused.at,
+            "outcome": "rejected",
+            "reason": refused.reason,
+            "count": 1,
+            "client": {"addr": refused.addr.map(|addr| addr.ip())},
+            "request": {"method": refused.method.as_str(), "path": self.shared.rules.redact.text(&path)},
+            "response": {"status": refused.status},
+        });
+        if let Ok(contents) = whole(record.to_string().as_bytes()) {
+            let _unwatched = self.shared.journal.append_unsynced(WHOLE, 0, contents);
+        }
+    }
+}
+
+/// The longest path that a refused request leaves, in characters.
+const MAX_PATH: usize = 512;
+
+impl Shared {
+    async fn write(&self, kind: Kind, group: u64, contents: Bytes) -> Result<(), LedgerError> {
+        let append = match self.durability {
+            Durability::Strict => self.journal.append(kind, group, contents),
+            Durability::Fast => self.journal.append_unsynced(kind, group, contents),
+        };
+        append.await.map(drop).map_err(|error| ledger_error(&error))
+    }
+
+    fn contents_of(&self, begin: &Begin) -> Result<Bytes, LedgerError> {
+        let kept = match &begin.body {
+            RequestBody::Whole(body) => self.rules.keep(body, &begin.headers),
+            RequestBody::Streamed => Kept::default(),
+        };
+        let head = BeginHead {
+            id: begin.id.to_string(),
+            at: begin.started_at,
+            client: client_head(&begin.client),
+            method: begin.method.to_string(),
+            path: self.rules.redact.text(&begin.path).into_owned(),
+            headers: headers::allowed(&begin.headers),
+            format: format_of(begin.endpoint),
+            model: begin.model.clone(),
+            target: begin.target.as_ref().map(|target| target_head(target, None)),
+            body: kept.head,
+        };
+        contents(&head, &[&kept.bytes])
+    }
+
+    /// What is kept of an answer in one piece.
+    fn answer(&self, end: &End) -> Kept {
+        end.body.as_ref().map(|body| self.rules.keep(body, &end.headers)).unwrap_or_default()
+    }
+
+    fn end_head(&self, end: &End, kept: Kept) -> (EndHead, Bytes) {
+        let head = EndHead {
+            outcome: end.outcome.as_str().to_owned(),
+            streamed: end.streamed,
+            first_byte_at: end.first_byte_at,
+            status: Some(end.status),
+            headers: headers::allowed(&end.headers),
+            body: kept.head,
+            attempts: end.attempts.iter().map(attempt_head).collect(),
+            usage: end.usage.map(usage_head),
+            cost_usd: end.cost.map(Cost::usd),
+            changes: end.changes.iter().map(ToString::to_string).collect(),
+            request: end.request.map(|digest| BodyHead {
+                bytes: digest.bytes,
+                sha256: Some(hex::encode(digest.sha256)),
+                ..BodyHead::default()
+            }),
+        };
+        (head, kept.bytes)
+    }
+}
+
+#[async_trait]
+impl Entry for JournalEntry {
+    async fn attempt(&mut self, target: Target) -> Result<(), LedgerError> {
+        let contents = contents(&target_head(&target, Some(Timestamp::now())), &[])?;
+        self.shared.write(ATTEMPT, self.group, contents).await
+    }
+
+    fn part(&mut self, delivered: &Bytes) {
+        self.delivery.lock().push(delivered);
+        if !self.followed {
+            self.followed = true;
+            self.shared.streams.follow(&self.delivery);
+        }
+    }
+
+    async fn end(mut self: Box<Self>, end: End) -> Result<(), LedgerError> {
+        let rest = self.delivery.lock().finish();
+        let whole = self.shared.answer(&end);
+        let mut kept = whole;
+        let parts: Vec<&[u8]> = rest.bytes.iter().map(AsRef::as_ref).collect();
+        if end.body.is_none() {
+            kept.head = rest.head;
+            if !self.shared.rules.keeps(&end.headers) {
+                kept.head.binary = false;
+            }
+        }
+        for write in rest.writes {
+            // Written long ago: whether it got through is known without waiting for the disk.
+            kept.head.truncated |= write.await.is_err();
+        }
+        let (head, bytes) = self.shared.end_head(&end, kept);
+        let contents = contents(&head, &[&[&bytes[..]], &parts[..]].concat())?;
+        self.ended = true;
+        self.shared.write(END, self.group, contents).await
+    }
+}
+
+impl Drop for JournalEntry {
+    /// A call that nobody brings to its end any more was interrupted. Nobody waits for this.
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let rest = self.delivery.lock().finish();
+        let head = EndHead { body: rest.head, ..EndHead::interrupted() };
+        let parts: Vec<&[u8]> = rest.bytes.iter().map(AsRef::as_ref).collect();
+        if let Ok(contents) = encode(&head, &parts) {
+            let _unwatched = self.shared.journal.append_unsynced(END, self.group, contents);
+        }
+    }
+}
+
+fn contents(head: &impl serde::Serialize, body: &[&[u8]]) -> Result<Bytes, LedgerError> {
+    encode(head, body).map_err(|error| {
+        tracing::error!(%error, "a record can't be written");
+        LedgerError::Failed
+    })
+}
+
+fn ledger_error(error: &JournalError) -> LedgerError {
+    match error {
+        JournalError::Busy { .. } => LedgerError::Full,
+        error if error.is_full() => LedgerError::Full,
+        error => {
+            tracing::error!(%error, "the audit journal refused a record");
+            LedgerError::Failed
+        }
+    }
+}
+
+/// The group of a record: 64 random bits of its id.
+fn group_of(id: Ulid) -> u64 {
+    u64::try_from(u128::from(id) & u128::from(u64::MAX)).unwrap_or_default()
+}
+
+fn client_head(client: &Client) -> ClientHead {
+    let key = client.key.as_deref();
+    ClientHead {
+        addr: client.addr.map(|addr| addr.ip().to_canonical().to_string()),
+        user_agent: client.user_agent.clone(),
+        request_id: client.request_id.clone(),
+        key_id: key.map(|key| key.id.clone()),
+        labels: key.map(|key| key.labels.clone()).unwrap_or_default(),
+    }
+}
+
+fn target_head(target: &Target, at: Option<Timestamp>) -> TargetHead {
+    TargetHead {
+        provider: target.provider.to_string(),
+        model: target.model.as_deref().map(str::to_owned),
+        at,
+    }
+}
+
+fn attempt_head(attempt: &Attempt) -> AttemptHead {
+    AttemptHead {
+        provider: attempt.target.provider.to_string(),
+        model: attempt.target.model.as_deref().map(str::to_owned),
+        status: attempt.status,
+        error: attempt.error.as_deref().map(str::to_owned),
+        started_at: attempt.started_at,
+        first_byte_ms: attempt.first_byte_ms,
+        total_ms: Some(attempt.total_ms),
+        delivered: attempt.delivered,
+        usage: attempt.usage.map(usage_head),
+    }
+}
+
+fn usage_head(usage: Usage) -> UsageHead {
+    let Usage { input, output, cached_input, reasoning } = usage;
+    UsageHead { input, output, cached_input, reasoning }
+}
+
+fn format_of(endpoint: Endpoint) -> Format {
+    match endpoint {
+        Endpoint::Chat => Format::Chat,
+        Endpoint::Completions => Format::Completions,
+        Endpoint::Responses => Format::Responses,
+        Endpoint::Messages => Format::Messages,
+        _ => Format::Other,
+    }
+}

@@ -1,0 +1,75 @@
+//! Makes the lines that are shipped, from the frames of the journal.
+
+use std::sync::Arc;
+
+use lockstep_queue::journal::{Frame, Gap, GapCause, Lost, Stamp};
+use lockstep_queue::ship::{Assemble, Group};
+use serde_json::json;
+
+use super::contents::{Malformed, WHOLE, WholeHead, decode};
+use super::record::{self, Call};
+
+/// Makes the lines of one node.
+#[derive(Debug)]
+pub struct Lines {
+    node: Arc<str>,
+}
+
+impl Lines {
+    /// Lines that name a node.
+    #[must_use]
+    pub fn new(node: Arc<str>) -> Self {
+        Self { node }
+    }
+
+    fn line(&self, fields: &[u8], stamp: Stamp) -> Vec<u8> {
+        record::line(fields, &self.node, stamp).unwrap_or_else(|| self.unreadable("not an object", stamp))
+    }
+
+    /// Stands for frames that something else wrote, so that their place is not empty.
+    fn unreadable(&self, why: &str, stamp: Stamp) -> Vec<u8> {
+        tracing::error!(seq = stamp.seq, why, "frames of the audit journal can't be read");
+        let fields = json!({"type": "gap", "cause": "unreadable", "lost": why});
+        record::line(fields.to_string().as_bytes(), &self.node, stamp).unwrap_or_default()
+    }
+}
+
+impl Assemble for Lines {
+    fn group(&self, stamp: Stamp, group: &Group) -> Vec<u8> {
+        let mut call = Call::default();
+        let taken = group.frames.iter().try_for_each(|frame| call.take(frame.kind, &frame.body));
+        match taken.and_then(|()| call.fields().map_err(Malformed::from)) {
+            Ok(fields) => self.line(&fields, stamp),
+            Err(error) => self.unreadable(&error.to_string(), stamp),
+        }
+    }
+
+    fn single(&self, stamp: Stamp, frame: &Frame) -> Vec<u8> {
+        match decode::<WholeHead>(&frame.body) {
+            Ok((_, fields)) if frame.kind == WHOLE => self.line(&fields, stamp),
+            Ok(_) => self.unreadable("a frame of a later release", stamp),
+            Err(error) => self.unreadable(&error.to_string(), stamp),
+        }
+    }
+
+    fn gap(&self, stamp: Stamp, gap: &Gap) -> Vec<u8> {
+        let cause = match gap.cause {
+            GapCause::Damaged => "damaged",
+            GapCause::Unconfirmed => "unconfirmed",
+            GapCause::MissingSegment => "missing_segment",
+        };
+        let lost = match gap.lost {
+            Lost::Unknown => "unknown",
+            Lost::Frame { .. } => "one frame",
+            Lost::Notes => "notes of the journal",
+        };
+        let bytes = gap.to.as_u64().saturating_sub(gap.from.as_u64());
+        let fields = json!({"type": "gap", "cause": cause, "lost": lost, "bytes": bytes});
+        self.line(fields.to_string().as_bytes(), stamp)
+    }
+
+    fn single_at(&self, frame: &Frame) -> Option<u64> {
+        let (head, _) = decode::<WholeHead>(&frame.body).ok()?;
+        u64::try_from(head.at.as_millisecond()).ok()
+    }
+}

@@ -1,0 +1,229 @@
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, header};
+use jiff::Timestamp;
+use lockstep_queue::journal::{Frame, Item, Role, Stamp};
+use lockstep_queue::ship::{Assemble as _, Group};
+use serde_json::Value;
+
+use super::super::lines::Lines;
+use super::super::{Durability, contents::BEGIN};
+use super::*;
+use crate::ai::ledger::{Attempt, Begin, Client, End, Ledger as _, Outcome, Refused, RequestBody, Target};
+use crate::ai::route::Endpoint;
+
+fn config() -> model::Audit {
+    let text =
+        "server: {listen: [{addr: 127.0.0.1:0}]}\naudit: {node: n, redact: {patterns: ['secret-\\d+']}}\n";
+    let environment = std::collections::HashMap::<String, String>::new();
+    let config = crate::config::parse(text, Path::new("t.yaml"), &environment).unwrap();
+    Arc::unwrap_or_clone(config.audit)
+}
+
+/// Opens on a thread that is no runtime's, as the start of the process does.
+fn open(dir: &Path) -> (Audit, Recovery) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| Audit::open(&config(), Durability::Strict, dir).unwrap()).join().unwrap()
+    })
+}
+
+fn target(provider: &str) -> Target {
+    Target { provider: provider.into(), model: None }
+}
+
+fn json_headers() -> HeaderMap {
+    [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::AUTHORIZATION, HeaderValue::from_static("Bearer key-of-a-client")),
+    ]
+    .into_iter()
+    .collect()
+}
+
+fn begin() -> Begin {
+    Begin {
+        id: Ulid::generate(),
+        started_at: Timestamp::now(),
+        client: Client {
+            addr: Some(SocketAddr::from(([127, 0, 0, 1], 5))),
+            user_agent: Some("test".to_owned()),
+            request_id: None,
+            key: None,
+        },
+        method: Method::POST,
+        path: "/v1/chat/completions".to_owned(),
+        headers: json_headers(),
+        body: RequestBody::Whole(Bytes::from_static(br#"{"model":"m","messages":["secret-1"]}"#)),
+        endpoint: Endpoint::Chat,
+        model: Some("m".to_owned()),
+        target: Some(target("one")),
+    }
+}
+
+fn end(body: Option<&'static str>) -> End {
+    End {
+        outcome: Outcome::Complete,
+        status: 200,
+        headers: json_headers(),
+        body: body.map(Bytes::from_static_str),
+        streamed: body.is_none(),
+        first_byte_at: Some(Timestamp::now()),
+        attempts: vec![Attempt {
+            target: target("one"),
+            started_at: Timestamp::now(),
+            status: Some(200),
+            error: None,
+            first_byte_ms: Some(1),
+            total_ms: 2,
+            delivered: 2,
+            usage: None,
+        }],
+        usage: None,
+        cost: None,
+        changes: Vec::new(),
+        request: None,
+    }
+}
+
+/// Spells `Bytes::from_static` for texts.
+trait FromText {
+    fn from_static_str(text: &'static str) -> Bytes;
+}
+
+impl FromText for Bytes {
+    fn from_static_str(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
+    }
+}
+
+/// All records of a journal, in order, as they would be shipped.
+fn records(audit: &Audit) -> Vec<Value> {
+    let lines = Lines::new(Arc::clone(&audit.node));
+    let mut groups = std::collections::HashMap::<u64, Vec<Frame>>::new();
+    let mut reader = audit.journal.reader(audit.journal.oldest());
+    let mut records = Vec::new();
+    while let Some(Item::Frame(frame)) = reader.try_next().unwrap() {
+        let stamp = Stamp { seq: records.len() as u64, at_millis: 0 };
+        let (role, group) = (frame.kind.role(), frame.group);
+        if role == Role::Single {
+            records.push(lines.single(stamp, &frame));
+            continue;
+        }
+        let frames = groups.entry(group).or_default();
+        frames.push(frame);
+        if role == Role::End {
+            records.push(lines.group(stamp, &Group { frames: groups.remove(&group).unwrap(), lost: 0 }));
+        }
+    }
+    records.iter().map(|line| serde_json::from_slice(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_call_leaves_one_record_without_credentials() {
+    let dir = tempfile::tempdir().unwrap();
+    let (audit, _) = open(dir.path());
+    let begun = begin();
+    let id = begun.id.to_string();
+    let entry = audit.ledger.begin(begun).await.unwrap();
+    entry.end(end(Some("{}"))).await.unwrap();
+    let records = records(&audit);
+    assert_eq!(records.len(), 1);
+    let record = &records[0];
+    assert_eq!((record["id"].as_str(), record["outcome"].as_str()), (Some(&*id), Some("complete")));
+    assert_eq!(record["request"]["body"]["messages"][0], "[redacted]");
+    assert_eq!(record["response"]["body"], serde_json::json!({}));
+    assert!(record["node"].as_str().unwrap().starts_with("n-"));
+    for secret in ["key-of-a-client", "secret-1"] {
+        assert!(!record.to_string().contains(secret), "{record}");
+    }
+    audit.journal.shutdown().await.unwrap();
+    let written: Vec<u8> = std::fs::read_dir(dir.path().join(JOURNAL))
+        .unwrap()
+        .flat_map(|file| std::fs::read(file.unwrap().path()).unwrap())
+        .collect();
+    let holds = |text: &str| written.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds(&id) && !holds("key-of-a-client") && !holds("secret-1"));
+}
+
+#[tokio::test]
+async fn a_stream_is_kept_in_parts_and_masked_across_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (audit, _) = open(dir.path());
+    let mut entry = audit.ledger.begin(begin()).await.unwrap();
+    let event = |text: &str| {
+        Bytes::from(format!(
+            "data: {}\n\n",
+            serde_json::json!({"choices": [{"index": 0, "delta": {"content": text}}]})
+        ))
+    };
+    let long = "x".repeat(70 * 1024);
+    for text in ["a secr", "et-12", "3 b", &long, "end"] {
+        entry.part(&event(text));
+    }
+    entry.end(End { streamed: true, ..end(None) }).await.unwrap();
+    let records = records(&audit);
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0]["message"]["content"], format!("a [redacted] b{long}end"));
+    let frames = std::iter::from_fn({
+        let mut reader = audit.journal.reader(audit.journal.oldest());
+        move || reader.try_next().unwrap()
+    });
+    let parts = frames.filter_map(Item::into_frame).filter(|frame| frame.kind.role() == Role::Part).count();
+    assert!(parts >= 1, "64 KiB do not wait for the end");
+}
+
+#[tokio::test]
+async fn what_a_crash_or_a_dropped_call_leaves_open_is_interrupted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (audit, _) = open(dir.path());
+    let mut entry = audit.ledger.begin(begin()).await.unwrap();
+    entry.attempt(target("two")).await.unwrap();
+    entry
+        .part(&Bytes::from_static(b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"}}]}\n\n"));
+    drop(entry);
+    // As if the process ended here.
+    let contents = encode(&serde_json::json!({}), &[]).unwrap();
+    audit.journal.append(BEGIN, 77, contents).await.unwrap();
+    audit.journal.shutdown().await.unwrap();
+    drop(audit);
+    let (audit, recovery) = open(dir.path());
+    assert_eq!(recovery.open_groups.len(), 1);
+    let mut reader = audit.journal.reader(audit.journal.oldest());
+    let ends = std::iter::from_fn(|| reader.try_next().unwrap())
+        .filter_map(Item::into_frame)
+        .filter(|frame| frame.kind.role() == Role::End)
+        .count();
+    assert_eq!(ends, 2);
+    drop(audit);
+    let (audit, recovery) = open(dir.path());
+    assert!(recovery.open_groups.is_empty());
+    audit.journal.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn refusals_and_transitions_are_whole_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let (audit, _) = open(dir.path());
+    for _ in 0..30 {
+        audit.ledger.refused(Refused {
+            id: Ulid::generate(),
+            at: Timestamp::now(),
+            addr: None,
+            method: Method::POST,
+            path: "/v1/x".to_owned(),
+            status: 401,
+            reason: "bad_key",
+        });
+    }
+    audit
+        .ledger
+        .answered(begin(), End { outcome: Outcome::Rejected, status: 404, ..end(Some("{}")) })
+        .await
+        .unwrap();
+    let records = records(&audit);
+    let refused = records.iter().filter(|record| record["type"] == "refused").count();
+    assert!((10..=20).contains(&refused), "{refused} of 30");
+    let rejected = records.last().unwrap();
+    assert_eq!((&rejected["outcome"], &rejected["type"]), (&Value::from("rejected"), &Value::from("ai")));
+}

@@ -1,0 +1,110 @@
+use serde_json::{Value, json};
+
+use super::super::contents::encode;
+use super::*;
+
+const STAMP: Stamp = Stamp { seq: 7, at_millis: 1_763_000_000_123 };
+
+fn begin() -> BeginHead {
+    BeginHead {
+        id: "01A".to_owned(),
+        at: "2026-11-25T10:00:00Z".parse().unwrap(),
+        client: ClientHead { key_id: Some("team".to_owned()), ..ClientHead::default() },
+        method: "POST".to_owned(),
+        path: "/v1/chat/completions".to_owned(),
+        headers: vec![("accept".to_owned(), "*/*".to_owned())],
+        format: Format::Chat,
+        model: Some("gpt".to_owned()),
+        target: Some(TargetHead { provider: "openai".to_owned(), model: None, at: None }),
+        body: BodyHead { bytes: 13, ..BodyHead::default() },
+    }
+}
+
+fn record(frames: &[(Kind, Bytes)]) -> Value {
+    let mut call = Call::default();
+    for (kind, contents) in frames {
+        call.take(*kind, contents).unwrap();
+    }
+    let line = line(&call.fields().unwrap(), "node-1", STAMP).unwrap();
+    assert!(!line.contains(&b'\n'));
+    serde_json::from_slice(&line).unwrap()
+}
+
+fn begun() -> (Kind, Bytes) {
+    (super::super::contents::BEGIN, encode(&begin(), &[b"{\n \"model\": 1}"]).unwrap())
+}
+
+fn event(content: &str) -> Vec<u8> {
+    let event = json!({"choices": [{"index": 0, "delta": {"role": "assistant", "content": content}}]});
+    format!("data: {event}\n\n").into_bytes()
+}
+
+#[test]
+fn a_plain_call_is_one_record() {
+    let end = EndHead {
+        outcome: "complete".to_owned(),
+        status: Some(200),
+        body: BodyHead { bytes: 2, ..BodyHead::default() },
+        usage: Some(UsageHead { input: 1, output: 2, cached_input: 0, reasoning: 0 }),
+        attempts: attempts_of(&begin(), &[]),
+        ..EndHead::interrupted()
+    };
+    let record = record(&[begun(), (END, encode(&end, &[b"{}"]).unwrap())]);
+    assert_eq!(record["v"], 1);
+    assert_eq!(
+        (&record["node"], &record["seq"], &record["type"]),
+        (&json!("node-1"), &json!(7), &json!("ai"))
+    );
+    assert_eq!(record["ended_at"], "2025-11-13T02:13:20.123Z");
+    assert_eq!(record["request"]["body"], json!({"model": 1}));
+    assert_eq!((&record["response"]["status"], &record["response"]["body"]), (&json!(200), &json!({})));
+    assert_eq!(record["response"]["sha256"], hex::encode(Sha256::digest(b"{}")));
+    assert_eq!(record["route"], json!({"model": "gpt", "provider": "openai"}));
+    assert_eq!((&record["message"], &record["usage"]["output"]), (&Value::Null, &json!(2)));
+}
+
+#[test]
+fn a_stream_is_put_together_from_its_parts_and_its_end() {
+    let part = |content: &str| {
+        let bytes = event(content);
+        (PART, encode(&PartHead { bytes: bytes.len() as u64 }, &[&bytes]).unwrap())
+    };
+    let end = EndHead {
+        outcome: "complete".to_owned(),
+        streamed: true,
+        status: Some(200),
+        attempts: attempts_of(&begin(), &[]),
+        ..EndHead::interrupted()
+    };
+    let record = record(&[
+        begun(),
+        part("a"),
+        part("b"),
+        (END, encode(&end, &[&event("c"), b"data: [DONE]\n\n"]).unwrap()),
+    ]);
+    assert_eq!(record["message"]["content"], "abc");
+    let body = [event("a"), event("b"), event("c"), b"data: [DONE]\n\n".to_vec()].concat();
+    assert_eq!(record["response"]["body"], String::from_utf8(body).unwrap());
+}
+
+#[test]
+fn an_interrupted_call_tells_whom_it_asked_and_what_was_delivered() {
+    let further =
+        TargetHead { provider: "azure".to_owned(), model: Some("eu".to_owned()), at: Some(begin().at) };
+    let bytes = event("half");
+    let record = record(&[
+        begun(),
+        (ATTEMPT, encode(&further, &[]).unwrap()),
+        (PART, encode(&PartHead { bytes: bytes.len() as u64 }, &[&bytes]).unwrap()),
+        (END, encode(&EndHead::interrupted(), &[]).unwrap()),
+    ]);
+    assert_eq!((&record["outcome"], &record["streamed"]), (&json!("interrupted"), &json!(true)));
+    let providers: Vec<_> =
+        record["attempts"].as_array().unwrap().iter().map(|a| a["provider"].clone()).collect();
+    assert_eq!(providers, ["openai", "azure"]);
+    assert_eq!(record["message"]["content"], "half");
+    assert_eq!(
+        (&record["response"]["bytes"], &record["response"]["truncated"]),
+        (&json!(bytes.len()), &json!(true))
+    );
+}

@@ -1,0 +1,132 @@
+//! Masks what must not enter a record, before anything is written: values that JSON pointers name, and
+//! whatever regular expressions find, in whole bodies and in the texts that streams deliver in pieces.
+
+mod pointer;
+mod stream;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use regex::Regex;
+use serde_json::Value;
+
+pub use pointer::Pointer;
+pub use stream::StreamMask;
+
+/// What stands in the place of what was masked.
+pub const MASK: &str = "[redacted]";
+
+/// What is masked. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Redactor {
+    rules: Option<Arc<Rules>>,
+}
+
+#[derive(Debug)]
+struct Rules {
+    pointers: Vec<Pointer>,
+    patterns: Vec<Regex>,
+}
+
+impl Redactor {
+    /// Masks the values at `pointers` and what `patterns` match.
+    #[must_use]
+    pub fn new(pointers: Vec<Pointer>, patterns: Vec<Regex>) -> Self {
+        let any = !pointers.is_empty() || !patterns.is_empty();
+        Self { rules: any.then(|| Arc::new(Rules { pointers, patterns })) }
+    }
+
+    /// Whether it masks nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_none()
+    }
+
+    /// A whole body with everything masked; nothing if it stays as it is.
+    #[must_use]
+    pub fn body(&self, body: &Bytes) -> Option<Bytes> {
+        let rules = self.rules.as_deref()?;
+        if let Ok(mut value) = serde_json::from_slice::<Value>(body) {
+            return rules.value(&mut value).then(|| Bytes::from(value.to_string()));
+        }
+        match rules.text(&String::from_utf8_lossy(body)) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(masked) => Some(Bytes::from(masked)),
+        }
+    }
+
+    /// A text with everything masked.
+    #[must_use]
+    pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.rules.as_deref().map_or(Cow::Borrowed(text), |rules| rules.text(text))
+    }
+
+    /// Its pointers and patterns as they are written.
+    #[must_use]
+    pub fn shown(&self) -> (Vec<String>, Vec<&str>) {
+        self.rules.as_deref().map(Rules::shown).unwrap_or_default()
+    }
+
+    /// Masks in a value; whether anything was.
+    pub fn value(&self, value: &mut Value) -> bool {
+        self.rules.as_deref().is_some_and(|rules| rules.value(value))
+    }
+}
+
+impl PartialEq for Redactor {
+    fn eq(&self, other: &Self) -> bool {
+        self.shown() == other.shown()
+    }
+}
+
+impl Rules {
+    fn shown(&self) -> (Vec<String>, Vec<&str>) {
+        let pointers = self.pointers.iter().map(ToString::to_string).collect();
+        (pointers, self.patterns.iter().map(Regex::as_str).collect())
+    }
+
+    /// Masks the values that pointers name; whether any was.
+    fn pointed(&self, value: &mut Value) -> bool {
+        self.pointers.iter().fold(false, |masked, pointer| pointer.mask(value) | masked)
+    }
+
+    fn value(&self, value: &mut Value) -> bool {
+        self.pointed(value) | self.leaves(value)
+    }
+
+    /// Masks matches in every text and number; whether there was one.
+    fn leaves(&self, value: &mut Value) -> bool {
+        match value {
+            Value::String(text) => match self.text(text) {
+                Cow::Borrowed(_) => false,
+                Cow::Owned(masked) => {
+                    *text = masked;
+                    true
+                }
+            },
+            Value::Number(number) => {
+                let found = self.patterns.iter().any(|pattern| pattern.is_match(&number.to_string()));
+                if found {
+                    *value = Value::from(MASK);
+                }
+                found
+            }
+            Value::Array(items) => items.iter_mut().fold(false, |masked, item| self.leaves(item) | masked),
+            Value::Object(fields) => {
+                fields.values_mut().fold(false, |masked, field| self.leaves(field) | masked)
+            }
+            Value::Null | Value::Bool(_) => false,
+        }
+    }
+
+    fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.patterns.iter().fold(Cow::Borrowed(text), |text, pattern| match text {
+            Cow::Borrowed(text) => pattern.replace_all(text, MASK),
+            Cow::Owned(text) => Cow::Owned(pattern.replace_all(&text, MASK).into_owned()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

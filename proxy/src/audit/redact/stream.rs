@@ -1,0 +1,259 @@
+//! Masks in a stream of events while it passes. A text arrives in pieces, one in each event, so a match
+//! can span events: the last [`WINDOW`] of every text is held back until what follows is known. A piece
+//! belongs to the text of the pieces that stood at the same place of earlier events.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use serde_json::Value;
+
+use super::{MASK, Redactor, Rules};
+
+/// Matches of up to so many bytes are found wherever they are cut; longer ones may be masked in part.
+pub(super) const WINDOW: usize = 1024;
+/// No more than this is held back, whatever the events are like.
+const MAX_HELD: usize = 256 * 1024;
+
+/// Fields that are whole in every event, in every format that providers speak: they continue nothing.
+const WHOLE: [&str; 12] = [
+    "id",
+    "object",
+    "model",
+    "role",
+    "type",
+    "name",
+    "system_fingerprint",
+    "service_tier",
+    "finish_reason",
+    "stop_reason",
+    "item_id",
+    "obfuscation",
+];
+
+/// Masks one stream.
+#[derive(Debug)]
+pub struct StreamMask {
+    redactor: Redactor,
+    /// The beginning of an event whose end has not come.
+    partial: BytesMut,
+    held: VecDeque<Event>,
+    held_bytes: usize,
+}
+
+/// One event that is held back.
+#[derive(Debug)]
+struct Event {
+    /// The lines before the data, with their breaks.
+    before: Vec<u8>,
+    data: Value,
+    /// Where texts stand in the data.
+    places: Vec<String>,
+    size: usize,
+}
+
+/// The pieces of one text: which event, and the range of the whole text that it holds.
+type Pieces = Vec<(usize, Range<usize>)>;
+
+impl StreamMask {
+    /// Masks what `redactor` says.
+    #[must_use]
+    pub fn new(redactor: Redactor) -> Self {
+        Self { redactor, partial: BytesMut::new(), held: VecDeque::new(), held_bytes: 0 }
+    }
+
+    /// Takes bytes of the stream and gives back what can be kept now.
+    pub fn push(&mut self, bytes: &Bytes) -> Bytes {
+        self.partial.extend_from_slice(bytes);
+        while let Some(end) = event_end(&self.partial) {
+            let event = self.partial.split_to(end);
+            self.hold(&event);
+        }
+        if self.partial.len() > MAX_HELD {
+            let event = self.partial.split();
+            self.hold(&event);
+        }
+        self.release(false)
+    }
+
+    /// Gives back the rest.
+    pub fn finish(&mut self) -> Bytes {
+        if !self.partial.is_empty() {
+            let event = self.partial.split();
+            self.hold(&event);
+        }
+        self.release(true)
+    }
+
+    fn hold(&mut self, event: &[u8]) {
+        let Some(rules) = self.redactor.rules.as_deref() else { return };
+        let event = Event::read(event, rules);
+        self.held_bytes += event.size;
+        self.held.push_back(event);
+    }
+
+    fn release(&mut self, all: bool) -> Bytes {
+        let Some(rules) = self.redactor.rules.clone() else { return Bytes::new() };
+        let mut keep_from = self.held.len();
+        for (place, pieces) in self.texts() {
+            keep_from = keep_from.min(self.mask_text(&rules, &place, &pieces, all));
+        }
+        if all || self.held_bytes > MAX_HELD {
+            keep_from = self.held.len();
+        }
+        let mut released = BytesMut::new();
+        for event in self.held.drain(..keep_from) {
+            self.held_bytes = self.held_bytes.saturating_sub(event.size);
+            event.write(&mut released);
+        }
+        released.freeze()
+    }
+
+    /// The texts of what is held, by place.
+    fn texts(&self) -> BTreeMap<String, Pieces> {
+        let mut texts: BTreeMap<String, Pieces> = BTreeMap::new();
+        for (index, event) in self.held.iter().enumerate() {
+            for place in &event.places {
+                let length = event.text(place).map_or(0, str::len);
+                let pieces = texts.entry(place.clone()).or_default();
+                let start = pieces.last().map_or(0, |(_, range)| range.end);
+                pieces.push((index, start..start + length));
+            }
+        }
+        texts
+    }
+
+    /// Masks matches in one text and says from which event on it must be held.
+    fn mask_text(&mut self, rules: &Rules, place: &str, pieces: &Pieces, all: bool) -> usize {
+        let text: String =
+            pieces.iter().filter_map(|(index, _)| self.held.get(*index)?.text(place)).collect();
+        let mut settled = if all { text.len() } else { text.len().saturating_sub(WINDOW) };
+        let mut matches: Vec<Range<usize>> = Vec::new();
+        for found in rules.patterns.iter().flat_map(|pattern| pattern.find_iter(&text)) {
+            // What touches the end may go on.
+            if !all && found.end() == text.len() && found.len() <= WINDOW {
+                settled = settled.min(found.start());
+            } else if !found.is_empty() {
+                matches.push(found.range());
+            }
+        }
+        for (index, range) in pieces {
+            if let Some(event) = self.held.get_mut(*index) {
+                event.mask(place, range, &matches);
+            }
+        }
+        if WHOLE.iter().any(|field| place.rsplit('/').next() == Some(*field)) {
+            return self.held.len();
+        }
+        let unsettled = pieces.iter().find(|(_, range)| range.end > settled && !range.is_empty());
+        unsettled.map_or(self.held.len(), |(index, _)| *index)
+    }
+}
+
+impl Event {
+    fn read(event: &[u8], rules: &Rules) -> Self {
+        let (before, data) = split_data(event);
+        let parsed = serde_json::from_slice::<Value>(&data).ok().filter(|value| !value.is_string());
+        let data = parsed.map_or_else(
+            // Not JSON: masked by itself, as a text that is no piece of anything.
+            || Value::from(rules.text(&String::from_utf8_lossy(&data)).into_owned()),
+            |mut data| {
+                rules.pointed(&mut data);
+                data
+            },
+        );
+        let mut places = Vec::new();
+        if !data.is_string() {
+            collect_places(&data, &mut String::new(), &mut places);
+        }
+        Self { before, data, places, size: event.len() }
+    }
+
+    fn text(&self, place: &str) -> Option<&str> {
+        self.data.pointer(place)?.as_str()
+    }
+
+    /// Masks the part of matches that lies in this piece. The mask stands in the piece where a match begins.
+    fn mask(&mut self, place: &str, piece: &Range<usize>, matches: &[Range<usize>]) {
+        let Some(Value::String(text)) = self.data.pointer_mut(place) else { return };
+        for found in matches.iter().rev().filter(|found| found.start < piece.end && piece.start < found.end) {
+            let from = found.start.max(piece.start) - piece.start;
+            let to = (found.end.min(piece.end) - piece.start).min(text.len());
+            let mask = if found.start >= piece.start { MASK } else { "" };
+            if from <= to && text.is_char_boundary(from) && text.is_char_boundary(to) {
+                text.replace_range(from..to, mask);
+            }
+        }
+    }
+
+    fn write(&self, output: &mut BytesMut) {
+        output.extend_from_slice(&self.before);
+        match &self.data {
+            Value::String(text) if text.is_empty() => {}
+            Value::String(text) => text.lines().for_each(|line| write_line(output, line)),
+            data => write_line(output, &data.to_string()),
+        }
+        output.extend_from_slice(b"\n");
+    }
+}
+
+fn write_line(output: &mut BytesMut, line: &str) {
+    output.extend_from_slice(b"data: ");
+    output.extend_from_slice(line.as_bytes());
+    output.extend_from_slice(b"\n");
+}
+
+/// Where the first event ends: after an empty line.
+fn event_end(bytes: &[u8]) -> Option<usize> {
+    let mut line_start = 0;
+    for (index, byte) in bytes.iter().enumerate() {
+        if *byte != b'\n' {
+            continue;
+        }
+        let line = bytes.get(line_start..index).unwrap_or_default();
+        if line.is_empty() || line == b"\r" {
+            return Some(index + 1);
+        }
+        line_start = index + 1;
+    }
+    None
+}
+
+/// The lines of an event that are no data, and its data.
+fn split_data(event: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let (mut before, mut data) = (Vec::new(), Vec::new());
+    for line in event.split(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if let Some(value) = line.strip_prefix(b"data:") {
+            if !data.is_empty() {
+                data.push(b'\n');
+            }
+            data.extend_from_slice(value.strip_prefix(b" ").unwrap_or(value));
+        } else if !line.is_empty() {
+            before.extend_from_slice(line);
+            before.push(b'\n');
+        }
+    }
+    (before, data)
+}
+
+/// Pointers to every text in a value.
+fn collect_places(value: &Value, path: &mut String, places: &mut Vec<String>) {
+    let length = path.len();
+    let mut descend = |segment: &str, value: &Value| {
+        path.push('/');
+        path.push_str(segment);
+        collect_places(value, path, places);
+        path.truncate(length);
+    };
+    match value {
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| descend(&index.to_string(), item));
+        }
+        Value::Object(fields) => fields
+            .iter()
+            .for_each(|(name, field)| descend(&name.replace('~', "~0").replace('/', "~1"), field)),
+        Value::String(_) => places.push(path.clone()),
+        _ => {}
+    }
+}

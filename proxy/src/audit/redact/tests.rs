@@ -1,0 +1,115 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn redactor(pointers: &[&str], patterns: &[&str]) -> Redactor {
+    Redactor::new(
+        pointers.iter().map(|pointer| Pointer::parse(pointer).unwrap()).collect(),
+        patterns.iter().map(|pattern| Regex::new(pattern).unwrap()).collect(),
+    )
+}
+
+const NUMBER: &str = r"\b\d{3}-\d{2}-\d{4}\b";
+
+#[test]
+fn pointers_name_values() {
+    let cases = [
+        ("/user", json!({"user": "x", "a": 1}), json!({"user": MASK, "a": 1})),
+        ("/m/*/c", json!({"m": [{"c": 1}, {"d": 2}]}), json!({"m": [{"c": MASK}, {"d": 2}]})),
+        ("/m/1", json!({"m": [1, 2]}), json!({"m": [1, MASK]})),
+        ("/a~1b/c~0d", json!({"a/b": {"c~d": 1}}), json!({"a/b": {"c~d": MASK}})),
+        ("/nothing", json!({"a": 1}), json!({"a": 1})),
+    ];
+    for (pointer, mut value, expected) in cases {
+        redactor(&[pointer], &[]).value(&mut value);
+        assert_eq!(value, expected, "{pointer}");
+    }
+    for text in ["", "user", "/a~", "/a~2"] {
+        assert!(Pointer::parse(text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn patterns_find_texts_and_numbers_in_any_body() {
+    let redactor = redactor(&[], &[NUMBER, r"^4\d{15}$"]);
+    let cases = [
+        (
+            r#"{"a":["my 123-45-6789!"],"b":4111111111111111,"c":1}"#,
+            Some(r#"{"a":["my [redacted]!"],"b":"[redacted]","c":1}"#),
+        ),
+        ("plain 123-45-6789", Some("plain [redacted]")),
+        (r#"{ "kept" : "as it is" }"#, None),
+        ("nothing", None),
+    ];
+    for (body, expected) in cases {
+        let masked = redactor.body(&Bytes::from_static(body.as_bytes()));
+        assert_eq!(masked.as_deref().map(String::from_utf8_lossy).as_deref(), expected, "{body}");
+    }
+}
+
+fn event(content: &str) -> String {
+    format!("data: {}\n\n", json!({"choices": [{"index": 0, "delta": {"content": content}}], "id": "x"}))
+}
+
+fn delivered(stream: &str) -> String {
+    let events = stream.split("\n\n").filter_map(|event| event.strip_prefix("data: "));
+    let values = events.filter_map(|data| serde_json::from_str::<Value>(data).ok());
+    values
+        .map(|value| value["choices"][0]["delta"]["content"].as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
+fn masked(redactor: &Redactor, stream: &str, size: usize) -> String {
+    let mut mask = StreamMask::new(redactor.clone());
+    let mut output = Vec::new();
+    for chunk in stream.as_bytes().chunks(size) {
+        output.extend_from_slice(&mask.push(&Bytes::copy_from_slice(chunk)));
+    }
+    output.extend_from_slice(&mask.finish());
+    String::from_utf8(output).unwrap()
+}
+
+#[test]
+fn a_match_that_spans_events_is_masked() {
+    let redactor = redactor(&["/id"], &[NUMBER]);
+    let text = ["My number is 12", "3-", "45-678", "9, or 987-65-4321", " again"];
+    let stream = text.map(event).concat() + "data: [DONE]\n\n";
+    for size in [1, 7, stream.len()] {
+        let masked = masked(&redactor, &stream, size);
+        assert_eq!(delivered(&masked), "My number is [redacted], or [redacted] again");
+        assert!(masked.ends_with("data: [DONE]\n\n") && !masked.contains("\"id\":\"x\""), "{masked}");
+    }
+}
+
+#[test]
+fn what_is_far_behind_is_released_and_nothing_that_may_be_a_match() {
+    let mut mask = StreamMask::new(redactor(&[], &[NUMBER]));
+    assert!(mask.push(&Bytes::from(event("123-45"))).is_empty());
+    let first = mask.push(&Bytes::from(event(&"x".repeat(3 * stream::WINDOW))));
+    assert_eq!(delivered(&String::from_utf8(first.to_vec()).unwrap()), "123-45");
+}
+
+#[test]
+fn streams_that_are_not_json_are_masked_event_by_event() {
+    let redactor = redactor(&[], &[NUMBER]);
+    let stream = ": note\n\nevent: x\ndata: call 123-45-6789\n\ndata: cut";
+    assert_eq!(masked(&redactor, stream, 5), ": note\n\nevent: x\ndata: call [redacted]\n\ndata: cut\n\n");
+}
+
+proptest! {
+    #[test]
+    fn cuts_do_not_matter(cuts in proptest::collection::vec(1_usize..6, 1..30), filler in "[a-z ]{0,40}") {
+        let redactor = redactor(&[], &[NUMBER]);
+        let text = format!("{filler} 123-45-6789 {filler} 987-65-4321 {filler}");
+        let (mut stream, mut rest) = (String::new(), text.as_str());
+        for cut in cuts.iter().cycle() {
+            if rest.is_empty() { break }
+            let (piece, tail) = rest.split_at((*cut).min(rest.len()));
+            stream += &event(piece);
+            rest = tail;
+        }
+        let masked = masked(&redactor, &stream, 16);
+        prop_assert_eq!(delivered(&masked), redactor.text(&text).into_owned());
+    }
+}

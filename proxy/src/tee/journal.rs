@@ -1,0 +1,128 @@
+//! The sink that writes records into the audit journal. A thread of its own turns them into JSON, so that
+//! requests pay for neither that nor the disk.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use lockstep_queue::journal::{Append, Journal, Outcome};
+
+use super::{Record, Sink, SinkFull};
+use crate::audit::body::BodyRules;
+use crate::audit::contents::{WHOLE, whole};
+use crate::metrics::Metrics;
+use crate::writer_thread;
+
+/// Records that may wait for the thread.
+const QUEUE: usize = 4096;
+/// Bytes that waiting records may hold together.
+const QUEUE_BYTES: usize = 64 * 1024 * 1024;
+/// Records that are handed to the journal before the thread looks what became of them.
+const BATCH: usize = 256;
+
+/// The sending side.
+pub struct JournalSink {
+    records: SyncSender<Option<Record>>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// The thread, to be joined after the last request and before the journal is closed.
+pub struct Writer {
+    thread: JoinHandle<()>,
+    records: SyncSender<Option<Record>>,
+}
+
+impl JournalSink {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If the system gives none.
+    pub fn start(
+        journal: Journal,
+        rules: Arc<BodyRules>,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<(Self, Writer)> {
+        let (records, queue) = sync_channel(QUEUE);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let sink = Self { records: records.clone(), waiting: Arc::clone(&waiting) };
+        let thread = std::thread::Builder::new().name("tee".to_owned()).spawn(move || {
+            Frames { journal, rules, appends: Vec::new(), failing: false, metrics }
+                .write_all(&queue, &waiting);
+        })?;
+        Ok((sink, Writer { thread, records }))
+    }
+}
+
+impl Sink for JournalSink {
+    fn offer(&self, record: Record) -> Result<(), SinkFull> {
+        let size = record.size();
+        if self.waiting.fetch_add(size, Ordering::AcqRel) + size > QUEUE_BYTES
+            || self.records.try_send(Some(record)).is_err()
+        {
+            self.waiting.fetch_sub(size, Ordering::AcqRel);
+            return Err(SinkFull);
+        }
+        Ok(())
+    }
+}
+
+impl Writer {
+    /// Writes what is queued and ends.
+    pub fn finish(self) {
+        writer_thread::finish("tee", &self.records, None, self.thread);
+    }
+}
+
+/// The thread's side.
+struct Frames {
+    journal: Journal,
+    rules: Arc<BodyRules>,
+    appends: Vec<Append>,
+    /// Whether the last record was lost: the first of several is reported.
+    failing: bool,
+    metrics: Arc<Metrics>,
+}
+
+impl Frames {
+    fn write_all(mut self, queue: &Receiver<Option<Record>>, waiting: &AtomicUsize) {
+        while let Ok(Some(first)) = queue.recv() {
+            let more = std::iter::from_fn(|| queue.try_recv().ok());
+            for record in std::iter::once(Some(first)).chain(more) {
+                let Some(record) = record else {
+                    self.settle();
+                    return;
+                };
+                let contents = whole(record.to_json(&self.rules).to_string().as_bytes());
+                waiting.fetch_sub(record.size(), Ordering::AcqRel);
+                match contents {
+                    Ok(contents) => self.appends.push(self.journal.append_unsynced(WHOLE, 0, contents)),
+                    Err(error) => self.lost(&error),
+                }
+                if self.appends.len() >= BATCH {
+                    self.settle();
+                }
+            }
+            self.settle();
+        }
+    }
+
+    /// Waits until the operating system has what was handed over.
+    fn settle(&mut self) {
+        for append in std::mem::take(&mut self.appends) {
+            match append.wait() {
+                Ok(Outcome::Stored(_)) => self.failing = false,
+                Ok(Outcome::Dropped) => self.lost(&"the journal is full"),
+                Err(error) => self.lost(&error),
+            }
+        }
+    }
+
+    fn lost(&mut self, why: &dyn std::fmt::Display) {
+        self.metrics.tee_records.with_label_values(&["lost"]).inc();
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::warn!(%why, "records of app traffic are lost");
+        }
+    }
+}
