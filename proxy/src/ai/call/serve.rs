@@ -1,6 +1,7 @@
 //! Serves one request that belongs to the gateway, from its head to its record.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, UPGRADE, USER_AGENT};
@@ -239,7 +240,7 @@ impl<'s> Visit<'_, 's> {
     async fn limited(&mut self, limited: Limited) -> Served {
         let error = match limited {
             Limited::PerMinute { wait, .. } => ApiError::rate_limited(wait),
-            Limited::AtOnce => ApiError::too_many_at_once(),
+            Limited::AtOnce { .. } => ApiError::too_many_at_once(),
         };
         self.desk.gateway.metrics.ai.refused(error.code);
         let made = error.header().and_then(|mut header| {
@@ -262,7 +263,7 @@ impl<'s> Visit<'_, 's> {
 fn limits_of(header: &mut ResponseHeader, limited: Limited) -> pingora::Result<()> {
     let (limit, reset) = match limited {
         Limited::PerMinute { limit, reset, .. } => (limit, reset),
-        Limited::AtOnce => return Ok(()),
+        Limited::AtOnce { limit } => (limit, Duration::ZERO),
     };
     let values = [
         ("x-ratelimit-limit-requests", limit.to_string()),
