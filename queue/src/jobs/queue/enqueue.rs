@@ -130,7 +130,9 @@ impl<C: Codec> Core<C> {
     async fn enqueue_all(&self, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, QueueError> {
         let answers = self.storage.enqueue(&self.name, jobs).await?;
         let new = answers.iter().filter(|answer| matches!(answer, Enqueued::New(_))).count();
-        self.observe.enqueued(&self.name, new);
+        if new > 0 {
+            self.observe.enqueued(&self.name, new);
+        }
         if new < answers.len() {
             self.observe.duplicates(&self.name, answers.len() - new);
         }
