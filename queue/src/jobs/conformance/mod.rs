@@ -1,4 +1,4 @@
-//! What every [`Storage`] must do, as tests that run on any of them: written once, so that queues behave the same
+//! What every [`Storage`](super::Storage) must do, as tests that run on any of them: written once, so that queues behave the same
 //! whatever keeps their jobs. Behind the feature `conformance`, also for storages of others.
 //!
 //! A test file calls [`conformance!`](crate::conformance) with the name of an async function that gives a
