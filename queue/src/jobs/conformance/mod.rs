@@ -1,5 +1,5 @@
-//! What every [`Storage`](super::Storage) must do, as tests that run on any of them: written once, so that queues behave the same
-//! whatever keeps their jobs. Behind the feature `conformance`, also for storages of others.
+//! What every [`Storage`](super::Storage) must do, as tests that run on any of them: written once, so that queues
+//! behave the same whatever keeps their jobs. Behind the feature `conformance`, also for storages of others.
 //!
 //! A test file calls [`conformance!`](crate::conformance) with the name of an async function that gives a
 //! [`Subject`]: a storage with nothing in it, for each case a new one.
