@@ -3,6 +3,25 @@
 use super::name::JobId;
 
 /// Something happened to a job, or to the queue.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use lockstep_queue::jobs::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let storage = Arc::new(MemoryStorage::new());
+/// use futures::StreamExt as _;
+///
+/// let queue: Queue<u64, u64> = Queue::builder(storage, "numbers").build()?;
+/// let mut events = queue.events().await?;
+/// queue.enqueue("a", &1, EnqueueOptions::default()).await?;
+/// queue.cancel("a").await?;
+/// assert_eq!(events.next().await, Some(Event::Enqueued(JobId::new("a")?)));
+/// assert_eq!(events.next().await, Some(Event::Cancelled(JobId::new("a")?)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A job was accepted.

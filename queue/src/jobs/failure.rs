@@ -13,6 +13,30 @@ const SOURCES: usize = 16;
 
 /// What a handler returns when it could not do the job. Every error becomes one by `?` and is then tried again;
 /// [`permanent`](Self::permanent) ones are not.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use lockstep_queue::jobs::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let storage = Arc::new(MemoryStorage::new());
+/// async fn handler(job: JobContext<String>) -> Result<u64, Failure> {
+///     if job.payload.is_empty() {
+///         return Err(Failure::permanent("nothing to do"));
+///     }
+///     if job.payload == "busy" {
+///         return Err(Failure::new("come later").after(Duration::from_secs(60)));
+///     }
+///     // Every error will do.
+///     Ok(job.payload.parse()?)
+/// }
+/// let queue: Queue<String, u64> = Queue::builder(storage, "numbers").build()?;
+/// let worker = Worker::builder(queue, handler).build()?.start();
+/// worker.shutdown().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     pub(super) error: JobError,

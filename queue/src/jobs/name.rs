@@ -2,6 +2,7 @@
 //! its length, and never on its characters: they encode or bind names, and don't build paths or keys of them.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::de::Error as _;
@@ -49,6 +50,14 @@ macro_rules! name {
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(name: &str) -> Result<Self, NameError> {
+                Self::new(name)
             }
         }
 

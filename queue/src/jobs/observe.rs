@@ -6,6 +6,32 @@ use std::time::Duration;
 use super::name::QueueName;
 
 /// Is told what queues, workers and reapers do. Called inline: must be quick and must not block.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use lockstep_queue::jobs::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let storage = Arc::new(MemoryStorage::new());
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+///
+/// #[derive(Debug, Default)]
+/// struct Enqueued(AtomicUsize);
+///
+/// impl Observe for Enqueued {
+///     fn enqueued(&self, _: &QueueName, jobs: usize) {
+///         self.0.fetch_add(jobs, Ordering::Relaxed);
+///     }
+/// }
+///
+/// let counter = Arc::new(Enqueued::default());
+/// let queue: Queue<u64, ()> = Queue::builder(storage, "numbers").observe(counter.clone()).build()?;
+/// queue.enqueue("a", &1, EnqueueOptions::default()).await?;
+/// assert_eq!(counter.0.load(Ordering::Relaxed), 1);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Observe: Debug + Send + Sync + 'static {
     /// Jobs were accepted.
     fn enqueued(&self, queue: &QueueName, jobs: usize) {

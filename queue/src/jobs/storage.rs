@@ -237,6 +237,24 @@ pub struct Counts {
 }
 
 /// What holds for a whole queue.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use lockstep_queue::jobs::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let storage = Arc::new(MemoryStorage::new());
+/// let queue: Queue<u64, ()> = Queue::builder(storage, "numbers").build()?;
+/// queue.limit_jobs(Some(1)).await?;
+/// queue.pause().await?;
+/// queue.enqueue("a", &1, EnqueueOptions::default()).await?;
+/// let full = queue.enqueue("b", &2, EnqueueOptions::default()).await;
+/// assert!(full.is_err_and(|error| error.is_transient()));
+/// queue.resume().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Settings {
     /// Nothing is claimed.

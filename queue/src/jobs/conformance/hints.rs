@@ -1,8 +1,10 @@
 //! Hints: workers that wait are woken without delay, and watchers told what happens.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use futures::future::{Either, join_all, select};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::kit::{
@@ -102,6 +104,27 @@ pub async fn freed_room_wakes(subject: Subject) -> Outcome {
     client.put_new(&["a", "b"]).await?;
     let job = client.take().await?;
     wakes(client, async || client.end(&job, complete("done")).await.map(|_| ())).await
+}
+
+/// Any number of workers wait for jobs of other queues: that delays nobody.
+pub async fn idle_queues_hold_nobody_up(subject: Subject) -> Outcome {
+    let client = &subject.client;
+    let idle: Vec<_> = (0..20).map(|number| queue(&format!("idle {number}"))).collect();
+    let waits = join_all(idle.iter().map(|queue| client.storage.wait_for_work(queue, VERY_LONG)));
+    let work = async {
+        sleep(SHORT).await;
+        let start = Instant::now();
+        wakes(client, async || client.put("a").await.map(|_| ())).await?;
+        let job = client.job("a").await?;
+        assert_eq!(job.state, JobState::Active);
+        assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
+        Ok(())
+    };
+    match select(pin!(waits), pin!(work)).await {
+        // Waits may all return for nothing.
+        Either::Left((_, work)) => work.await,
+        Either::Right((done, _)) => done,
+    }
 }
 
 /// Everything that happens to a job, in order.

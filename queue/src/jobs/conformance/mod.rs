@@ -1,5 +1,5 @@
-//! What every [`Storage`] must do, as tests that run on any of them: written once, so that queues behave the same
-//! whatever keeps their jobs. Behind the feature `conformance`, also for storages of others.
+//! What every [`Storage`](super::Storage) must do, as tests that run on any of them: written once, so that queues
+//! behave the same whatever keeps their jobs. Behind the feature `conformance`, also for storages of others.
 //!
 //! A test file calls [`conformance!`](crate::conformance) with the name of an async function that gives a
 //! [`Subject`]: a storage with nothing in it, for each case a new one.
@@ -82,6 +82,7 @@ macro_rules! conformance {
             hints {
                 an_enqueue_wakes, a_due_job_wakes, there_is_no_wait_while_there_is_work, waits_end,
                 a_resume_wakes, a_released_job_wakes, a_retry_wakes, a_stalled_job_wakes, freed_room_wakes,
+                idle_queues_hold_nobody_up,
                 events_tell_what_happened, events_are_of_one_queue,
             }
             roles { one_leads, a_leader_that_is_gone_is_replaced, a_leader_can_resign, one_of_ten_at_once_leads, }

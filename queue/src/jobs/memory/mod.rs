@@ -22,6 +22,20 @@ use super::storage::{
 };
 
 /// Keeps jobs in memory. Clones share them.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use lockstep_queue::jobs::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let storage = Arc::new(MemoryStorage::new());
+/// let queue: Queue<String, ()> = Queue::builder(storage.clone(), "mails").build()?;
+/// queue.enqueue("a", &"Hello".to_owned(), EnqueueOptions::default()).await?;
+/// assert_eq!(storage.counts(queue.name()).await?.waiting, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct MemoryStorage(Arc<Inner>);
 

@@ -9,6 +9,30 @@ use crate::jobs::job::{Generation, Job, JobState};
 use crate::jobs::name::JobId;
 
 /// The dead letter of a queue.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use lockstep_queue::jobs::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let storage = Arc::new(MemoryStorage::new());
+/// let queue: Queue<u64, u64> = Queue::builder(storage, "numbers").build()?;
+/// let refuse = async |job: JobContext<u64>| Err::<u64, _>(Failure::permanent("not today"));
+/// let worker = Worker::builder(queue.clone(), refuse).build()?.start();
+/// let failed = queue.enqueue_and_wait("a", &1, EnqueueOptions::default(), Duration::from_secs(5)).await;
+/// assert!(matches!(failed, Err(WaitError::Dead { .. })));
+/// worker.shutdown().await?;
+///
+/// let letter = queue.dead_letter();
+/// for (job, error) in letter.list(None, 100).await? {
+///     assert_eq!((job.id.as_str(), error.message.as_str()), ("a", "not today"));
+/// }
+/// assert!(letter.retry("a").await?);
+/// assert_eq!(queue.counts().await?.waiting, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct DeadLetter<'a, P, O, C: Codec>(&'a Queue<P, O, C>);
 

@@ -17,6 +17,23 @@ use crate::jobs::storage::Enqueued;
 const ATTEMPTS: usize = 4;
 
 /// How one job is treated. What is not set is as the queue has it.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use lockstep_queue::jobs::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let storage = Arc::new(MemoryStorage::new());
+/// let queue: Queue<String, ()> = Queue::builder(storage, "mails").build()?;
+/// let urgent = EnqueueOptions { priority: Some(5), ..EnqueueOptions::default() };
+/// let tonight = EnqueueOptions { delay: Some(Duration::from_secs(3600)), ..EnqueueOptions::default() };
+/// queue.enqueue("alarm", &"It burns".to_owned(), urgent).await?;
+/// queue.enqueue("report", &"Nothing new".to_owned(), tonight).await?;
+/// assert_eq!(queue.counts().await?.delayed, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EnqueueOptions {
     /// Higher ones go first.
@@ -130,7 +147,9 @@ impl<C: Codec> Core<C> {
     async fn enqueue_all(&self, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, QueueError> {
         let answers = self.storage.enqueue(&self.name, jobs).await?;
         let new = answers.iter().filter(|answer| matches!(answer, Enqueued::New(_))).count();
-        self.observe.enqueued(&self.name, new);
+        if new > 0 {
+            self.observe.enqueued(&self.name, new);
+        }
         if new < answers.len() {
             self.observe.duplicates(&self.name, answers.len() - new);
         }

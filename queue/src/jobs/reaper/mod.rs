@@ -77,11 +77,12 @@ impl Reaper {
         }
     }
 
-    /// How often to look. Also decides how soon another takes over: after three times as long. At least 10 ms.
+    /// How often to look. Also decides how soon another takes over: after three times as long. From 10 ms
+    /// to a day.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
-        self.interval = interval.max(Duration::from_millis(10));
-        self.ttl = self.interval.saturating_mul(3);
+        self.interval = interval.clamp(Duration::from_millis(10), Duration::from_secs(86400));
+        self.ttl = self.interval * 3;
         self
     }
 

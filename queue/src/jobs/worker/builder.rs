@@ -16,6 +16,8 @@ use crate::jobs::reaper::Reaper;
 
 /// The shortest lease: time for a few renewals on a busy machine.
 const LEAST_LEASE: Duration = Duration::from_millis(100);
+/// The longest time that makes sense anywhere here.
+const MOST: Duration = Duration::from_secs(365 * 86400);
 
 /// Sets up a [`Worker`].
 #[must_use = "nothing is built before `build`"]
@@ -134,6 +136,10 @@ impl<P, O, H, C: Codec> WorkerBuilder<P, O, H, C> {
         };
         must(self.concurrency > 0, "concurrency must be at least 1".to_owned());
         must(self.lease >= LEAST_LEASE, format!("lease must be at least {LEAST_LEASE:?}"));
+        must(
+            self.lease.max(self.grace).max(self.idle) <= MOST,
+            "lease, grace and idle must be at most a year".to_owned(),
+        );
         must(!heartbeat.is_zero(), "heartbeat must not be zero".to_owned());
         must(heartbeat <= self.lease / 2, "heartbeat must be at most half the lease".to_owned());
         must(!self.idle.is_zero(), "idle must not be zero".to_owned());

@@ -7,6 +7,29 @@ use crate::jobs::job::{JobOptions, StorageTime};
 use crate::jobs::name::JobId;
 
 /// A job, for its handler.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use lockstep_queue::jobs::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let storage = Arc::new(MemoryStorage::new());
+/// // A handler that ends early if somebody cancels its job.
+/// async fn handler(job: JobContext<u64>) -> Result<u64, Failure> {
+///     tokio::select! {
+///         () = job.cancelled() => Err(Failure::new("cancelled")),
+///         () = tokio::time::sleep(Duration::from_millis(job.payload)) => Ok(job.payload),
+///     }
+/// }
+/// let queue: Queue<u64, u64> = Queue::builder(storage, "naps").build()?;
+/// let worker = Worker::builder(queue.clone(), handler).build()?.start();
+/// let slept = queue.enqueue_and_wait("a", &10, EnqueueOptions::default(), Duration::from_secs(5)).await?;
+/// assert_eq!(slept, 10);
+/// worker.shutdown().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct JobContext<P> {

@@ -14,6 +14,29 @@ use crate::jobs::name::{JobId, WorkerId};
 
 /// A job that is about to be completed or to go to the dead letter, for the hook. Attempts that are followed by
 /// another do not come here.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use lockstep_queue::jobs::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let storage = Arc::new(MemoryStorage::new());
+/// let queue: Queue<u64, u64> = Queue::builder(storage, "numbers").build()?;
+/// let keep_large_ones = async |ended: Arc<Ended<u64>>| {
+///     let is_large = matches!(ended.result, Ok(output) if output > 100);
+///     let retention = is_large.then_some(Duration::from_secs(86400));
+///     Changes { retention, ..Changes::default() }
+/// };
+/// let double = async |job: JobContext<u64>| Ok(job.payload * 2);
+/// let worker = Worker::builder(queue.clone(), double).after(keep_large_ones).build()?.start();
+/// queue.enqueue_and_wait("a", &70, EnqueueOptions::default(), Duration::from_secs(5)).await?;
+/// let status = queue.status("a").await?.ok_or("gone")?;
+/// assert_eq!(status.job.options.retention, Duration::from_secs(86400));
+/// worker.shutdown().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Ended<O> {

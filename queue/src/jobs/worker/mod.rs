@@ -22,6 +22,7 @@ pub use hook::{Changes, Ended};
 pub use running::RunningWorker;
 
 use std::fmt;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,7 +122,14 @@ where
         let result = pump::Pump::new(&runner).run(stop.clone()).await;
         stop.cancel();
         helpers_stop.cancel();
-        while helpers.join_next().await.is_some() {}
+        while let Some(joined) = helpers.join_next().await {
+            // Handlers that panic are caught; what comes here is a mistake of ours, and must be seen.
+            if let Err(error) = joined
+                && error.is_panic()
+            {
+                resume_unwind(error.into_panic());
+            }
+        }
         result
     }
 }

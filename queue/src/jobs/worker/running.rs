@@ -1,5 +1,7 @@
 //! A worker at work in a task of its own.
 
+use std::panic::resume_unwind;
+
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +40,11 @@ impl RunningWorker {
     /// # Errors
     /// If the storage was closed.
     pub async fn ended(mut self) -> Result<(), StorageError> {
-        // A task that was aborted, or panicked: it is over in any case.
-        self.task.join_next().await.and_then(Result::ok).unwrap_or(Ok(()))
+        match self.task.join_next().await {
+            Some(Ok(result)) => result,
+            Some(Err(error)) if error.is_panic() => resume_unwind(error.into_panic()),
+            // Nobody else aborts it.
+            Some(Err(_)) | None => Ok(()),
+        }
     }
 }
