@@ -15,9 +15,11 @@ mod memory;
 mod name;
 mod observe;
 mod queue;
+mod reaper;
 #[cfg(feature = "redis")]
 mod redis;
 mod storage;
+mod worker;
 
 pub use codec::{Codec, CodecError, Json};
 pub use error::StorageError;
@@ -33,8 +35,10 @@ pub use observe::{Ending, NoObserver, Observe};
 pub use queue::{
     Accepted, BuildError, DeadLetter, EnqueueOptions, Queue, QueueBuilder, QueueError, Status, WaitError,
 };
+pub use reaper::Reaper;
 #[cfg(feature = "redis")]
 pub use redis::{NotReplicated, RedisOptions, RedisStorage, WaitReplicas};
 pub use storage::{
     Cancelled, Claim, Counts, End, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
 };
+pub use worker::{Backoff, Changes, Ended, JobContext, RunningWorker, Worker, WorkerBuilder};

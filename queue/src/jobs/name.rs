@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use ulid::Ulid;
+
 /// The longest name of a queue or worker, in bytes.
 pub const MAX_NAME: usize = 128;
 /// The longest job id, in bytes.
@@ -80,3 +82,19 @@ name!(
     /// Which worker holds a lease; for people to read. What fences is the [`Token`](super::Token).
     WorkerId, "worker", MAX_NAME
 );
+
+impl WorkerId {
+    /// A name that nobody else has.
+    #[must_use]
+    pub fn unique(kind: &'static str) -> Self {
+        Self(format!("{:.32}-{}", kind, Ulid::generate()).into())
+    }
+}
+
+impl JobId {
+    /// An id that no other job has: a ULID, which sorts by time.
+    #[must_use]
+    pub fn unique() -> Self {
+        Self(Ulid::generate().to_string().into())
+    }
+}

@@ -34,6 +34,7 @@ pub mod limits;
 pub mod roles;
 pub mod upkeep;
 pub mod views;
+pub mod whole;
 
 pub use kit::{Client, Outcome, Subject, run};
 
@@ -90,6 +91,11 @@ macro_rules! conformance {
             lasting {
                 jobs_survive_a_restart, handles_share_one_truth, other_processes_wake_and_tell,
                 a_closed_storage_says_so,
+            }
+            whole {
+                outputs_come_to_those_who_wait, many_can_wait_for_one_job, a_wait_outlives_the_worker,
+                failures_end_in_the_dead_letter, bad_jobs_do_not_stop_the_worker, cancelled_jobs_end,
+                a_stopped_worker_hands_back, all_jobs_are_done,
             }
         }
     };

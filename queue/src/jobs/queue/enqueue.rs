@@ -6,7 +6,6 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
-use ulid::Ulid;
 
 use super::{Core, Queue, QueueError};
 use crate::jobs::codec::Codec;
@@ -74,7 +73,7 @@ impl<P: Serialize, O: DeserializeOwned, C: Codec> Queue<P, O, C> {
     /// # Errors
     /// As [`enqueue`](Self::enqueue).
     pub async fn enqueue_new(&self, payload: &P, options: EnqueueOptions) -> Result<JobId, QueueError> {
-        let id = JobId::new(Ulid::generate().to_string())?;
+        let id = JobId::unique();
         let job = self.core.new_job(id.clone(), payload, options)?;
         self.core.enqueue_one(job).await?;
         Ok(id)

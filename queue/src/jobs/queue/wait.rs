@@ -33,7 +33,7 @@ impl<P: Serialize, O: DeserializeOwned, C: Codec> Queue<P, O, C> {
         options: EnqueueOptions,
         timeout: Duration,
     ) -> Result<O, WaitError> {
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline(timeout);
         let id = JobId::new(id).map_err(QueueError::from)?;
         let job = self.core.new_job(id.clone(), payload, options)?;
         let steps = async {
@@ -55,7 +55,7 @@ impl<P: Serialize, O: DeserializeOwned, C: Codec> Queue<P, O, C> {
     /// # Errors
     /// As [`enqueue_and_wait`](Self::enqueue_and_wait); an unknown id is [`WaitError::Gone`].
     pub async fn wait(&self, id: impl AsRef<str>, timeout: Duration) -> Result<O, WaitError> {
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline(timeout);
         let id = JobId::new(id).map_err(QueueError::from)?;
         let timed_out = || WaitError::TimedOut { id: id.clone(), waited: timeout };
         let joined = timeout_at(deadline, self.core.waiters.join(&id)).await;
@@ -83,7 +83,7 @@ impl<C: Codec> Core<C> {
             let is_over = Instant::now() >= deadline;
             if look || is_over {
                 match self.look(id, mine, deadline).await? {
-                    Look::Ended(job) => return Ok(Some(job)),
+                    Look::Ended(job) => return Ok(Some(*job)),
                     Look::Unknown => {}
                     Look::Unfinished(generation) => mine = Some(generation),
                 }
@@ -110,7 +110,7 @@ impl<C: Codec> Core<C> {
         if mine.is_some_and(|mine| mine != job.generation) {
             return Err(WaitError::Gone(id.clone()));
         }
-        Ok(if job.state.is_ended() { Look::Ended(job) } else { Look::Unfinished(job.generation) })
+        Ok(if job.state.is_ended() { Look::Ended(Box::new(job)) } else { Look::Unfinished(job.generation) })
     }
 
     fn outcome<O: DeserializeOwned>(&self, job: Job) -> Result<O, WaitError> {
@@ -125,9 +125,15 @@ impl<C: Codec> Core<C> {
     }
 }
 
+/// When a wait is over; in thirty years if it is to last longer.
+fn deadline(timeout: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(timeout).unwrap_or(now + Duration::from_secs(30 * 365 * 86400))
+}
+
 /// What a look at a job showed.
 enum Look {
-    Ended(Job),
+    Ended(Box<Job>),
     Unfinished(Generation),
     Unknown,
 }

@@ -103,10 +103,11 @@ async fn listen(
         }
         ring(bells, &Event::Missed);
         events = loop {
+            sleep(RESUBSCRIBE).await;
             match storage.events(queue).await {
                 Ok(events) => break events,
                 Err(StorageError::Closed) => return ring(bells, &Event::Missed),
-                Err(_) => sleep(RESUBSCRIBE).await,
+                Err(_) => {}
             }
         };
         ring(bells, &Event::Missed);
