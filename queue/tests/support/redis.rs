@@ -75,7 +75,7 @@ impl Server {
     /// Starts one that follows another.
     pub(crate) fn replica_of(primary: &Self, settings: &[&str]) -> Self {
         let port = primary.port.to_string();
-        let follow = ["--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"];
+        let follow = ["--replicaof", "127.0.0.1", &port];
         let replica = Self::start(primary.flavour, &[&follow, settings].concat());
         replica.until("INFO replication", "master_link_status:up");
         replica
@@ -93,7 +93,17 @@ impl Server {
     pub(crate) fn resume(&mut self) {
         let mut command = Command::new("sh");
         command.args(["-c", KEEPER, "keeper"]).arg(self.flavour.program());
-        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]);
+        command.args([
+            "--port",
+            &self.port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--repl-diskless-sync-delay",
+            "0",
+            "--dir",
+        ]);
         command.arg(self.directory.path()).args(["--logfile", "log"]).args(&self.settings);
         let mut keeper = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut pid = String::new();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redis::RedisError;
+use redis::{ErrorKind, RedisError};
 
 use super::options::NotReplicated;
 use crate::jobs::error::StorageError;
@@ -76,6 +76,13 @@ impl From<RedisError> for Failure {
             ) => Self::NotNow(error),
             Some("OOM" | "MISCONF") => Self::Full(error),
             Some(_) => Self::Refused(error),
+            None if matches!(
+                error.kind(),
+                ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig
+            ) =>
+            {
+                Self::Refused(error)
+            }
             None if error.is_io_error() || error.is_timeout() || error.is_unrecoverable_error() => {
                 Self::Lost(error)
             }
