@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use prometheus::core::Collector;
 use prometheus::{
-    CounterVec, Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Counter, CounterVec, Encoder as _, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder,
 };
 
 use crate::ai::metrics::AiMetrics;
+use crate::audit::watch::AuditMetrics;
 use crate::reason::Reason;
 
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -62,6 +63,8 @@ pub struct Metrics {
     pub task_panics: IntCounterVec,
     /// The AI gateway.
     pub ai: AiMetrics,
+    /// The audit.
+    pub audit: AuditMetrics,
 }
 
 impl Metrics {
@@ -125,6 +128,7 @@ impl Metrics {
             log_dropped: make.counter("access_log_dropped_total", "Access log lines dropped.")?,
             task_panics: make.counters("task_panics_total", "Background tasks that panicked.", &["task"])?,
             ai: AiMetrics::new(&make)?,
+            audit: AuditMetrics::new(&make)?,
             registry,
         }))
     }
@@ -210,6 +214,14 @@ impl Maker<'_> {
     ) -> prometheus::Result<HistogramVec> {
         let options = HistogramOpts { common_opts: Self::options(name, help), buckets: buckets.to_vec() };
         self.register(HistogramVec::new(options, labels)?)
+    }
+
+    pub(crate) fn sum(&self, name: &str, help: &str) -> prometheus::Result<Counter> {
+        self.register(Counter::with_opts(Self::options(name, help))?)
+    }
+
+    pub(crate) fn float(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {
+        self.register(Gauge::with_opts(Self::options(name, help))?)
     }
 
     pub(crate) fn sums(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<CounterVec> {

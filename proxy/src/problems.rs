@@ -18,6 +18,8 @@ pub enum Source {
     Routing,
     /// Version states can't be written.
     State,
+    /// Evidence piles up, or something is wrong with where it goes.
+    Audit,
 }
 
 /// One thing that is wrong.

@@ -1,6 +1,7 @@
 //! The harness of the end-to-end suites: it starts the real binary, real origins and real clients,
 //! on loopback ports that the system chooses, and ends all of them with the test.
 
+pub mod audit;
 pub mod certificates;
 pub mod config;
 pub mod curl;

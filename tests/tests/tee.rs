@@ -1,25 +1,32 @@
 //! Records of app traffic.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
+use lockstep_tests::audit::{files, shipped};
 use lockstep_tests::process::Signal;
 use lockstep_tests::{Client, Config, Lockstep, Origin, Request, app, eventually, poll};
 use serde_json::{Value, json};
 
 fn start(origin: &Origin, level: &str) -> Lockstep {
     let shop = app("shop").version("v1", &[origin.addr]).set("audit", level);
-    Lockstep::start(&Config::new().app(shop))
+    Lockstep::start(&audited().app(shop))
 }
 
-/// The records so far; the last line may still be written.
-fn records(proxy: &Lockstep) -> Vec<Value> {
-    let text = std::fs::read_to_string(proxy.data_dir().join("http-records.jsonl")).unwrap_or_default();
-    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+/// Ships soon, in a form that is read without more ado.
+fn audited() -> Config {
+    Config::new().set("audit", json!({"compression": "none", "batch": {"interval": "100ms"}}))
+}
+
+/// The records of app traffic that were shipped so far.
+fn records(dir: &Path) -> Vec<Value> {
+    let records = shipped(&dir.join("audit")).into_iter();
+    records.filter(|record| record["type"] == "http").collect()
 }
 
 fn record(proxy: &Lockstep, path: &str) -> Value {
     eventually("the record is written", || {
-        records(proxy).into_iter().find(|record| record["request"]["path"] == path)
+        records(&proxy.data_dir()).into_iter().find(|record| record["request"]["path"] == path)
     })
 }
 
@@ -49,11 +56,10 @@ fn metadata_names_who_asked_what_and_who_answered() {
     for secret in ["4111", "secret-1", "item"] {
         assert!(!record.to_string().contains(secret), "{secret} in {record}");
     }
-    let mode = std::fs::metadata(proxy.data_dir().join("http-records.jsonl"))
-        .expect("the file")
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o777, 0o600);
+    for file in files(&proxy.data_dir().join("audit")) {
+        let mode = std::fs::metadata(&file).expect("the file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+    }
 }
 
 #[test]
@@ -83,8 +89,7 @@ fn an_app_without_audit_leaves_no_record() {
     let Lockstep { mut process, dir, .. } = proxy;
     process.signal(Signal::Term);
     process.wait(poll::SOON);
-    let text = std::fs::read_to_string(dir.path().join("data/http-records.jsonl")).unwrap_or_default();
-    assert_eq!(text, "");
+    assert_eq!(records(&dir.path().join("data")), Vec::<Value>::new());
 }
 
 #[test]
@@ -119,7 +124,7 @@ fn the_end_of_the_process_loses_no_record() {
     }
     proxy.signal(Signal::Term);
     assert!(proxy.process.wait(poll::SOON).success());
-    let records = records(&proxy);
+    let records = records(&proxy.data_dir());
     assert_eq!(records.len(), 500);
     let ids: std::collections::HashSet<_> = records.iter().map(|record| record["id"].to_string()).collect();
     assert_eq!(ids.len(), 500);

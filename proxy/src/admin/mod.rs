@@ -5,6 +5,7 @@ mod access;
 mod ai;
 mod answer;
 mod apps;
+mod audit;
 mod health;
 mod listener;
 mod status;
@@ -43,6 +44,7 @@ fn router(shared: Shared) -> Router {
         .route("/config", get(status::config))
         .route("/explain", get(status::explain))
         .route("/ai/providers", get(ai::providers))
+        .route("/audit/stats", get(audit::stats))
         .route("/apps", get(apps::list))
         .route("/apps/{app}", get(apps::show))
         .route("/apps/{app}/versions", get(apps::show))

@@ -18,6 +18,7 @@ pub mod redact;
 pub mod refusals;
 pub mod ship;
 pub mod stream;
+pub mod watch;
 
 pub use ledger::{Durability, JournalLedger};
 pub use open::{Audit, AuditError};

@@ -1,5 +1,6 @@
 //! The command line: what it takes, and what each command's exit code means.
 
+mod audit;
 mod check;
 mod client;
 mod explain;
@@ -34,6 +35,9 @@ struct Cli {
 enum Command {
     /// Serve.
     Run(ConfigFile),
+    /// Check, watch and ship audit records.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Check a configuration file and all that it names; exit code 64 if it can't be used.
     Check(check::Check),
     /// Run a small app in two versions behind the proxy, all on loopback.
@@ -101,6 +105,7 @@ pub fn main() -> ExitCode {
     install_crypto();
     let outcome = match cli.command {
         Command::Run(file) => run::run(&file.config),
+        Command::Audit(command) => audit::run(&command),
         Command::Check(check) => check::check(&check),
         Command::Demo(demo) => crate::demo::run(&demo),
         Command::Explain(explain) => explain::run(&explain),

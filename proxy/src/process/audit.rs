@@ -8,17 +8,24 @@ use std::time::Duration;
 use lockstep_queue::journal::Recovery;
 use lockstep_queue::ship::Shipper;
 
-use super::StartError;
+use tokio_util::sync::CancellationToken;
+
+use super::{Shared, StartError};
 use super::supervisor::Supervisor;
 use crate::ai::ledger::{Discard, Ledger};
+use crate::audit::watch::Watch;
 use crate::audit::{Audit, ship};
 use crate::config::audit::model;
 use crate::metrics::Metrics;
+use crate::problems::Source;
 use crate::tee::Tee;
 use crate::tee::journal::{JournalSink, Writer};
 
 /// How long the last records may take to where they go; what is left is shipped after the next start.
 const LAST_SHIPMENT: Duration = Duration::from_secs(5);
+
+/// How often it is looked for problems.
+const REPORT: Duration = Duration::from_secs(1);
 
 /// The audit of a process, built and not started. Without one, nothing is recorded.
 pub(super) struct Recorder {
@@ -75,15 +82,22 @@ impl Recorder {
 
 impl Opened {
     /// Starts upkeep and shipping.
-    pub(super) async fn start(self, metrics: &Arc<Metrics>) -> Result<Recording, StartError> {
+    pub(super) async fn start(self, shared: &Shared) -> Result<Recording, StartError> {
         let Self { audit, recovery, config, data_dir, tee } = self;
         let journal = audit.journal.clone();
         let shipper = Box::pin(ship::shipper(&config, &data_dir, &audit.node, journal, &recovery)).await?;
-        let mut supervisor = Supervisor::new(Arc::clone(metrics));
+        let watch = Watch::new(audit.journal.clone(), shipper.clone(), config.disk.max);
+        // It starts once.
+        let _first = shared.audit.set(watch);
+        let mut supervisor = Supervisor::new(Arc::clone(&shared.metrics));
         let stop = supervisor.stopping();
         supervisor.spawn_restarting("audit", {
             let (audit, stop) = (audit.clone(), stop.clone());
             move || audit.clone().upkeep(stop.clone())
+        });
+        supervisor.spawn_restarting("audit watch", {
+            let (shared, stop) = (shared.clone(), stop.clone());
+            move || report(shared.clone(), stop.clone())
         });
         let running = shipper.clone();
         supervisor.spawn_essential("shipper", stop.clone(), async move {
@@ -92,6 +106,19 @@ impl Opened {
             }
         });
         Ok(Recording { audit, shipper, tee, supervisor })
+    }
+}
+
+/// Keeps the list of problems as the audit sees it.
+async fn report(shared: Shared, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(REPORT);
+    let mut known = Vec::new();
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let problems = shared.audit.get().map(Watch::problems).unwrap_or_default();
+        if problems != known {
+            shared.problems.report(Source::Audit, problems.clone());
+            known = problems;
+        }
     }
 }
 

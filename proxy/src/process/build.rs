@@ -62,6 +62,7 @@ impl Process {
             plane,
             controller: handle,
             ai,
+            audit: Arc::default(),
             metrics,
             problems,
             started: jiff::Timestamp::now(),

@@ -19,9 +19,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lockstep_controller::{Controller, Handle};
+use once_cell::sync::OnceCell;
 
 use crate::access_log::{self, AccessLog};
 use crate::ai::gateway::Gateway;
+use crate::audit::watch::Watch;
 use crate::front::BoundListener;
 use crate::metrics::Metrics;
 use crate::plane::Plane;
@@ -46,6 +48,8 @@ pub struct Shared {
     pub controller: Handle,
     /// The AI gateway.
     pub ai: Arc<Gateway>,
+    /// What the audit says of itself, once it runs; never, if it is off.
+    pub audit: Arc<OnceCell<Watch>>,
     /// Everything that is counted.
     pub metrics: Arc<Metrics>,
     /// What is wrong.

@@ -63,7 +63,7 @@ impl Process {
         spawn_health(&mut supervisor, &shared);
         spawn_follower(&mut supervisor, reloader, contents);
         let recording = match audit {
-            Some(opened) => Some(Box::pin(opened.start(&shared.metrics)).await?),
+            Some(opened) => Some(Box::pin(opened.start(&shared)).await?),
             None => None,
         };
         let admin_until = CancellationToken::new();

@@ -1,0 +1,159 @@
+//! What the audit says of itself: figures for metrics and the admin API, and what is wrong with it.
+
+use std::time::Duration;
+
+use lockstep_queue::journal::Journal;
+use lockstep_queue::ship::Shipper;
+use prometheus::{Counter, Gauge, IntCounter, IntGauge};
+use serde_json::{Value, json};
+
+use crate::metrics::Maker;
+
+/// Records that wait longer than this are a problem, if uploads fail.
+const LATE: Duration = Duration::from_secs(60);
+/// A journal that is fuller than this share of its limit is a problem.
+const NEARLY_FULL: u64 = 80;
+
+/// Watches a journal and its shipper.
+#[derive(Debug)]
+pub struct Watch {
+    journal: Journal,
+    shipper: Shipper,
+    limit: u64,
+}
+
+/// Metrics of the audit, refreshed on each scrape.
+#[derive(Debug)]
+pub struct AuditMetrics {
+    frames: IntCounter,
+    rejected: IntCounter,
+    dropped: IntCounter,
+    commits: IntCounter,
+    commit_seconds: Counter,
+    bytes_on_disk: IntGauge,
+    open: IntGauge,
+    oldest: Gauge,
+    records: IntCounter,
+    batches: IntCounter,
+    bytes: IntCounter,
+    retries: IntCounter,
+    refusals: IntCounter,
+    conflicts: IntCounter,
+    in_flight: IntGauge,
+}
+
+impl Watch {
+    /// Watches these; `limit` is `audit.disk.max`.
+    #[must_use]
+    pub fn new(journal: Journal, shipper: Shipper, limit: u64) -> Self {
+        Self { journal, shipper, limit }
+    }
+
+    /// Everything in numbers.
+    #[must_use]
+    pub fn stats(&self) -> Value {
+        let (journal, shipped) = (self.journal.stats(), self.shipper.stats());
+        json!({
+            "journal": {
+                "frames": journal.frames,
+                "rejected": journal.rejected,
+                "dropped": journal.dropped,
+                "commits": journal.commits,
+                "slowest_commit_ms": journal.slowest_commit.as_secs_f64() * 1000.0,
+                "bytes_on_disk": journal.bytes_on_disk,
+                "limit": self.limit,
+                "open_calls": journal.open_groups,
+            },
+            "shipped": {
+                "records": shipped.records,
+                "batches": shipped.batches,
+                "bytes": shipped.bytes,
+                "retries": shipped.retries,
+                "refusals": shipped.refusals,
+                "conflicts": shipped.conflicts,
+                "changed": shipped.changed,
+                "in_flight": shipped.in_flight,
+                "oldest_unshipped_seconds": shipped.oldest_unshipped.map(|age| age.as_secs_f64()),
+            },
+            "problems": self.problems(),
+        })
+    }
+
+    /// What is wrong at the moment.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let (journal, shipped) = (self.journal.stats(), self.shipper.stats());
+        let mut problems = Vec::new();
+        let used = journal.bytes_on_disk.saturating_mul(100) / self.limit.max(1);
+        if used >= NEARLY_FULL {
+            problems.push(format!("the audit journal has used {used} % of audit.disk.max"));
+        }
+        if let Some(age) = shipped.oldest_unshipped.filter(|age| *age > LATE) {
+            let failed = shipped.retries + shipped.refusals;
+            problems.push(format!(
+                "records wait for the sink for {} s; {failed} uploads failed since the start",
+                age.as_secs()
+            ));
+        }
+        if shipped.conflicts > 0 {
+            let count = shipped.conflicts;
+            problems.push(format!("{count} objects found another one under their key: something else writes there"));
+        }
+        problems
+    }
+
+    /// Brings the metrics up to date.
+    pub fn refresh(&self, metrics: &AuditMetrics) {
+        let (journal, shipped) = (self.journal.stats(), self.shipper.stats());
+        set(&metrics.frames, journal.frames);
+        set(&metrics.rejected, journal.rejected);
+        set(&metrics.dropped, journal.dropped);
+        set(&metrics.commits, journal.commits);
+        metrics.commit_seconds.reset();
+        metrics.commit_seconds.inc_by(journal.commit_time.as_secs_f64());
+        metrics.bytes_on_disk.set(signed(journal.bytes_on_disk));
+        metrics.open.set(i64::try_from(journal.open_groups).unwrap_or(i64::MAX));
+        metrics.oldest.set(shipped.oldest_unshipped.unwrap_or_default().as_secs_f64());
+        set(&metrics.records, shipped.records);
+        set(&metrics.batches, shipped.batches);
+        set(&metrics.bytes, shipped.bytes);
+        set(&metrics.retries, shipped.retries);
+        set(&metrics.refusals, shipped.refusals);
+        set(&metrics.conflicts, shipped.conflicts);
+        metrics.in_flight.set(signed(shipped.in_flight));
+    }
+}
+
+impl AuditMetrics {
+    pub(crate) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        let counter = |name: &str, help: &str| make.counter(&format!("audit_{name}"), help);
+        let gauge = |name: &str, help: &str| make.gauge(&format!("audit_{name}"), help);
+        Ok(Self {
+            frames: counter("journal_frames_total", "Frames written to the audit journal.")?,
+            rejected: counter("journal_rejected_total", "Frames refused for want of room.")?,
+            dropped: counter("journal_dropped_total", "Frames dropped for want of room.")?,
+            commits: counter("journal_commits_total", "Syncs of the audit journal.")?,
+            commit_seconds: make.sum("audit_journal_commit_seconds_total", "Time spent in syncs.")?,
+            bytes_on_disk: gauge("journal_bytes", "Bytes in the audit journal.")?,
+            open: gauge("open_calls", "Calls that have begun and not ended.")?,
+            oldest: make.float("audit_oldest_unshipped_seconds", "Age of the oldest record not shipped.")?,
+            records: counter("shipped_records_total", "Records that the sink confirmed.")?,
+            batches: counter("shipped_batches_total", "Objects that the sink confirmed.")?,
+            bytes: counter("shipped_bytes_total", "Bytes of those objects.")?,
+            retries: counter("upload_retries_total", "Uploads that failed and are tried again soon.")?,
+            refusals: counter("upload_refusals_total", "Uploads that the sink refused for good.")?,
+            conflicts: counter("upload_conflicts_total", "Objects whose key was taken by another.")?,
+            in_flight: gauge("uploads_in_flight", "Uploads under way.")?,
+        })
+    }
+}
+
+/// Takes over a count that something else keeps.
+fn set(counter: &IntCounter, count: u64) {
+    counter.reset();
+    counter.inc_by(count);
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

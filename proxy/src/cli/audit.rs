@@ -1,0 +1,202 @@
+//! `lockstep audit`: whether the shipped records are all there and unchanged, what the journal of a running
+//! instance holds, and shipping from a volume that was left behind.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Subcommand;
+use lockstep_queue::ship::verify::{Archive, Finding, Verifier};
+use lockstep_queue::ship::{CheckSignature, DirSink, Ed25519Verifier};
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::{Failure, Instance, Outcome, render};
+use crate::audit::{Audit, Durability, ship};
+use crate::config;
+use crate::config::audit::model::{S3, Sink};
+use crate::process::DataDir;
+
+/// How a bucket is written.
+const S3_SCHEME: &str = "s3://";
+
+/// What to do with audit records.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Check that records are all there and unchanged; exit code 1 if not.
+    Verify {
+        /// A directory, or s3://bucket/prefix; with --config, the sink of the configuration.
+        #[arg(required_unless_present = "config")]
+        place: Option<String>,
+        /// The public key (PEM) of the signatures that every object must have.
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// The S3 server, if it is not that of AWS.
+        #[arg(long, value_name = "URL")]
+        endpoint: Option<String>,
+        /// The configuration whose sink is checked.
+        #[arg(long, short, value_name = "FILE", conflicts_with = "place")]
+        config: Option<PathBuf>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what the journal of a running instance holds and what was shipped.
+    Stats(Instance),
+    /// Ship what a data directory that nobody uses holds, to the sink of a configuration.
+    Ship {
+        /// The data directory; default: that of the configuration.
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+        /// The configuration file.
+        #[arg(long, short, value_name = "FILE", default_value = super::DEFAULT_CONFIG)]
+        config: PathBuf,
+        /// Give up after so many seconds.
+        #[arg(long, default_value = "300")]
+        within: u64,
+    },
+}
+
+pub(super) fn run(command: &Command) -> Outcome {
+    match command {
+        Command::Verify { place, key, endpoint, config, json } => {
+            let sink = match (place, config) {
+                (_, Some(file)) => {
+                    let config = config::load(file).map_err(Failure::Config)?;
+                    located(&config.audit.sink, &config.server.data_dir)
+                }
+                (place, None) => parsed(place.as_deref().unwrap_or_default(), endpoint.clone()),
+            };
+            block_on(Box::pin(verify(&sink, key.as_deref(), *json)))?
+        }
+        Command::Stats(instance) => {
+            let stats: Value = Client::new(instance)?.get("audit/stats")?;
+            render::json(&stats);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Ship { data_dir, config, within } => {
+            ship_rest(config, data_dir.as_deref(), Duration::from_secs(*within))
+        }
+    }
+}
+
+fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    Ok(runtime.map_err(|error| error.to_string())?.block_on(future))
+}
+
+/// The sink of a configuration, with its directory filled in.
+fn located(sink: &Sink, data_dir: &Path) -> Sink {
+    match sink {
+        Sink::Dir { path } => Sink::Dir { path: Some(ship::directory(path.as_deref(), data_dir)) },
+        Sink::S3(s3) => Sink::S3(s3.clone()),
+    }
+}
+
+fn parsed(place: &str, endpoint: Option<String>) -> Sink {
+    let Some(rest) = place.strip_prefix(S3_SCHEME) else { return Sink::Dir { path: Some(place.into()) } };
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let path_style = endpoint.is_some();
+    Sink::S3(S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned(), region: None, endpoint, path_style })
+}
+
+async fn verify(sink: &Sink, key: Option<&Path>, as_json: bool) -> Outcome {
+    let signatures = key.map(public_key).transpose()?;
+    let (archive, prefix): (Box<dyn Archive>, String) = match sink {
+        Sink::Dir { path } => {
+            let path = path.clone().unwrap_or_default();
+            if !path.is_dir() {
+                return Err(Failure::Other(format!("{} is not a directory", path.display())));
+            }
+            (Box::new(DirSink::new(path)), String::new())
+        }
+        Sink::S3(s3) => {
+            let bucket = Box::pin(ship::bucket(s3)).await.map_err(|error| error.to_string())?;
+            (Box::new(bucket), s3.prefix.clone())
+        }
+    };
+    let signatures = signatures.as_ref().map(|key| key as &dyn CheckSignature);
+    let mut verifier = Verifier::new(&*archive, prefix, signatures);
+    let mut findings = Vec::new();
+    while let Some(checked) = Box::pin(verifier.next()).await.map_err(|error| error.to_string())? {
+        for finding in checked.findings {
+            let told = json!({"object": checked.key, "finding": told(&finding)});
+            if !as_json {
+                render::line(&format!("{}: {}", checked.key, told["finding"].as_str().unwrap_or_default()));
+            }
+            findings.push(told);
+        }
+    }
+    let summary = verifier.summary();
+    let nodes: Vec<_> = summary
+        .nodes
+        .iter()
+        .map(|(node, range)| json!({"node": node, "first": range.start, "last": range.end.saturating_sub(1)}))
+        .collect();
+    if as_json {
+        render::json(&json!({
+            "objects": summary.objects, "records": summary.lines, "nodes": nodes, "findings": findings,
+        }));
+    } else {
+        let (objects, records) = (summary.objects, summary.lines);
+        let verdict = if findings.is_empty() { "all there, unchanged" } else { "NOT as it was shipped" };
+        render::line(&format!("{records} records in {objects} objects of {} nodes: {verdict}", nodes.len()));
+    }
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn public_key(path: &Path) -> Result<Ed25519Verifier, Failure> {
+    let wrong = |error: &dyn std::fmt::Display| Failure::Other(format!("{}: {error}", path.display()));
+    let pem = std::fs::read(path).map_err(|error| wrong(&error))?;
+    Ed25519Verifier::from_pem(&pem).map_err(|error| wrong(&error))
+}
+
+fn told(finding: &Finding) -> String {
+    match finding {
+        Finding::Foreign => "is no object of ours".to_owned(),
+        Finding::Missing { records } => {
+            format!("records {} to {} before it are missing", records.start, records.end.saturating_sub(1))
+        }
+        Finding::Duplicate { records } => {
+            format!("records {} to {} are there twice", records.start, records.end.saturating_sub(1))
+        }
+        Finding::Conflict => "went beside another object that had its key".to_owned(),
+        Finding::Edited { line } => format!("the line before line {line} was changed, removed or added"),
+        Finding::Unchained { line } => format!("line {line} does not say what came before it"),
+        Finding::Lines { expected, found } => format!("has {found} lines, its name says {expected}"),
+        Finding::Unreadable(why) => format!("can't be decompressed: {why}"),
+        Finding::Unsigned => "has no signature".to_owned(),
+        Finding::BadSignature => "its signature is not one of this object".to_owned(),
+        _ => "is not as it was shipped".to_owned(),
+    }
+}
+
+fn ship_rest(config: &Path, data_dir: Option<&Path>, within: Duration) -> Outcome {
+    let config = config::load(config).map_err(Failure::Config)?;
+    let data_dir = data_dir.unwrap_or(&config.server.data_dir);
+    if !data_dir.is_dir() {
+        return Err(Failure::Other(format!("{} is not a directory", data_dir.display())));
+    }
+    // Nobody else may write into the journal meanwhile.
+    let claimed = DataDir::claim(data_dir).map_err(|error| error.to_string())?;
+    let audit = &config.audit;
+    let (opened, recovery) =
+        Audit::open(audit, audit.durability.unwrap_or(Durability::Strict), claimed.path())
+            .map_err(|error| error.to_string())?;
+    let shipped = block_on(Box::pin(async {
+        let journal = opened.journal.clone();
+        let shipper = Box::pin(ship::shipper(audit, claimed.path(), &opened.node, journal, &recovery))
+            .await
+            .map_err(|error| error.to_string())?;
+        let flushed = tokio::select! {
+            ended = shipper.run(std::future::pending()) => ended.map_err(|error| error.to_string()),
+            flushed = shipper.flush(within) => flushed.map_err(|error| error.to_string()),
+        };
+        let records = shipper.stats().records;
+        drop(shipper);
+        let closed = opened.journal.shutdown().await.map_err(|error| error.to_string());
+        flushed.and(closed).map(|()| records)
+    }))??;
+    render::line(&format!("{shipped} records shipped; nothing is left in {}", claimed.path().display()));
+    Ok(ExitCode::SUCCESS)
+}
