@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod origin;
 pub mod poll;
 pub mod process;
+pub mod provider;
 pub mod raw;
 pub mod servers;
 pub mod tools;
@@ -20,6 +21,7 @@ pub use http1::Message;
 pub use lockstep::{Lockstep, OPERATOR, VIEWER};
 pub use origin::Origin;
 pub use poll::{eventually, until};
+pub use provider::Provider;
 pub use raw::{Client, Request};
 
 /// The host of the app in most tests.
