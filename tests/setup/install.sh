@@ -1,7 +1,7 @@
 #!/bin/bash
-# Installs what the end-to-end suites run besides the proxy itself: nginx, Node, curl, an HTTP/2
-# client and Chromium from Debian, packages of Node from clients/package-lock.json, and two programs
-# in Go. What is there already is left alone. What Debian's packages do not bring goes to
+# Installs what the end-to-end suites run besides the proxy itself: nginx, Node, Python, curl, an
+# HTTP/2 client and Chromium from Debian, packages of Node from clients/package-lock.json, OpenAI's
+# SDKs as the files in sdk/ say, and two programs in Go. What is there already is left alone. What Debian's packages do not bring goes to
 # ${XDG_CACHE_HOME:-~/.cache}/lockstep.
 set -euo pipefail
 
@@ -22,8 +22,8 @@ missing_packages() {
     has chromium || echo chromium
     has node || echo nodejs
     has npm || echo npm
-    go_is_new_enough || has python3 || echo python3
-    go_is_new_enough || python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
+    has python3 || echo python3
+    python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
 }
 
 go_is_new_enough() {
@@ -66,6 +66,30 @@ install_node_packages() {
     cp "$lock" "$target/installed.json"
 }
 
+# OpenAI's SDKs for Python, each release line in an environment of its own.
+install_python_sdks() {
+    local file target
+    for file in "$here"/../sdk/python-*.txt; do
+        target=$cache/sdk/$(basename "$file" .txt)
+        cmp --silent "$file" "$target/installed.txt" && continue
+        say "installing $(basename "$file" .txt) of OpenAI's SDKs"
+        python3 -m venv --clear "$target"
+        "$target/bin/pip" install --quiet --disable-pip-version-check --requirement "$file"
+        cp "$file" "$target/installed.txt"
+    done
+}
+
+# OpenAI's SDK for Node, and the Node that it needs: Debian's is too old for it.
+install_node_sdk() {
+    local target=$cache/sdk/node lock=$here/../sdk/package-lock.json
+    cmp --silent "$lock" "$target/installed.json" && return 0
+    say "installing OpenAI's SDK for Node"
+    mkdir -p "$target"
+    cp "$here/../sdk/package.json" "$lock" "$target/"
+    (cd "$target" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
+    cp "$lock" "$target/installed.json"
+}
+
 # Go itself, if the machine has none that is new enough.
 install_go() {
     go_is_new_enough && return 0
@@ -90,4 +114,6 @@ install_go_tools() {
 
 install_packages
 install_node_packages
+install_python_sdks
+install_node_sdk
 install_go_tools
