@@ -26,6 +26,7 @@ pub(super) async fn ready(State(shared): State<Shared>) -> (StatusCode, &'static
 
 pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
     shared.plane.refresh_gauges();
+    shared.ai.refresh_gauges();
     shared.metrics.degraded.set(i64::from(!shared.problems.list().is_empty()));
     ([(header::CONTENT_TYPE, EXPOSITION)], shared.metrics.render()).into_response()
 }

@@ -2,6 +2,7 @@
 //! changes. It runs beside the data plane, on a runtime of its own, so that load can't starve it.
 
 mod access;
+mod ai;
 mod answer;
 mod apps;
 mod health;
@@ -41,6 +42,7 @@ fn router(shared: Shared) -> Router {
         .route("/problems", get(status::problems))
         .route("/config", get(status::config))
         .route("/explain", get(status::explain))
+        .route("/ai/providers", get(ai::providers))
         .route("/apps", get(apps::list))
         .route("/apps/{app}", get(apps::show))
         .route("/apps/{app}/versions", get(apps::show))

@@ -9,6 +9,8 @@ use serde_json::Value;
 use tower_service::Service as _;
 
 use super::*;
+use crate::ai::gateway::Gateway;
+use crate::ai::ledger::Discard;
 use crate::metrics::Metrics;
 use crate::plane::Plane;
 use crate::problems::Problems;
@@ -47,6 +49,7 @@ async fn asks(requests: &[(&str, &str, Option<&str>, &str)]) -> Vec<(StatusCode,
         file: "test.yaml".into(),
         plane: Arc::clone(&plane),
         controller: handle.clone(),
+        ai: Gateway::new(Arc::new(Discard), Arc::clone(&metrics)),
         metrics,
         problems: Arc::new(Problems::default()),
         started: jiff::Timestamp::now(),

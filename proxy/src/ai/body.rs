@@ -27,6 +27,8 @@ pub struct Scan {
     pub choices: u32,
     /// Whether tools are offered.
     pub tools: bool,
+    /// Where the value of `messages` stands.
+    messages_at: Option<Range<usize>>,
     /// Where the outermost object begins: behind its brace.
     open: usize,
     /// Whether that object has no keys.
@@ -55,7 +57,7 @@ impl Scan {
             NotRead::Malformed => ApiError::not_json(),
             NotRead::Twice(index) => ApiError::duplicate(NAMES.get(index).copied().unwrap_or_default()),
         })?;
-        let [model, stream, options, _, n, tools, functions, ..] = values;
+        let [model, stream, options, messages, n, tools, functions, ..] = values;
         required(endpoint, &values)?;
         let stream = match stream.map(serde_json::value::RawValue::get) {
             None | Some("false" | "null") => false,
@@ -77,6 +79,7 @@ impl Scan {
                 .transpose()?,
             choices: n.and_then(|n| n.get().parse().ok()).unwrap_or(1),
             tools: [tools, functions].into_iter().flatten().any(|tools| !json::is_empty_array(tools)),
+            messages_at: messages.map(|messages| json::span(body, messages)),
             open,
             empty: behind.starts_with(b"}"),
         })
@@ -113,6 +116,15 @@ impl Scan {
                 edits.0.push((at..at, format!("{OPTION}{comma}").into()));
             }
             None => self.add(&format!("\"stream_options\":{{{OPTION}}}"), edits),
+        }
+    }
+
+    /// Gives the model the beginning of its answer, as the last message.
+    pub fn begin_answer(&self, text: &str, edits: &mut Edits) {
+        if let Some(at) = &self.messages_at {
+            let message = serde_json::json!({"role": "assistant", "content": text});
+            let end = at.end.saturating_sub(1);
+            edits.0.push((end..end, format!(",{message}").into()));
         }
     }
 

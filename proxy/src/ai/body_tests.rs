@@ -44,7 +44,7 @@ fn what_can_not_be_right_is_refused() {
     ];
     for (body, status, code, param) in cases {
         let error = scan(body).unwrap_err();
-        assert_eq!((error.status, error.code, error.param), (status, code, param), "{body}");
+        assert_eq!((error.status, error.code, error.param.as_deref()), (status, code, param), "{body}");
     }
 }
 
@@ -77,6 +77,15 @@ fn edits_leave_all_else_alone() {
     let edited = edited("{}", both);
     let parsed: serde_json::Value = serde_json::from_str(&edited).expect(&edited);
     assert_eq!(parsed["model"], "m");
+}
+
+#[test]
+fn an_answer_is_begun() {
+    let begin = |scan: &Scan, edits: &mut Edits| scan.begin_answer("a\nb", edits);
+    assert_eq!(
+        edited(r#"{"messages":[{"role":"user"} ],"x":1}"#, begin),
+        r#"{"messages":[{"role":"user"} ,{"content":"a\nb","role":"assistant"}],"x":1}"#
+    );
 }
 
 proptest::proptest! {

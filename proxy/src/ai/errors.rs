@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
 use serde_json::{Value, json};
 
+use super::anthropic::Untranslatable;
 use super::json as look;
 use super::ledger::LedgerError;
 use super::reading::{ErrorKind, ProviderError};
@@ -39,7 +40,7 @@ pub struct ApiError {
     /// `code`
     pub code: &'static str,
     /// `param`: the field that is meant.
-    pub param: Option<&'static str>,
+    pub param: Option<Cow<'static, str>>,
     /// `message`
     pub message: Cow<'static, str>,
     /// When another try may succeed.
@@ -60,7 +61,7 @@ impl ApiError {
     }
 
     fn about(self, param: &'static str) -> Self {
-        Self { param: Some(param), ..self }
+        Self { param: Some(Cow::Borrowed(param)), ..self }
     }
 
     /// Says that another try would not help.
@@ -163,10 +164,11 @@ impl ApiError {
         Self::new(400, INVALID, "empty_array", message).about(param)
     }
 
-    /// The request can't be translated for the only providers that there are.
+    /// The request has no counterpart in the API of the only providers that there are.
     #[must_use]
-    pub fn untranslatable(param: Option<&'static str>, message: String) -> Self {
-        Self { param, ..Self::new(400, INVALID, "unsupported_parameter", message) }
+    pub fn untranslatable(error: Untranslatable) -> Self {
+        let code = error.code.unwrap_or("invalid_value");
+        Self { param: Some(Cow::Owned(error.param)), ..Self::new(400, INVALID, code, error.message) }
     }
 
     /// The content is of a type that the endpoint does not take.

@@ -1,10 +1,14 @@
 //! The state that all calls share, and that outlives configurations.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use super::attempts::cooldown::Standing;
 use super::buffers::Buffers;
 use super::keys::UseBook;
 use super::ledger::Ledger;
@@ -15,6 +19,9 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::routing::{RoutingTable, host};
 use crate::tls::authorities::AuthoritiesError;
+
+/// How long calls have to end once they are asked to.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The AI gateway of a process.
 pub struct Gateway {
@@ -27,6 +34,8 @@ pub struct Gateway {
     pub(crate) metrics: Arc<Metrics>,
     /// Cancelled when what still runs is about to be cut.
     pub(crate) ending: CancellationToken,
+    /// Calls that run.
+    pub(crate) calls: TaskTracker,
 }
 
 /// The gateway as one worker uses it: with connections of its own.
@@ -38,7 +47,7 @@ pub struct Desk {
 impl Gateway {
     /// A gateway without a configuration.
     #[must_use]
-    pub fn new(ledger: Arc<dyn Ledger>, metrics: Arc<Metrics>, ending: CancellationToken) -> Arc<Self> {
+    pub fn new(ledger: Arc<dyn Ledger>, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             snapshot: ArcSwapOption::empty(),
             uses: UseBook::default(),
@@ -47,7 +56,8 @@ impl Gateway {
             buffers: Arc::default(),
             ledger,
             metrics,
-            ending,
+            ending: CancellationToken::new(),
+            calls: TaskTracker::new(),
         })
     }
 
@@ -84,6 +94,34 @@ impl Gateway {
             hosts.iter().any(|pattern| pattern.matches(&host))
         };
         ours.then(|| Arc::clone(snapshot))
+    }
+
+    /// Asks calls that still run to end: streams with an error, and each with its record. Waits for
+    /// them, but not long.
+    pub async fn end_calls(&self) {
+        self.calls.close();
+        self.ending.cancel();
+        if tokio::time::timeout(LAST_WORDS, self.calls.wait()).await.is_err() {
+            tracing::warn!(calls = self.calls.len(), "calls did not end when they were asked to");
+        }
+    }
+
+    /// Brings the gauges up to date that nothing else maintains.
+    pub fn refresh_gauges(&self) {
+        let metrics = &self.metrics.ai;
+        metrics.buffered.set(i64::try_from(self.buffers.used()).unwrap_or(i64::MAX));
+        metrics.cooling.reset();
+        let snapshot = self.snapshot.load();
+        let now = Instant::now();
+        for route in snapshot.iter().flat_map(|snapshot| snapshot.routes()) {
+            for to in &route.targets {
+                let cooling = matches!(to.health.standing(now), Standing::Cooling(_));
+                let labels = [route.model.name.as_str(), &*to.target.provider.name];
+                let gauge = metrics.cooling.with_label_values(&labels);
+                // A model may have several targets of one provider.
+                gauge.set(gauge.get().max(i64::from(cooling)));
+            }
+        }
     }
 
     /// The gateway for one more worker.

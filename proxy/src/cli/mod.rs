@@ -3,6 +3,7 @@
 mod check;
 mod client;
 mod explain;
+mod keys;
 mod render;
 mod run;
 mod versions;
@@ -39,6 +40,9 @@ enum Command {
     Demo(crate::demo::Demo),
     /// Say where a request would go, and why.
     Explain(explain::Explain),
+    /// Make keys for callers of the AI gateway.
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// See and change the versions of apps.
     #[command(subcommand)]
     Versions(versions::Versions),
@@ -100,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check::check(&check),
         Command::Demo(demo) => crate::demo::run(&demo),
         Command::Explain(explain) => explain::run(&explain),
+        Command::Keys(command) => keys::run(&command),
         Command::Versions(versions) => versions::run(&versions),
     };
     outcome.unwrap_or_else(|failure| {

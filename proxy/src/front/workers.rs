@@ -119,8 +119,9 @@ impl Workers {
     }
 
     /// Lets connections end as soon as no request runs on them and waits for the last, or until
-    /// `grace` is over. Returns how many connections were cut in the middle of something.
-    pub async fn drain(&self, grace: Duration) -> usize {
+    /// `grace` is over; then for `last_words`, which gives requests a chance to end by themselves.
+    /// Returns how many connections were cut in the middle of something.
+    pub async fn drain(&self, grace: Duration, last_words: impl Future<Output = ()>) -> usize {
         for worker in &self.workers {
             worker.proxy.http_cleanup().await;
         }
@@ -131,6 +132,7 @@ impl Workers {
             () = tokio::time::sleep(grace) => {}
             () = self.cut_idle() => {}
         }
+        last_words.await;
         let left = self.connections.len();
         self.open.cut_all();
         self.connections.wait().await;

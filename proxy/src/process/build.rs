@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use lockstep_controller::Controller;
 use lockstep_controller::store::Store;
-use tokio_util::sync::CancellationToken;
 
 use super::contents::Contents;
 use super::observer::Watcher;
@@ -71,7 +70,7 @@ impl Process {
 
 /// The AI gateway, with what the configuration says of it.
 fn gateway(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Gateway>, StartError> {
-    let gateway = Gateway::new(Arc::new(Discard), Arc::clone(metrics), CancellationToken::new());
+    let gateway = Gateway::new(Arc::new(Discard), Arc::clone(metrics));
     gateway.reconfigure(gateway.prepare(config)?);
     Ok(gateway)
 }

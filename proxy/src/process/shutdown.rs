@@ -83,7 +83,7 @@ impl Running {
         self.accepting.cancel();
         self.accepted.wait().await;
         self.draining.send_replace(true);
-        let cut = self.workers.drain(shutdown.grace).await;
+        let cut = self.workers.drain(shutdown.grace, self.shared.ai.end_calls()).await;
         if cut > 0 {
             tracing::warn!(connections = cut, "cut at the end of the shutdown grace");
         }

@@ -157,6 +157,12 @@ impl<'c> Course<'c> {
         self.go_on()
     }
 
+    /// Leaves the target for the next one, if there may be another attempt.
+    pub fn take_over(&mut self) -> Option<usize> {
+        self.leave();
+        if self.total >= self.policy.total { None } else { self.go_on() }
+    }
+
     /// What follows on a failure. `left` is what is left of the caller's time, `jitter` is drawn
     /// from 0 to 1.
     pub fn after(&mut self, failure: &Failure, left: Option<Duration>, jitter: f64) -> Step {

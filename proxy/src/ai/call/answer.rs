@@ -9,6 +9,7 @@ use super::asked::Head;
 use super::attempt::Refused;
 use super::client::Client;
 use super::record::Record;
+use crate::ai::anthropic::OpenAiError;
 use crate::ai::errors::{self, ApiError};
 use crate::ai::ledger::{self, Outcome};
 use crate::ai::upstream::exchange::Upstream;
@@ -67,16 +68,24 @@ impl<'s> Answering<'_, 's> {
     pub(crate) async fn relay(self, refused: Refused, target: &ledger::Target, native: bool) -> Served {
         let Refused { header: theirs, body, error, refusal } = refused;
         let well = native && errors::is_shaped(&body);
-        let body = if well { body } else { errors::reshaped(&error, refusal.status, self.head.endpoint()) };
+        let status = refusal.status;
+        let (status, body) = match (native, well) {
+            (true, true) => (status, body),
+            (true, false) => (status, errors::reshaped(&error, status, self.head.endpoint())),
+            (false, _) => {
+                let error = OpenAiError::from(&error);
+                (error.status, error.body())
+            }
+        };
         let made = passed(&theirs, target).and_then(|mut header| {
-            header.set_status(refusal.status)?;
+            header.set_status(status)?;
             if !well {
                 header.insert_header(CONTENT_TYPE, "application/json")?;
             }
             if let Some(wait) = refusal.retry_after {
                 errors::retry_after(&mut header, wait)?;
             }
-            if matches!(refusal.status, 408 | 409 | 429 | 500..) {
+            if matches!(status, 408 | 409 | 429 | 500..) {
                 // We have tried as often as is sensible.
                 header.insert_header(errors::SHOULD_RETRY, HeaderValue::from_static("false"))?;
             }

@@ -9,6 +9,7 @@ use http::{HeaderMap, Method};
 use pingora::http::RequestHeader;
 use tokio::time::Instant;
 
+use crate::ai::anthropic::{self, translate_request};
 use crate::ai::body::{Edits, Scan};
 use crate::ai::errors::ApiError;
 use crate::ai::ledger::Change;
@@ -20,6 +21,9 @@ use crate::config::ai::model::Target;
 
 /// How long SDKs wait for an answer, as they say themselves; in seconds.
 const PATIENCE: [&str; 2] = ["x-stainless-read-timeout", "x-stainless-timeout"];
+
+/// The most tokens of an answer of Anthropic's where the client sets no limit: one must be set.
+const MAX_TOKENS: u64 = 8192;
 
 /// The head of a call.
 #[derive(Debug, Clone)]
@@ -56,12 +60,23 @@ enum Content {
 }
 
 /// A body for one target, and what was changed in it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Outgoing {
     pub(crate) pieces: Vec<Bytes>,
     pub(crate) changes: Vec<Change>,
     /// Whether the usage of the stream is to be hidden from the client.
     pub(crate) hide_usage: bool,
+    /// What the translation of the answer must know, if it is to be translated.
+    pub(crate) translated: Option<Translated>,
+}
+
+/// What the translation of an answer must know.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Translated {
+    /// Whether the client wants the usage in its stream.
+    pub(crate) include_usage: bool,
+    /// White space at the end of what the model goes on from.
+    pub(crate) trimmed: String,
 }
 
 // === impl Head ===
@@ -149,8 +164,40 @@ impl Asked {
         stream_format(endpoint).is_some() && self.scan().is_some_and(|scan| scan.stream)
     }
 
+    /// The body for a target.
+    ///
+    /// # Errors
+    /// If the target can't be asked this.
+    pub(crate) fn outgoing(
+        &self,
+        endpoint: Endpoint,
+        target: &Target,
+        dialect: Dialect,
+        goes_on_from: &str,
+    ) -> Result<Outgoing, ApiError> {
+        match dialect {
+            Dialect::Native => Ok(self.native(endpoint, target, goes_on_from)),
+            Dialect::ChatToMessages => self.translated(target, goes_on_from),
+        }
+    }
+
+    fn translated(&self, target: &Target, prefill: &str) -> Result<Outgoing, ApiError> {
+        let model = target.model.as_deref().or(self.model.as_deref()).unwrap_or_default();
+        let asked = anthropic::Target { model, max_tokens: MAX_TOKENS, prefill };
+        let translated = translate_request(&self.body, asked).map_err(ApiError::untranslatable)?;
+        let mut changes = vec![Change::RequestTranslated, Change::ResponseTranslated];
+        changes.extend((!prefill.is_empty()).then_some(Change::RequestContinued));
+        let answer = Translated { include_usage: translated.include_usage, trimmed: translated.trimmed };
+        Ok(Outgoing {
+            pieces: vec![translated.body.into()],
+            changes,
+            hide_usage: false,
+            translated: Some(answer),
+        })
+    }
+
     /// The body for a target that is spoken to as the client speaks.
-    pub(crate) fn native(&self, endpoint: Endpoint, target: &Target) -> Outgoing {
+    fn native(&self, endpoint: Endpoint, target: &Target, prefill: &str) -> Outgoing {
         let (mut edits, mut changes) = (Edits::default(), Vec::new());
         let mut hide_usage = false;
         let name = target.model.as_deref().or(self.model.as_deref());
@@ -168,6 +215,10 @@ impl Asked {
                     changes.push(Change::RequestUsage);
                     hide_usage = true;
                 }
+                if !prefill.is_empty() {
+                    scan.begin_answer(prefill, &mut edits);
+                    changes.push(Change::RequestContinued);
+                }
             }
             Content::Multipart { model_at: Some(at) } => {
                 if let Some(name) = name
@@ -179,7 +230,7 @@ impl Asked {
             }
             Content::Multipart { model_at: None } | Content::Opaque => {}
         }
-        Outgoing { pieces: edits.apply(&self.body), changes, hide_usage }
+        Outgoing { pieces: edits.apply(&self.body), changes, hide_usage, translated: None }
     }
 }
 
@@ -265,7 +316,13 @@ mod tests {
         for (path, content_type, body, expected) in cases {
             let found = asked(path, content_type, body);
             let found = found.map(|asked| asked.model).map_err(|error| (error.status, error.param));
-            assert_eq!(found, expected.map(|model| model.map(str::to_owned)), "{path} {body}");
+            let expected: Result<Option<&str>, (u16, Option<&str>)> = expected;
+            let expected = expected.map(|model| model.map(str::to_owned));
+            assert_eq!(
+                found,
+                expected.map_err(|(status, param)| (status, param.map(Into::into))),
+                "{path} {body}"
+            );
         }
     }
 

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::asked::Head;
 use super::record::Running;
+use crate::ai::anthropic::translate_answer;
 use crate::ai::attempts::answer::Refusal;
 use crate::ai::attempts::course::Failure;
 use crate::ai::attempts::retry_after;
@@ -55,9 +56,12 @@ pub(crate) struct Ask<'a> {
     /// The body as the provider gets it.
     pub(crate) body: &'a [Bytes],
     pub(crate) stream: bool,
-    pub(crate) dialect: Dialect,
     /// The format of the answer, if it is one that is understood.
     pub(crate) format: Option<Format>,
+    /// How the provider is spoken to.
+    pub(crate) dialect: Dialect,
+    /// When the caller gives up, where it still waits for a first byte.
+    pub(crate) deadline: Option<Instant>,
 }
 
 impl Ask<'_> {
@@ -67,7 +71,7 @@ impl Ask<'_> {
         let timeouts = &self.to.target.timeouts;
         let limit = if self.stream { timeouts.connect + timeouts.first_event } else { timeouts.total };
         let until = Instant::now() + limit;
-        let until = self.head.deadline.map_or(until, |deadline| until.min(deadline));
+        let until = self.deadline.map_or(until, |deadline| until.min(deadline));
         match timeout_at(until, self.exchange(slot, running)).await {
             Ok(Ok(tried)) => tried,
             Ok(Err(error)) => Tried::Failed(failure(error), None),
@@ -170,8 +174,19 @@ impl Ask<'_> {
             }
             // Instead of a stream, it would look like one without any event.
             Some(_) if self.stream => Tried::Failed(Failure::Malformed, None),
-            Some(answer) => Tried::Plain(header, body, answer.usage),
+            Some(answer) => match self.translated(body) {
+                Some(body) => Tried::Plain(header, body, answer.usage),
+                None => Tried::Failed(Failure::Malformed, None),
+            },
             None => Tried::Failed(Failure::Malformed, None),
+        }
+    }
+
+    /// A plain answer as the client understands it.
+    fn translated(&self, body: Bytes) -> Option<Bytes> {
+        match self.dialect {
+            Dialect::Native => Some(body),
+            Dialect::ChatToMessages => translate_answer(&body, now()).ok().map(Bytes::from),
         }
     }
 
@@ -182,6 +197,11 @@ impl Ask<'_> {
         let refused = Refused { header, body, error, refusal };
         Tried::Failed(Failure::Refused(refused.refusal.clone()), Some(Box::new(refused)))
     }
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    u64::try_from(Timestamp::now().as_second()).unwrap_or(0)
 }
 
 /// Reads up to `most` bytes, and whether that was all.

@@ -29,10 +29,6 @@ impl<'s> Client<'s> {
         Self { session, id, read: false, sent: None }
     }
 
-    pub(crate) fn session(&mut self) -> &mut Session {
-        self.session
-    }
-
     pub(crate) fn is_http2(&self) -> bool {
         self.session.is_http2()
     }

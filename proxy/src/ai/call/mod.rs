@@ -13,4 +13,5 @@ pub(crate) mod receive;
 pub(crate) mod record;
 pub(crate) mod run;
 pub(crate) mod serve;
+pub(crate) mod streaming;
 pub(crate) mod turn;

@@ -6,10 +6,12 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::Served;
+use super::asked::Outgoing;
 use super::attempt::{Ask, Tried};
 use super::client::{Client, Gone};
 use super::receive::{self, NotReceived};
 use super::run::Call;
+use super::turn::{Prepared, Turn};
 use crate::ai::attempts::course::{Failure, Fault};
 use crate::ai::errors::ApiError;
 use crate::ai::ledger::{Digest, Outcome, RequestBody};
@@ -65,7 +67,14 @@ impl Call<'_, '_> {
                     (None, _) => self.fail(Fault::Broken).await,
                 }
             }
-            Ok(tried) => return self.succeeded(to, &target, running, tried, slot, false).await,
+            Ok(tried) => {
+                let outgoing = Outgoing::default();
+                let prepared = Prepared { target, dialect: Dialect::Native, outgoing, anew: true };
+                return match self.succeeded(to, &prepared, running, tried, slot).await {
+                    Turn::Served(served) => served,
+                    Turn::Failed(..) | Turn::Interrupted(_) => Served::Cut,
+                };
+            }
             Err((outcome, error)) => {
                 running.failed("request not complete");
                 self.record.add(running);
@@ -142,8 +151,9 @@ impl Call<'_, '_> {
             request,
             body: &[],
             stream: false,
-            dialect: Dialect::Native,
             format: None,
+            dialect: Dialect::Native,
+            deadline: None,
         };
         let understood = timeout_at(until, ask.understand(header, upstream, running)).await;
         Ok(understood.ok().and_then(Result::ok).unwrap_or(Tried::Failed(Failure::Reset, None)))

@@ -8,16 +8,18 @@ use tokio::time::{Instant, sleep};
 
 use super::answer::{Answering, Served};
 use super::asked::{Asked, Head};
+use super::attempt::Refused;
 use super::client::{Client, Gone};
 use super::record::Record;
-use super::turn::Turn;
+use super::turn::{Prepared, Turn};
 use crate::ai::attempts::cooldown::Standing;
-use crate::ai::attempts::course::{Course, Fault, Step};
+use crate::ai::attempts::course::{Course, Failure, Fault, Step};
 use crate::ai::attempts::order;
 use crate::ai::errors::ApiError;
 use crate::ai::gateway::Desk;
 use crate::ai::ledger::{self, Outcome, RequestBody};
 use crate::ai::snapshot::{Destination, Dialect, Route, Snapshot};
+use crate::ai::stream::joint::Said;
 
 /// A call whose model is known.
 pub(crate) struct Call<'c, 's> {
@@ -28,6 +30,8 @@ pub(crate) struct Call<'c, 's> {
     pub(crate) asked: &'c Asked,
     pub(crate) client: &'c mut Client<'s>,
     pub(crate) record: &'c mut Record,
+    /// What the client has of an answer that broke off, and that another target is to go on with.
+    pub(crate) said: Option<Said>,
 }
 
 impl<'s> Call<'_, 's> {
@@ -37,45 +41,72 @@ impl<'s> Call<'_, 's> {
         let policy = &self.snapshot.config.retry;
         let Some(mut course) = Course::new(candidates, policy, self.head.callers_key.is_some()) else {
             let error = ApiError::model_not_served(self.record.model.as_deref().unwrap_or_default());
-            return self.answering().refuse(&error, Outcome::Rejected).await;
+            return self.stop(&error, Outcome::Rejected).await;
         };
         loop {
             let Some(to) = self.route.targets.get(course.target()) else {
-                return self.answering().refuse(&ApiError::internal(), Outcome::UpstreamError).await;
+                return self.stop(&ApiError::internal(), Outcome::UpstreamError).await;
+            };
+            let prepared = match self.prepare(to) {
+                Ok(prepared) => prepared,
+                Err(_) if course.skip().is_some() => continue,
+                Err(error) => return self.stop(&error, Outcome::Rejected).await,
             };
             let Some(trial) = to.health.attempt(Instant::now(), forced) else {
                 // Somebody else probes it. If all are probed, this one is asked all the same.
                 forced = course.skip().is_none();
                 continue;
             };
-            let target = self.target(to);
-            let body = &self.asked.body;
-            let kept = || RequestBody::Whole(body.clone());
-            if let Err(error) = self.record.contact(self.head, kept, &target).await {
+            let kept = || RequestBody::Whole(self.asked.body.clone());
+            if let Err(error) = self.record.contact(self.head, kept, &prepared.target).await {
                 tracing::error!(%error, "a call could not be recorded");
                 return self.unrecorded(&ApiError::unrecorded(error)).await;
             }
             course.asked();
-            let step = match self.ask(to, &target, trial).await {
+            let next = match self.ask(to, &prepared, trial).await {
                 Turn::Served(served) => return served,
+                Turn::Interrupted(last) if course.take_over().is_none() => {
+                    return self.break_off(last, Outcome::UpstreamError).await;
+                }
+                Turn::Interrupted(_) => Duration::ZERO,
                 Turn::Failed(failure, refused) => {
-                    let step = course.after(&failure, self.head.left(), rand::random());
-                    match (step, refused) {
-                        (Step::Ask(_, wait), _) => wait,
-                        (Step::Relay, Some(refused)) => {
-                            let native = Dialect::of(to.target.provider.kind, self.head.endpoint())
-                                == Some(Dialect::Native);
-                            return self.answering().relay(*refused, &target, native).await;
-                        }
-                        (Step::Relay, None) => return self.fail(Fault::Broken).await,
-                        (Step::Fail(fault), _) => return self.fail(fault).await,
+                    match self.follow(&mut course, &failure, refused, &prepared).await {
+                        Ok(wait) => wait,
+                        Err(served) => return served,
                     }
                 }
             };
-            if let Some(served) = self.wait(step).await {
+            if let Some(served) = self.wait(next).await {
                 return served;
             }
         }
+    }
+
+    /// What follows on a failure: a wait before the next attempt, or the end.
+    async fn follow(
+        &mut self,
+        course: &mut Course<'_>,
+        failure: &Failure,
+        refused: Option<Box<Refused>>,
+        prepared: &Prepared,
+    ) -> Result<Duration, Served> {
+        if self.said.is_some() {
+            // Whatever it is: the client has half of an answer.
+            return match course.take_over() {
+                Some(_) => Ok(Duration::ZERO),
+                None => Err(self.stop(&ApiError::upstream_failed(), Outcome::UpstreamError).await),
+            };
+        }
+        let step = course.after(failure, self.head.left(), rand::random());
+        Err(match (step, refused) {
+            (Step::Ask(_, wait), _) => return Ok(wait),
+            (Step::Relay, Some(refused)) => {
+                let native = prepared.dialect == Dialect::Native;
+                self.answering().relay(*refused, &prepared.target, native).await
+            }
+            (Step::Relay, None) => self.fail(Fault::Broken).await,
+            (Step::Fail(fault), _) => self.fail(fault).await,
+        })
     }
 
     /// The targets that may be asked, in order, and whether all of them are left alone at the moment:
@@ -106,7 +137,7 @@ impl<'s> Call<'_, 's> {
     /// Whether a target speaks to this endpoint, and may have the caller's key where it is to.
     pub(super) fn may_ask(&self, to: &Destination) -> bool {
         let provider = &to.target.provider;
-        Dialect::of(provider.kind, self.head.endpoint()).is_some_and(|dialect| dialect == Dialect::Native)
+        Dialect::of(provider.kind, self.head.endpoint()).is_some()
             && (self.head.callers_key.is_none() || provider.accepts_caller_key)
     }
 
@@ -126,8 +157,7 @@ impl<'s> Call<'_, 's> {
             () = sleep(wait) => None,
             Gone = self.client.gone() => Some(self.answering().gone(499).await),
             () = self.desk.gateway.ending.cancelled() => {
-                let error = ApiError::shutting_down();
-                Some(self.answering().refuse(&error, Outcome::Interrupted).await)
+                Some(self.stop(&ApiError::shutting_down(), Outcome::Interrupted).await)
             }
         }
     }
@@ -147,12 +177,25 @@ impl<'s> Call<'_, 's> {
                 ApiError::model_not_found(self.record.model.as_deref().unwrap_or_default())
             }
         };
-        self.answering().refuse(&error, Outcome::UpstreamError).await
+        self.stop(&error, Outcome::UpstreamError).await
+    }
+
+    /// Tells an error of ours: as an answer, or within the stream that has begun.
+    pub(super) async fn stop(&mut self, error: &ApiError, outcome: Outcome) -> Served {
+        if self.client.sent.is_none() {
+            return self.answering().refuse(error, outcome).await;
+        }
+        let last = error.event(self.head.endpoint(), 0).unwrap_or_default();
+        self.break_off(last, outcome).await
     }
 
     /// Nothing can be recorded, so nothing is.
     pub(super) async fn unrecorded(&mut self, error: &ApiError) -> Served {
         self.record.outcome = Some(Outcome::Rejected);
+        if self.client.sent.is_some() {
+            let last = error.event(self.head.endpoint(), 0).unwrap_or_default();
+            return self.break_off(last, Outcome::UpstreamError).await;
+        }
         match self.client.refuse(error, self.head.endpoint()).await {
             Ok(()) => Served::Done,
             Err(Gone) => Served::Cut,

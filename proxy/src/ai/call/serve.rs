@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue};
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
 use tokio::time::Instant;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use ulid::Ulid;
 
 use super::admit::{self, Caller};
@@ -207,6 +208,7 @@ impl<'s> Visit<'_, 's> {
             asked,
             client: self.client,
             record: self.record,
+            said: None,
         }
     }
 
@@ -274,18 +276,21 @@ fn limits_of(header: &mut ResponseHeader, limited: Limited) -> pingora::Result<(
 }
 
 /// A call that runs, until dropped.
-struct InFlight<'d>(&'d Desk);
+struct InFlight<'d> {
+    desk: &'d Desk,
+    _call: TaskTrackerToken,
+}
 
 impl<'d> InFlight<'d> {
     fn begin(desk: &'d Desk) -> Self {
         desk.gateway.metrics.ai.in_flight.inc();
-        Self(desk)
+        Self { desk, _call: desk.gateway.calls.token() }
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.gateway.metrics.ai.in_flight.dec();
+        self.desk.gateway.metrics.ai.in_flight.dec();
     }
 }
 

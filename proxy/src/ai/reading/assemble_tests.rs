@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::super::{ErrorKind, Splitter};
@@ -257,4 +258,56 @@ fn memory_is_bounded() {
     let message = assembled.message.unwrap();
     assert!(assembled.truncated);
     assert!(message.alternatives.len() < 600 && message.role.len() <= 128);
+}
+
+/// Real events, cut and with pieces exchanged.
+fn odd_data() -> impl Strategy<Value = String> {
+    let pieces = vec![
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "null",
+        "7",
+        "-1",
+        "\"",
+        "\"choices\":",
+        "\"delta\":",
+        "\"index\":",
+        "\"content\":",
+        "\"a\u{e9}\"",
+        "\"type\":",
+        "\"response.completed\"",
+        "\"message_start\"",
+        "\"error\":",
+        "\"usage\":",
+        "\\ud83d",
+    ];
+    let soup = prop::collection::vec(prop::sample::select(pieces), 0..12).prop_map(|pieces| pieces.concat());
+    let cut = (0..CHAT.len(), any::<prop::sample::Index>(), soup.clone()).prop_map(|(event, at, soup)| {
+        let at = CHAT[event].floor_char_boundary(at.index(CHAT[event].len()));
+        format!("{}{soup}{}", &CHAT[event][..at], &CHAT[event][at..])
+    });
+    prop_oneof![soup, cut]
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_is_read_or_left(data in prop::collection::vec(odd_data(), 0..12), max in 0_usize..40) {
+        for format in [Format::Chat, Format::Completions, Format::Embeddings, Format::Responses, Format::Messages] {
+            let mut assembler = Assembler::new(format, 1, max);
+            let data: Vec<&str> = data.iter().map(String::as_str).collect();
+            let reads = feed(&mut assembler, &events(&data));
+            for (data, read) in data.iter().zip(reads) {
+                let json = serde_json::from_str::<serde::de::IgnoredAny>(data).is_ok();
+                let expected = !json && !data.starts_with("[DONE]");
+                prop_assert_eq!(read == Read::Malformed, expected, "{:?} {}", format, data);
+            }
+            let assembled = assembler.finish();
+            let text = assembled.message.and_then(|message| message.content).unwrap_or_default();
+            prop_assert!(text.len() <= max);
+        }
+    }
 }

@@ -14,14 +14,15 @@ mod cost;
 mod draft;
 mod error_kind;
 mod event;
-mod lenient;
+pub(crate) mod lenient;
 mod line_scan;
+pub(crate) mod messages_event;
 mod provider_error;
 mod sse;
 mod stream_chat;
 mod stream_messages;
 mod stream_responses;
-mod usage;
+pub(crate) mod usage;
 
 pub use answer::Answer;
 pub use assemble::{Assembler, Read};

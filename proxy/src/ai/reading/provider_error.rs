@@ -17,7 +17,7 @@ pub struct ProviderError {
     pub message: String,
     /// Its `type`.
     pub error_type: Option<String>,
-    /// Its `code`; a number is given as text.
+    /// Its `code`, a number as text; of Anthropic's errors the `details.error_code`.
     pub code: Option<String>,
     /// The field of the request that is at fault.
     pub param: Option<String>,
@@ -64,11 +64,14 @@ struct Fields {
     detail: Lenient<Text>,
     #[serde(default)]
     innererror: Lenient<Inner>,
+    #[serde(default)]
+    details: Lenient<Inner>,
 }
 
+/// The more exact code: Azure's `innererror.code`, Anthropic's `details.error_code`.
 #[derive(Deserialize)]
 struct Inner {
-    #[serde(default)]
+    #[serde(default, alias = "error_code")]
     code: Lenient<Text>,
 }
 
@@ -108,12 +111,14 @@ impl ProviderError {
 
     fn new(status: Option<u16>, fields: Fields) -> Self {
         let inner = fields.innererror.0.and_then(|inner| inner.code.string());
+        let details = fields.details.0.and_then(|details| details.code.string());
         let error_type = fields.error_type.string().filter(|name| name != "error");
         let (number, code) = match fields.code.0 {
             Some(Code::Number(number)) => (u16::try_from(number).ok(), Some(number.to_string())),
             Some(Code::Text(text)) => (text.parse().ok(), Some(text)),
             None => (None, None),
         };
+        let code = code.or(details);
         let message = fields.message.string().or(fields.detail.string()).unwrap_or_default();
         let names: Vec<String> = [&inner, &code, &error_type]
             .into_iter()

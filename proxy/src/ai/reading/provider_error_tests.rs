@@ -68,6 +68,8 @@ fn all_fields_are_read() {
     assert_eq!(ProviderError::read(400, br#"{"error":"bad"}"#).message, "bad");
     assert_eq!(ProviderError::read(400, br#"{"detail":"bad"}"#).message, "bad");
     assert_eq!(ProviderError::read(400, br#"{"message":"bad"}"#).message, "bad");
+    let detailed = br#"{"type":"error","error":{"type":"rate_limit_error","message":"x","details":{"error_code":"ramp_limit_exceeded"}}}"#;
+    assert_eq!(ProviderError::read(429, detailed).code.as_deref(), Some("ramp_limit_exceeded"));
     assert_eq!(ProviderError::read(400, VLLM_CONTEXT.as_bytes()).code.as_deref(), Some("400"));
 }
 

@@ -1,63 +1,12 @@
 //! Events of Anthropic's `messages`.
 
-use serde::Deserialize;
-
 use super::ProviderError;
 use super::draft::Draft;
-use super::lenient::{Lenient, Text};
-use super::usage::WireUsage;
-
-#[derive(Deserialize)]
-struct MessageEvent {
-    #[serde(default, rename = "type")]
-    kind: Lenient<Text>,
-    #[serde(default)]
-    index: Lenient<u32>,
-    #[serde(default)]
-    message: Lenient<MessageStart>,
-    #[serde(default)]
-    content_block: Lenient<Block>,
-    #[serde(default)]
-    delta: Lenient<Delta>,
-    #[serde(default)]
-    usage: Lenient<WireUsage>,
-}
-
-#[derive(Deserialize)]
-struct MessageStart {
-    #[serde(default)]
-    model: Lenient<Text>,
-    #[serde(default)]
-    role: Lenient<Text>,
-    #[serde(default)]
-    usage: Lenient<WireUsage>,
-}
-
-#[derive(Deserialize)]
-struct Block {
-    #[serde(default, rename = "type")]
-    kind: Lenient<Text>,
-    #[serde(default)]
-    id: Lenient<Text>,
-    #[serde(default)]
-    name: Lenient<Text>,
-    #[serde(default)]
-    text: Lenient<Text>,
-}
-
-#[derive(Deserialize)]
-struct Delta {
-    #[serde(default)]
-    text: Lenient<Text>,
-    #[serde(default)]
-    partial_json: Lenient<Text>,
-    #[serde(default)]
-    stop_reason: Lenient<Text>,
-}
+use super::messages_event::{Block, BlockDelta, MessageStart, StreamEvent};
 
 /// Reads one event into the draft. False if its shape is not that of an event.
 pub(super) fn read(draft: &mut Draft, name: Option<&str>, data: &[u8]) -> bool {
-    let Ok(event) = serde_json::from_slice::<MessageEvent>(data) else { return false };
+    let Ok(event) = serde_json::from_slice::<StreamEvent<'_>>(data) else { return false };
     let index = event.index.0.unwrap_or(0);
     match event.kind.text() {
         Some("message_start") => read_start(draft, event.message.0),
@@ -87,7 +36,7 @@ fn read_start(draft: &mut Draft, start: Option<MessageStart>) {
     }
 }
 
-fn read_block(draft: &mut Draft, index: u32, block: Option<Block>) {
+fn read_block(draft: &mut Draft, index: u32, block: Option<Block<'_>>) {
     let Some(block) = block else { return };
     match block.kind.text() {
         Some("text") => draft.add_content(0, block.text.text().unwrap_or_default()),
@@ -96,7 +45,7 @@ fn read_block(draft: &mut Draft, index: u32, block: Option<Block>) {
     }
 }
 
-fn read_delta(draft: &mut Draft, index: u32, delta: Option<Delta>) {
+fn read_delta(draft: &mut Draft, index: u32, delta: Option<BlockDelta>) {
     let Some(delta) = delta else { return };
     if let Some(text) = delta.text.text() {
         draft.add_content(0, text);

@@ -49,7 +49,8 @@ pub(crate) struct WireUsage {
 struct Details {
     #[serde(default)]
     cached_tokens: Lenient<u64>,
-    #[serde(default)]
+    /// Anthropic says `thinking_tokens`.
+    #[serde(default, alias = "thinking_tokens")]
     reasoning_tokens: Lenient<u64>,
 }
 
@@ -154,7 +155,7 @@ mod tests {
         let responses = r#"{"input_tokens":36,"input_tokens_details":{"cached_tokens":3},"output_tokens":87,
             "output_tokens_details":{"reasoning_tokens":64},"total_tokens":123}"#;
         let anthropic = r#"{"input_tokens":2095,"cache_creation_input_tokens":100,"cache_read_input_tokens":900,
-            "output_tokens":503,"service_tier":"standard"}"#;
+            "output_tokens":503,"output_tokens_details":{"thinking_tokens":200},"service_tier":"standard"}"#;
         let usage =
             |input, output, cached_input, reasoning| Some(Usage { input, output, cached_input, reasoning });
         let cases = [
@@ -162,7 +163,7 @@ mod tests {
             (Format::Completions, openai, usage(19, 10, 8, 4)),
             (Format::Embeddings, r#"{"prompt_tokens":8,"total_tokens":8}"#, usage(8, 0, 0, 0)),
             (Format::Responses, responses, usage(36, 87, 3, 64)),
-            (Format::Messages, anthropic, usage(3095, 503, 900, 0)),
+            (Format::Messages, anthropic, usage(3095, 503, 900, 200)),
             (Format::Messages, r#"{"output_tokens":5}"#, usage(0, 5, 0, 0)),
             (Format::Chat, r#"{"prompt_tokens":7,"prompt_tokens_details":null}"#, usage(7, 0, 0, 0)),
             (Format::Chat, r#"{"prompt_tokens":"7","completion_tokens":-1}"#, None),

@@ -5,8 +5,10 @@ use std::collections::{BTreeSet, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 
+use super::joint::{Identity, Joined, Joint, Said};
 use super::opening::Opened;
 use super::usage::{self, Shown};
+use crate::ai::anthropic::{OpenAiError, Step, StreamTranslator};
 use crate::ai::json;
 use crate::ai::ledger::Change;
 use crate::ai::reading::{Assembler, Event, Format, Last, Read, Splitter, Usage};
@@ -40,6 +42,12 @@ pub(crate) struct Pump {
     /// The end, which may not yet.
     held: Bytes,
     last: Option<Event>,
+    /// Of a provider that speaks otherwise than the client.
+    translator: Option<StreamTranslator>,
+    /// Of a stream that goes on where another broke off.
+    joint: Option<Joint>,
+    /// The first event of a stream that may have to be continued.
+    first: Option<Event>,
     waiting: VecDeque<Event>,
     rest: Bytes,
     pub(crate) changes: BTreeSet<Change>,
@@ -56,10 +64,23 @@ impl Pump {
             out: Vec::new(),
             held: Bytes::new(),
             last: None,
+            translator: None,
+            joint: None,
+            first: None,
             waiting: events,
             rest,
             changes: BTreeSet::new(),
         }
+    }
+
+    /// Has every event translated.
+    pub(crate) fn translating(self, translator: StreamTranslator) -> Self {
+        Self { translator: Some(translator), ..self }
+    }
+
+    /// Has the stream go on where another broke off.
+    pub(crate) fn joining(self, joint: Joint) -> Self {
+        Self { joint: Some(joint), ..self }
     }
 
     /// Takes what came while the stream was opened.
@@ -115,7 +136,9 @@ impl Pump {
 
     /// Whether all was said, and only the end is missing, which can be added.
     pub(crate) fn is_finished(&self) -> bool {
-        matches!(self.format, Format::Chat | Format::Completions) && self.assembler.finished()
+        let has_done = matches!(self.format, Format::Chat | Format::Completions) || self.translator.is_some();
+        let joined = self.joint.as_ref().is_none_or(Joint::is_joined);
+        has_done && joined && self.assembler.finished()
     }
 
     /// What may leave.
@@ -147,6 +170,24 @@ impl Pump {
         self.assembler.usage()
     }
 
+    /// What was said and under which name, if that is all that matters and another could go on.
+    pub(crate) fn said(&self) -> Option<Said> {
+        let text = self.assembler.plain_text()?.to_owned();
+        if let Some(joint) = &self.joint {
+            // What the client has of this stream follows what it had before.
+            return joint.said(&text);
+        }
+        let identity = match &self.translator {
+            Some(translator) => translator.identity().cloned().map(|known| Identity {
+                id: known.id,
+                model: known.model,
+                created: translator.created(),
+            }),
+            None => self.first.as_ref().and_then(Identity::of),
+        };
+        Some(Said { identity: identity?, text })
+    }
+
     /// The number that the next event of a `responses` stream has.
     pub(crate) fn next_sequence(&self) -> u64 {
         let last = self.last.as_ref().and_then(Event::data);
@@ -157,7 +198,12 @@ impl Pump {
     }
 
     fn take_event(&mut self, event: Event) -> Progress {
-        match self.assembler.read(&event) {
+        let read = self.assembler.read(&event);
+        if let Some(translator) = &mut self.translator {
+            let step = translator.translate(&event);
+            return self.take_step(step);
+        }
+        match read {
             Read::Nothing => self.out.push(event.into_raw()),
             Read::Malformed => {
                 self.changes.insert(Change::ResponseEventDropped);
@@ -166,11 +212,63 @@ impl Pump {
                 self.held = event.into_raw();
                 return Progress::Reported;
             }
-            Read::End => {
-                self.held = event.into_raw();
-                return Progress::Ended;
-            }
+            Read::End => return self.end(event.into_raw()),
+            Read::Part if self.joint.is_some() => return self.join(&event),
             Read::Part => self.pass(event),
+        }
+        Progress::Open
+    }
+
+    fn take_step(&mut self, step: Step) -> Progress {
+        match step {
+            Step::Nothing => {}
+            Step::Chunks(bytes) if self.joint.is_some() => return self.join_all(bytes),
+            Step::Chunks(bytes) => self.out.push(bytes),
+            Step::Malformed => {
+                self.changes.insert(Change::ResponseEventDropped);
+            }
+            Step::Error(error) => {
+                self.held = OpenAiError::from(&error).event();
+                return Progress::Reported;
+            }
+            Step::End(bytes) if self.joint.is_some() => {
+                let last = bytes.strip_suffix(DONE).map_or(bytes.len(), <[u8]>::len);
+                return match self.join_all(bytes.slice(..last)) {
+                    Progress::Open => self.end(Bytes::from_static(DONE)),
+                    other => other,
+                };
+            }
+            Step::End(bytes) => return self.end(bytes),
+        }
+        Progress::Open
+    }
+
+    /// Holds the end of the stream. One that never came to what the client has already is no end.
+    fn end(&mut self, held: Bytes) -> Progress {
+        if self.joint.as_ref().is_some_and(|joint| !joint.is_joined()) {
+            return Progress::Senseless;
+        }
+        self.held = held;
+        Progress::Ended
+    }
+
+    fn join_all(&mut self, mut chunks: Bytes) -> Progress {
+        let mut splitter = Splitter::new(usize::MAX);
+        while let Ok(Some(event)) = splitter.next_event(&mut chunks) {
+            match self.join(&event) {
+                Progress::Open => {}
+                other => return other,
+            }
+        }
+        Progress::Open
+    }
+
+    fn join(&mut self, event: &Event) -> Progress {
+        let joined = self.joint.as_mut().map(|joint| joint.take(event));
+        match joined {
+            Some(Joined::Shown(bytes)) => self.out.push(bytes),
+            Some(Joined::Known) | None => {}
+            Some(Joined::Other) => return Progress::Senseless,
         }
         Progress::Open
     }
@@ -178,6 +276,9 @@ impl Pump {
     fn pass(&mut self, event: Event) {
         if self.format == Format::Responses {
             self.last = Some(event.clone());
+        }
+        if self.first.is_none() {
+            self.first = Some(event.clone());
         }
         if !self.hide_usage {
             self.out.push(event.into_raw());

@@ -43,6 +43,10 @@ pub struct Upstream {
     session: HttpSession,
     peer: HttpPeer,
     reused: bool,
+    /// The head of the response was read; before, nothing can be said of its body.
+    answered: bool,
+    /// Not all of the request was sent: what follows on the connection would be taken for it.
+    unsent: bool,
     /// A failure was seen, and is not to be taken for the end at the next read.
     broken: bool,
 }
@@ -68,7 +72,16 @@ impl Client {
                 asked.group_key ^= FRESH.fetch_add(1, Ordering::Relaxed).rotate_right(16);
             }
             match self.connector.get_http_session(&asked).await {
-                Ok((session, reused)) => return Ok(Upstream { session, peer, reused, broken: false }),
+                Ok((session, reused)) => {
+                    return Ok(Upstream {
+                        session,
+                        peer,
+                        reused,
+                        answered: false,
+                        unsent: false,
+                        broken: false,
+                    });
+                }
                 Err(error) => {
                     tracing::debug!(provider = %provider.name, %address, %error, "no connection");
                     failed = match error.etype() {
@@ -96,7 +109,8 @@ impl Upstream {
             return Ok(());
         }
         let sent = async {
-            for piece in body {
+            // A piece without bytes would end a chunked body.
+            for piece in body.iter().filter(|piece| !piece.is_empty()) {
                 self.session.write_request_body(piece.clone(), false).await?;
             }
             self.session.finish_request_body().await
@@ -106,6 +120,7 @@ impl Upstream {
             Err(error) if self.reused && error.etype() == &ErrorType::WriteError => Err(ExchangeError::Stale),
             Err(error) => {
                 tracing::debug!(%error, "the request was not read to its end");
+                self.unsent = true;
                 Ok(())
             }
         }
@@ -123,12 +138,17 @@ impl Upstream {
 
     /// Sends a piece of the body; `false` if the provider takes no more.
     pub async fn send_piece(&mut self, piece: Bytes) -> bool {
-        self.session.write_request_body(piece, false).await.is_ok()
+        // A chunk without bytes would end the body.
+        let sent = piece.is_empty() || self.session.write_request_body(piece, false).await.is_ok();
+        self.unsent |= !sent;
+        sent
     }
 
     /// Ends the body.
     pub async fn send_end(&mut self) -> bool {
-        self.session.finish_request_body().await.is_ok()
+        let sent = self.session.finish_request_body().await.is_ok();
+        self.unsent |= !sent;
+        sent
     }
 
     /// Reads the head of the response; interim ones are left out.
@@ -142,6 +162,7 @@ impl Upstream {
             }
             let head = self.session.response_header().ok_or(ExchangeError::Malformed)?;
             if !head.status.is_informational() {
+                self.answered = true;
                 return Ok(head.clone());
             }
             if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
@@ -191,7 +212,7 @@ impl Upstream {
 
     /// Gives the connection back, if its exchange is complete; else ends it.
     pub async fn release(mut self, client: &Client) {
-        if self.broken || !self.session.response_done() {
+        if !self.is_complete() {
             self.session.shutdown().await;
         }
         let idle: Option<Duration> = self.peer.options.idle_timeout;
@@ -202,11 +223,15 @@ impl Upstream {
     pub async fn finish(mut self, client: &Client) {
         /// An end that does not come by then is not worth the connection.
         const SOON: Duration = Duration::from_millis(50);
-        if !self.broken && !self.session.response_done() {
+        if self.answered && !self.broken && !self.session.response_done() {
             let rest = async { while let Ok(Some(_)) = self.read().await {} };
             let _late = tokio::time::timeout(SOON, rest).await;
         }
         self.release(client).await;
+    }
+
+    fn is_complete(&mut self) -> bool {
+        self.answered && !self.unsent && !self.broken && self.session.response_done()
     }
 
     fn error(&mut self, error: &pingora::Error) -> ExchangeError {

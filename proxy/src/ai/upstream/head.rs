@@ -80,7 +80,8 @@ impl Outgoing<'_> {
         let nominated = nominated(self.headers);
         for (name, value) in self.headers {
             let text = name.as_str();
-            let ours = HOP_BY_HOP.contains(&text) || OURS.contains(&text);
+            let foreign = self.dialect == Dialect::ChatToMessages && text.starts_with("openai-");
+            let ours = foreign || HOP_BY_HOP.contains(&text) || OURS.contains(&text);
             if !ours && !nominated.iter().any(|nominated| nominated == text) {
                 head.append_header(name.clone(), value.clone())?;
             }

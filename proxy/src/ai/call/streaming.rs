@@ -1,0 +1,182 @@
+//! The part of a turn in which a stream passes through, and how it ends.
+
+use bytes::Bytes;
+use pingora::http::ResponseHeader;
+use tokio::time::Instant;
+
+use super::answer::{self, Served};
+use super::asked;
+use super::attempt::now;
+use super::run::Call;
+use super::turn::{Prepared, Turn};
+use crate::ai::anthropic::{self, StreamTranslator};
+use crate::ai::errors::ApiError;
+use crate::ai::ledger::{Change, Outcome};
+use crate::ai::reading::{Assembler, Format};
+use crate::ai::route::Endpoint;
+use crate::ai::snapshot::Destination;
+use crate::ai::stream::joint::Joint;
+use crate::ai::stream::opening::Opened;
+use crate::ai::stream::pump::Pump;
+use crate::ai::stream::relay::{Ended, Pace, Relay};
+use crate::ai::upstream::exchange::Upstream;
+use crate::config::ai::model::Midstream;
+
+/// The longest text that another target can go on with.
+const MAX_SAID: usize = 4 << 20;
+
+impl Call<'_, '_> {
+    /// Passes a stream on to its end.
+    pub(super) async fn stream(
+        &mut self,
+        to: &Destination,
+        prepared: &Prepared,
+        theirs: &ResponseHeader,
+        opened: Opened,
+        upstream: &mut Upstream,
+        began: Instant,
+    ) -> Turn {
+        self.record.streamed = true;
+        let mut pump = self.pump(prepared, opened);
+        if self.client.sent.is_none() {
+            let Ok(header) = answer::streamed(theirs, &prepared.target) else {
+                return Turn::Served(Served::Cut);
+            };
+            if self.client.head(header, None).await.is_err() {
+                return Turn::Served(self.answering().gone(200).await);
+            }
+        }
+        let relay = Relay {
+            client: self.client,
+            record: self.record,
+            upstream,
+            pump: &mut pump,
+            pace: Pace { idle: to.target.timeouts.idle, keep_alive: self.snapshot.config.keep_alive },
+            ending: &self.desk.gateway.ending,
+        };
+        let ended = relay.run().await;
+        self.record.changes.extend(pump.changes.iter().copied());
+        self.record.usage = pump.usage();
+        self.record.conclude(began, pump.usage(), why(ended));
+        let theirs = matches!(ended, Ended::Broken | Ended::Reported | Ended::Silent | Ended::Senseless);
+        if theirs && let Some(trial) = to.health.attempt(Instant::now(), true) {
+            self.blame(to, trial);
+        }
+        self.close_stream(ended, &mut pump).await
+    }
+
+    fn pump(&mut self, prepared: &Prepared, opened: Opened) -> Pump {
+        let endpoint = self.head.endpoint();
+        let format = asked::answer_format(endpoint, prepared.dialect).unwrap_or(Format::Chat);
+        let choices = self.asked.scan().map_or(1, |scan| usize::try_from(scan.choices).unwrap_or(1));
+        let text = if self.may_continue() { MAX_SAID } else { 0 };
+        let assembler = Assembler::new(format, choices, text);
+        let mut pump = Pump::new(opened, assembler, format, prepared.outgoing.hide_usage);
+        let translated = prepared.outgoing.translated.as_ref();
+        if let Some(translated) = translated {
+            pump = pump.translating(match self.said.as_ref().filter(|_| !prepared.anew) {
+                Some(said) => {
+                    let (id, model) = (said.identity.id.clone(), said.identity.model.clone());
+                    let identity = anthropic::Identity { id, model };
+                    let trimmed = translated.trimmed.clone();
+                    StreamTranslator::resume(
+                        identity,
+                        trimmed,
+                        said.identity.created,
+                        translated.include_usage,
+                    )
+                }
+                None => StreamTranslator::new(now(), translated.include_usage),
+            });
+        }
+        if let Some(said) = self.said.take() {
+            self.record.changes.insert(Change::ResponseContinued);
+            let hide_usage = !self.asked.scan().is_some_and(crate::ai::body::Scan::wants_usage);
+            pump = pump.joining(Joint::new(said, prepared.anew, hide_usage));
+        }
+        pump
+    }
+
+    /// Whether another target may go on where this one breaks off: with plain text of one choice.
+    fn may_continue(&self) -> bool {
+        self.route.model.midstream == Midstream::Continue
+            && self.head.endpoint() == Endpoint::Chat
+            && self.asked.scan().is_some_and(|scan| scan.choices == 1 && !scan.tools)
+    }
+
+    /// Ends a stream: the record first, then what the client sees as its end.
+    async fn close_stream(&mut self, ended: Ended, pump: &mut Pump) -> Turn {
+        let error = match ended {
+            Ended::Gone => return Turn::Served(self.answering().gone(200).await),
+            Ended::Complete => return Turn::Served(self.complete(pump.held()).await),
+            Ended::Reported => None,
+            Ended::Broken => Some(ApiError::upstream_failed()),
+            Ended::Silent => Some(ApiError::upstream_timeout()),
+            Ended::Senseless => Some(ApiError::upstream_malformed()),
+            Ended::Ending => Some(ApiError::shutting_down()),
+        };
+        let last = match error {
+            Some(error) => error.event(self.head.endpoint(), pump.next_sequence()).unwrap_or_default(),
+            None => pump.held(),
+        };
+        if matches!(ended, Ended::Broken | Ended::Silent | Ended::Reported) && self.may_continue() {
+            self.said = pump.said();
+            if self.said.is_some() {
+                return Turn::Interrupted(last);
+            }
+        }
+        let outcome = if ended == Ended::Ending { Outcome::Interrupted } else { Outcome::UpstreamError };
+        Turn::Served(self.break_off(last, outcome).await)
+    }
+
+    /// Ends a stream that is whole.
+    async fn complete(&mut self, last: Bytes) -> Served {
+        self.record.delivered(&last);
+        let sent = self.client.sent.clone().unwrap_or_default();
+        let closed =
+            self.record.close(self.head, &self.asked.body, Outcome::Complete, (200, sent, None)).await;
+        match closed {
+            Ok(()) if self.client.finish(last).await.is_ok() => Served::Done,
+            Ok(()) => Served::Cut,
+            Err(error) => {
+                tracing::error!(%error, "a call could not be recorded");
+                let last = ApiError::unrecorded(error).event(self.head.endpoint(), 0);
+                self.cut(last.unwrap_or_default()).await
+            }
+        }
+    }
+
+    /// Ends a stream that is not whole, with an event that says so.
+    pub(super) async fn break_off(&mut self, last: Bytes, outcome: Outcome) -> Served {
+        self.record.delivered(&last);
+        let sent = self.client.sent.clone().unwrap_or_default();
+        let closed = self.record.close(self.head, &self.asked.body, outcome, (200, sent, None)).await;
+        if let Err(error) = closed {
+            tracing::error!(%error, "a call could not be recorded");
+        }
+        self.cut(last).await
+    }
+
+    /// Sends the last event of a stream without its end. On HTTP/2 a reset would discard the event,
+    /// so that the stream ends, but without `[DONE]`.
+    async fn cut(&mut self, last: Bytes) -> Served {
+        if self.client.is_http2() && !last.is_empty() {
+            return if self.client.finish(last).await.is_ok() { Served::Done } else { Served::Cut };
+        }
+        let _gone = self.client.write(last).await;
+        Served::Cut
+    }
+}
+
+/// How an attempt failed whose stream has ended so.
+const fn why(ended: Ended) -> Option<&'static str> {
+    match ended {
+        Ended::Complete => None,
+        Ended::Reported => Some("error in stream"),
+        Ended::Broken => Some("stream broken"),
+        Ended::Silent => Some("stream stalled"),
+        Ended::Senseless => Some("malformed stream"),
+        Ended::Gone => Some("client closed"),
+        Ended::Ending => Some("shutting down"),
+    }
+}
