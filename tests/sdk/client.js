@@ -31,7 +31,7 @@ async function call(asked, told) {
     const { owner, method } = find(client(asked), asked.call);
     const given = await params(asked, streamed);
     const answer = await owner[method](...given, { signal: aborter.signal });
-    if (!streamed) return await keep(told, answer);
+    if (!streamed) return await keep(told, answer, asked.call.endsWith('.list'));
     for await (const event of answer) {
       told.events.push(event);
       if (told.events.length === asked.stop_after) break;
@@ -76,12 +76,12 @@ async function params(asked, streamed) {
   return [given];
 }
 
-async function keep(told, answer) {
+async function keep(told, answer, listed) {
   told.request_id = answer?._request_id ?? null;
   if (typeof answer?.arrayBuffer === 'function') {
     told.value = { bytes: (await answer.arrayBuffer()).byteLength };
   } else {
-    told.value = Array.isArray(answer?.data) && answer.nextPageRequestOptions ? answer.data : answer;
+    told.value = listed ? answer.data : answer;
   }
 }
 

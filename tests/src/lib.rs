@@ -4,6 +4,7 @@
 pub mod certificates;
 pub mod config;
 pub mod curl;
+pub mod gateway;
 pub mod http1;
 pub mod load;
 pub mod lockstep;
@@ -13,6 +14,7 @@ pub mod poll;
 pub mod process;
 pub mod provider;
 pub mod raw;
+pub mod sdk;
 pub mod servers;
 pub mod tools;
 
