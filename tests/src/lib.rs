@@ -4,6 +4,7 @@
 pub mod certificates;
 pub mod config;
 pub mod curl;
+pub mod faults;
 pub mod gateway;
 pub mod http1;
 pub mod load;
