@@ -5,8 +5,8 @@ use axum::extract::State;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::ai::attempts::cooldown::{Health, Standing};
-use crate::ai::snapshot::Snapshot;
+use crate::ai::attempts::cooldown::Standing;
+use crate::ai::snapshot::{Destination, Snapshot};
 use crate::clock::millis;
 use crate::process::Shared;
 
@@ -20,12 +20,7 @@ fn list(snapshot: &Snapshot) -> Vec<Value> {
     let providers = snapshot.config.providers.iter().map(|provider| {
         let targets = snapshot.routes().flat_map(|route| {
             let of_provider = route.targets.iter().filter(|to| to.target.provider.name == provider.name);
-            of_provider.map(|to| {
-                let mut target = standing(&to.health, now);
-                target["model"] = json!(route.model.name);
-                target["target"] = json!(to.target.model.as_deref());
-                target
-            })
+            of_provider.map(|to| target(&route.model.name, to, now))
         });
         json!({
             "name": &*provider.name,
@@ -36,13 +31,19 @@ fn list(snapshot: &Snapshot) -> Vec<Value> {
     providers.collect()
 }
 
-/// `open`, `cooling` with the time that is left, or `to_probe`.
-fn standing(health: &Health, now: Instant) -> Value {
-    let state = match health.standing(now) {
+/// One target; `state` is `open`, `cooling`, with the time that is left, or `to_probe`.
+fn target(model: &str, to: &Destination, now: Instant) -> Value {
+    let state = match to.health.standing(now) {
         Standing::Open => "open",
         Standing::ToProbe => "to_probe",
         Standing::Cooling(_) => "cooling",
     };
-    let left = health.cooling_until().map(|until| millis(until.saturating_duration_since(now)));
-    json!({"state": state, "recent_failures": health.recent_failures(), "cooling_ms": left})
+    let left = to.health.cooling_until().map(|until| millis(until.saturating_duration_since(now)));
+    json!({
+        "model": model,
+        "target": to.target.model.as_deref(),
+        "state": state,
+        "recent_failures": to.health.recent_failures(),
+        "cooling_ms": left,
+    })
 }

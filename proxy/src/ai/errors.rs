@@ -303,7 +303,7 @@ impl ApiError {
     pub fn body(&self, endpoint: Endpoint) -> Bytes {
         let error =
             json!({"message": self.message, "type": self.kind, "param": self.param, "code": self.code});
-        wrapped(error, endpoint)
+        wrapped(&error, endpoint)
     }
 
     /// The error as an event within a stream that has begun; `None` where streams have no such event.
@@ -397,10 +397,10 @@ pub fn reshaped(error: &ProviderError, status: u16, endpoint: Endpoint) -> Bytes
     };
     let kind = error.error_type.as_deref().unwrap_or(kind);
     let error = json!({"message": message, "type": kind, "param": error.param, "code": code});
-    wrapped(error, endpoint)
+    wrapped(&error, endpoint)
 }
 
-fn wrapped(error: Value, endpoint: Endpoint) -> Bytes {
+fn wrapped(error: &Value, endpoint: Endpoint) -> Bytes {
     let body = match endpoint {
         // Anthropic's SDKs look at this `type` too.
         Endpoint::Messages => json!({"type": "error", "error": error}),

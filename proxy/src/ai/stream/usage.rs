@@ -105,12 +105,7 @@ mod tests {
             ("data: [DONE]", Some("data: [DONE]")),
         ];
         for (text, expected) in cases {
-            let end = if expected.is_some_and(|e| e.ends_with('}')) || expected.is_none() {
-                "\n\n"
-            } else {
-                "\n\n"
-            };
-            let expected = expected.map(|expected| format!("{expected}{end}"));
+            let expected = expected.map(|expected| format!("{expected}\n\n"));
             assert_eq!(shown(&format!("{text}\n\n")), expected, "{text}");
         }
     }

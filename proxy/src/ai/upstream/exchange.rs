@@ -105,7 +105,7 @@ impl Upstream {
     /// If the head could not be sent.
     pub async fn send(&mut self, head: RequestHeader, body: &[Bytes]) -> Result<(), ExchangeError> {
         self.send_head(head).await?;
-        if body.is_empty() && !self.session.as_http2().is_some() {
+        if body.is_empty() && self.session.as_http2().is_none() {
             return Ok(());
         }
         let sent = async {
