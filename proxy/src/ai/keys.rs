@@ -63,7 +63,10 @@ pub enum Limited {
         reset: Duration,
     },
     /// Too many at once.
-    AtOnce,
+    AtOnce {
+        /// How many it may have.
+        limit: u32,
+    },
 }
 
 /// Why a key is refused.
@@ -152,8 +155,8 @@ impl KnownKey {
     /// If that is one too many.
     pub fn begin(&self, now: Instant) -> Result<Running, Limited> {
         let mut counts = self.uses.0.lock();
-        if self.key.concurrent.is_some_and(|most| counts.running >= most) {
-            return Err(Limited::AtOnce);
+        if let Some(limit) = self.key.concurrent.filter(|most| counts.running >= *most) {
+            return Err(Limited::AtOnce { limit });
         }
         if let Some(limit) = self.key.requests_per_minute {
             counts.spend(limit, now)?;
@@ -275,7 +278,7 @@ mod tests {
         let limited = Key { concurrent: Some(1), ..key("a", "one") };
         let known = Keyring::new(&[limited.into()], &UseBook::default()).find("one", Timestamp::MIN).unwrap();
         let running = known.begin(Instant::now()).ok().unwrap();
-        assert_eq!(known.begin(Instant::now()).err(), Some(Limited::AtOnce));
+        assert_eq!(known.begin(Instant::now()).err(), Some(Limited::AtOnce { limit: 1 }));
         drop(running);
         assert!(known.begin(Instant::now()).is_ok());
     }

@@ -148,17 +148,22 @@ fn deployed(method: &Method, rest: &str) -> Option<Route> {
     Some(Route { model: Some(model.into_owned()), ..plain(method, &path) })
 }
 
+/// Providers may read a path more leniently than we do, so that it is read as leniently here: else
+/// a call could pass for another one, and by what a key may ask for.
 fn plain(method: &Method, path: &str) -> Route {
-    let trimmed = path.trim_end_matches('/');
-    let segments: Vec<&str> = trimmed.split('/').skip(1).collect();
+    let decoded = percent_decode_str(path).decode_utf8().unwrap_or(Cow::Borrowed(path));
+    let lower = decoded.to_ascii_lowercase();
+    let segments: Vec<&str> = lower.split('/').filter(|segment| !segment.is_empty()).collect();
     let endpoint = endpoint(method, &segments);
-    let model = (endpoint == Endpoint::Model).then(|| {
-        // Names of models may hold slashes.
-        let name = trimmed.strip_prefix("/models/").unwrap_or_default();
-        percent_decode_str(name).decode_utf8().map_or_else(|_| name.to_owned(), Cow::into_owned)
-    });
-    let path = if endpoint == Endpoint::Raw { path } else { trimmed };
-    Route { endpoint, path: path.to_owned(), model }
+    match endpoint {
+        Endpoint::Raw => Route { endpoint, path: path.to_owned(), model: None },
+        Endpoint::Model => {
+            // Names of models may hold slashes.
+            let name = decoded.trim_matches('/').split_once('/').map_or("", |(_, name)| name);
+            Route { endpoint, path: path.to_owned(), model: Some(name.to_owned()) }
+        }
+        _ => Route { endpoint, path: format!("/{}", segments.join("/")), model: None },
+    }
 }
 
 fn endpoint(method: &Method, segments: &[&str]) -> Endpoint {
@@ -203,6 +208,8 @@ mod tests {
         let post = [
             ("/v1/chat/completions", Endpoint::Chat, "/chat/completions"),
             ("/v1/chat/completions/", Endpoint::Chat, "/chat/completions"),
+            ("/v1//Chat/%63ompletions", Endpoint::Chat, "/chat/completions"),
+            ("/v1/chat%2Fcompletions", Endpoint::Chat, "/chat/completions"),
             ("/v1/completions", Endpoint::Completions, "/completions"),
             ("/v1/embeddings", Endpoint::Embeddings, "/embeddings"),
             ("/v1/responses", Endpoint::Responses, "/responses"),

@@ -113,3 +113,23 @@ impl Display for PathPrefix {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_stand_for_one_label_or_more() {
+        let cases = [
+            ("api.example.com", "api.example.com", true),
+            ("api.example.com", "x.api.example.com", false),
+            ("*.example.com", "a.b.example.com", true),
+            ("*.example.com", "example.com", false),
+            ("*.example.com", ".example.com", false),
+            ("*.example.com", "badexample.com", false),
+        ];
+        for (pattern, host, expected) in cases {
+            assert_eq!(pattern.parse::<HostPattern>().unwrap().matches(host), expected, "{pattern} {host}");
+        }
+    }
+}

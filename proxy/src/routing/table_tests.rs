@@ -39,6 +39,26 @@ fn hosts_go_from_exact_to_wildcard_to_any() {
 }
 
 #[test]
+fn an_app_for_every_host_names_none() {
+    let apps = [
+        app("exact", "shop.example.com", "/"),
+        app("wild", "\"*.eu.example.com\"", "/"),
+        app("rest", "", "/"),
+    ];
+    let apps: Vec<&str> = apps.iter().map(String::as_str).collect();
+    let config = fixture::config(&apps);
+    let table = fixture::table(&config, &fixture::states(&config, &[("v1", VersionState::Active)], &[]));
+    for (host, named) in [
+        ("shop.example.com", true),
+        ("a.b.eu.example.com", true),
+        ("eu.example.com", false),
+        ("other.org", false),
+    ] {
+        assert_eq!(table.names(host), named, "{host}");
+    }
+}
+
+#[test]
 fn the_longest_prefix_wins_on_segment_borders() {
     let route = routes(&[
         app("root", "a.example", "/"),

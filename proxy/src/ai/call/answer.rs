@@ -1,7 +1,7 @@
 //! Gives the client what came of a call. The record is closed before the end leaves.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method};
 use pingora::http::ResponseHeader;
 
@@ -80,6 +80,7 @@ impl<'s> Answering<'_, 's> {
         let made = passed(&theirs, target).and_then(|mut header| {
             header.set_status(status)?;
             if !well {
+                header.remove_header(&CONTENT_ENCODING);
                 header.insert_header(CONTENT_TYPE, "application/json")?;
             }
             if let Some(wait) = refusal.retry_after {

@@ -130,6 +130,10 @@ impl Ask<'_> {
             value.is_some_and(|value| value.trim().to_ascii_lowercase().starts_with(text))
         };
         let coded = header.headers.contains_key(CONTENT_ENCODING) && !is(CONTENT_ENCODING, "identity");
+        if coded && self.dialect != Dialect::Native {
+            // It was asked not to, and what can't be read can't be translated.
+            return Err(ExchangeError::Malformed);
+        }
         if self.head.endpoint() == Endpoint::Raw || coded || !(200..300).contains(&status) {
             return Ok(Tried::Pass(header, Vec::new()));
         }

@@ -1,5 +1,7 @@
 //! The client of a call: reads its body, watches whether it is still there, and writes its answer.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Version};
@@ -9,6 +11,9 @@ use ulid::Ulid;
 
 use crate::ai::errors::{self, ApiError};
 use crate::ai::route::Endpoint;
+
+/// Time for queued frames to leave before a stream is reset: HTTP/2 discards what has not.
+const BEFORE_RESET: Duration = Duration::from_millis(20);
 
 /// The client went away, or stopped reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +61,7 @@ impl<'s> Client<'s> {
 
     /// Resolves when the client goes away. May be dropped and called again.
     pub(crate) async fn gone(&mut self) -> Gone {
-        if !self.read && !self.session.downstream_session.is_body_done() {
+        if !self.is_read() {
             // What is not read hides what comes after it.
             return std::future::pending().await;
         }
@@ -111,7 +116,16 @@ impl<'s> Client<'s> {
     pub(crate) async fn finish(&mut self, bytes: Bytes) -> Result<(), Gone> {
         let bytes = if self.is_head() { Bytes::new() } else { bytes };
         let written = self.session.downstream_session.write_response_body(bytes, true).await;
+        if written.is_ok() && self.is_http2() && !self.is_read() {
+            // The reset that follows on a request that is not read would overtake the answer.
+            tokio::time::sleep(BEFORE_RESET).await;
+        }
         written.map_err(|_| Gone)
+    }
+
+    /// Whether all of the request was read.
+    fn is_read(&mut self) -> bool {
+        self.read || self.session.downstream_session.is_body_done()
     }
 
     /// Answers with an error of ours. Nothing must have been sent yet.

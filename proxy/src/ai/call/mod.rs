@@ -15,3 +15,6 @@ pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod streaming;
 pub(crate) mod turn;
+
+#[cfg(test)]
+mod order_tests;

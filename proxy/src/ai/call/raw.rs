@@ -69,8 +69,8 @@ impl Call<'_, '_> {
             }
             Ok(tried) => {
                 let outgoing = Outgoing::default();
-                let prepared = Prepared { target, dialect: Dialect::Native, outgoing, anew: true };
-                return match self.succeeded(to, &prepared, running, tried, slot).await {
+                let mut prepared = Prepared { target, dialect: Dialect::Native, outgoing, anew: true };
+                return match self.succeeded(to, &mut prepared, running, tried, slot).await {
                     Turn::Served(served) => served,
                     Turn::Failed(..) | Turn::Interrupted(_) => Served::Cut,
                 };

@@ -15,6 +15,7 @@ use super::turn::{Prepared, Turn};
 use crate::ai::attempts::cooldown::Standing;
 use crate::ai::attempts::course::{Course, Failure, Fault, Step};
 use crate::ai::attempts::order;
+use crate::ai::buffers::Reserved;
 use crate::ai::errors::ApiError;
 use crate::ai::gateway::Desk;
 use crate::ai::ledger::{self, Outcome, RequestBody};
@@ -27,7 +28,9 @@ pub(crate) struct Call<'c, 's> {
     pub(crate) snapshot: &'c Snapshot,
     pub(crate) route: &'c Route,
     pub(crate) head: &'c Head,
-    pub(crate) asked: &'c Asked,
+    pub(crate) asked: &'c mut Asked,
+    /// The room that the body takes while it is kept for another attempt.
+    pub(crate) kept: Option<Reserved>,
     pub(crate) client: &'c mut Client<'s>,
     pub(crate) record: &'c mut Record,
     /// What the client has of an answer that broke off, and that another target is to go on with.
@@ -47,7 +50,7 @@ impl<'s> Call<'_, 's> {
             let Some(to) = self.route.targets.get(course.target()) else {
                 return self.stop(&ApiError::internal(), Outcome::UpstreamError).await;
             };
-            let prepared = match self.prepare(to) {
+            let mut prepared = match self.prepare(to) {
                 Ok(prepared) => prepared,
                 Err(_) if course.skip().is_some() => continue,
                 Err(error) => return self.stop(&error, Outcome::Rejected).await,
@@ -63,7 +66,7 @@ impl<'s> Call<'_, 's> {
                 return self.unrecorded(&ApiError::unrecorded(error)).await;
             }
             course.asked();
-            let next = match self.ask(to, &prepared, trial).await {
+            let next = match self.ask(to, &mut prepared, trial).await {
                 Turn::Served(served) => return served,
                 Turn::Interrupted(last) if course.take_over().is_none() => {
                     return self.break_off(last, Outcome::UpstreamError).await;

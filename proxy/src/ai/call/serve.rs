@@ -1,6 +1,7 @@
 //! Serves one request that belongs to the gateway, from its head to its record.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, UPGRADE, USER_AGENT};
@@ -19,6 +20,7 @@ use super::models;
 use super::receive::{self, Expected, NotReceived};
 use super::record::Record;
 use super::run::Call;
+use crate::ai::buffers::Reserved;
 use crate::ai::errors::ApiError;
 use crate::ai::gateway::Desk;
 use crate::ai::keys::{Limited, Running};
@@ -171,15 +173,15 @@ impl<'s> Visit<'_, 's> {
                 }
             },
             Expected::Streamed => {
-                let asked = Asked::default();
+                let mut asked = Asked::default();
                 let Some(route) = self.snapshot.default_provider() else {
                     return (self.reject(&ApiError::unknown_path(), &asked.body).await, None);
                 };
-                let call = self.made(route, &asked);
+                let call = self.made(route, &mut asked, None);
                 return (call.stream_body().await, Some(Arc::clone(route)));
             }
         };
-        let asked = match Asked::of(self.head, body.clone()) {
+        let mut asked = match Asked::of(self.head, body.clone()) {
             Ok(asked) => asked,
             Err(error) => return (self.reject(&error, &body).await, None),
         };
@@ -188,7 +190,8 @@ impl<'s> Visit<'_, 's> {
             Ok(route) => route,
             Err(error) => return (self.reject(&error, &body).await, None),
         };
-        (self.made(&route, &asked).run().await, Some(route))
+        drop(body);
+        (self.made(&route, &mut asked, Some(reserved)).run().await, Some(route))
     }
 
     fn route(&self, asked: &Asked) -> Result<Arc<Route>, ApiError> {
@@ -199,13 +202,19 @@ impl<'s> Visit<'_, 's> {
         route.cloned().ok_or_else(|| ApiError::model_not_found(model))
     }
 
-    fn made<'a>(&'a mut self, route: &'a Route, asked: &'a Asked) -> Call<'a, 's> {
+    fn made<'a>(
+        &'a mut self,
+        route: &'a Route,
+        asked: &'a mut Asked,
+        kept: Option<Reserved>,
+    ) -> Call<'a, 's> {
         Call {
             desk: self.desk,
             snapshot: self.snapshot,
             route,
             head: self.head,
             asked,
+            kept,
             client: self.client,
             record: self.record,
             said: None,
@@ -239,7 +248,7 @@ impl<'s> Visit<'_, 's> {
     async fn limited(&mut self, limited: Limited) -> Served {
         let error = match limited {
             Limited::PerMinute { wait, .. } => ApiError::rate_limited(wait),
-            Limited::AtOnce => ApiError::too_many_at_once(),
+            Limited::AtOnce { .. } => ApiError::too_many_at_once(),
         };
         self.desk.gateway.metrics.ai.refused(error.code);
         let made = error.header().and_then(|mut header| {
@@ -262,7 +271,7 @@ impl<'s> Visit<'_, 's> {
 fn limits_of(header: &mut ResponseHeader, limited: Limited) -> pingora::Result<()> {
     let (limit, reset) = match limited {
         Limited::PerMinute { limit, reset, .. } => (limit, reset),
-        Limited::AtOnce => return Ok(()),
+        Limited::AtOnce { limit } => (limit, Duration::ZERO),
     };
     let values = [
         ("x-ratelimit-limit-requests", limit.to_string()),

@@ -30,13 +30,16 @@ impl Call<'_, '_> {
     pub(super) async fn stream(
         &mut self,
         to: &Destination,
-        prepared: &Prepared,
+        prepared: &mut Prepared,
         theirs: &ResponseHeader,
         opened: Opened,
         upstream: &mut Upstream,
         began: Instant,
     ) -> Turn {
         self.record.streamed = true;
+        if !self.may_continue() {
+            self.forget_body(prepared);
+        }
         let mut pump = self.pump(prepared, opened);
         if self.client.sent.is_none() {
             let Ok(header) = answer::streamed(theirs, &prepared.target) else {
@@ -63,6 +66,13 @@ impl Call<'_, '_> {
             self.blame(to, trial);
         }
         self.close_stream(ended, &mut pump).await
+    }
+
+    /// Nobody else will be asked: what was kept for that is let go.
+    fn forget_body(&mut self, prepared: &mut Prepared) {
+        prepared.outgoing.pieces = Vec::new();
+        self.asked.body = Bytes::new();
+        self.kept = None;
     }
 
     fn pump(&mut self, prepared: &Prepared, opened: Opened) -> Pump {

@@ -58,30 +58,34 @@ impl Call<'_, '_> {
     }
 
     /// Asks a target, and answers the client if it answers.
-    pub(super) async fn ask(&mut self, to: &Destination, prepared: &Prepared, trial: Trial) -> Turn {
+    pub(super) async fn ask(&mut self, to: &Destination, prepared: &mut Prepared, trial: Trial) -> Turn {
         let endpoint = self.head.endpoint();
         self.record.changes.extend(prepared.outgoing.changes.iter().copied());
         let Ok(request) = self.request(to, prepared).head(&to.target.provider) else {
             return Turn::Failed(Failure::Malformed, None);
         };
-        let ask = Ask {
-            desk: self.desk,
-            to,
-            head: self.head,
-            request,
-            body: &prepared.outgoing.pieces,
-            stream: self.asked.streams(endpoint),
-            format: asked::answer_format(endpoint, prepared.dialect),
-            dialect: prepared.dialect,
-            deadline: self.head.deadline.filter(|_| self.said.is_none()),
-        };
         let mut running = self.record.attempt(prepared.target.clone(), to.target.price);
         let mut slot = None;
-        let watched = tokio::select! {
-            biased;
-            tried = ask.run(&mut slot, &mut running) => Watched::Came(tried),
-            Gone = self.client.gone() => Watched::Gone,
-            () = self.desk.gateway.ending.cancelled() => Watched::Ending,
+        let watched = {
+            let ask = Ask {
+                desk: self.desk,
+                to,
+                head: self.head,
+                request,
+                body: &prepared.outgoing.pieces,
+                stream: self.asked.streams(endpoint),
+                format: asked::answer_format(endpoint, prepared.dialect),
+                dialect: prepared.dialect,
+                deadline: self.head.deadline.filter(|_| self.said.is_none()),
+            };
+            // Boxed: a stream that follows takes none of its room.
+            let attempt = Box::pin(ask.run(&mut slot, &mut running));
+            tokio::select! {
+                biased;
+                tried = attempt => Watched::Came(tried),
+                Gone = self.client.gone() => Watched::Gone,
+                () = self.desk.gateway.ending.cancelled() => Watched::Ending,
+            }
         };
         match watched {
             Watched::Came(Tried::Failed(failure, refused)) => {
@@ -166,7 +170,7 @@ impl Call<'_, '_> {
     pub(super) async fn succeeded(
         &mut self,
         to: &Destination,
-        prepared: &Prepared,
+        prepared: &mut Prepared,
         mut running: Running,
         tried: Tried,
         slot: Option<Upstream>,

@@ -76,6 +76,8 @@ impl Relay<'_, '_> {
                     return Ended::Gone;
                 }
                 wrote = Instant::now();
+                // A client that takes its time is no silence of the provider.
+                heard = wrote;
             }
             match progress {
                 Progress::Open => {}
