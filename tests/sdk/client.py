@@ -34,7 +34,7 @@ def main():
 def call(asked, told):
     with client(asked, openai.OpenAI, openai.AzureOpenAI) as sdk:
         if asked["how"] == "plain":
-            return keep(told, method(sdk, asked)(**params(asked)))
+            return keep(asked, told, method(sdk, asked)(**params(asked)))
         with method(sdk, asked)(**params(asked), stream=True) as stream:
             for event in stream:
                 told["events"].append(event.to_dict())
@@ -54,7 +54,7 @@ async def call_async(asked, told):
 
 async def work_async(sdk, asked, told):
     if asked["how"] == "async":
-        return keep(told, await method(sdk, asked)(**params(asked)))
+        return keep(asked, told, await method(sdk, asked)(**params(asked)))
     async with await method(sdk, asked)(**params(asked), stream=True) as stream:
         async for event in stream:
             told["events"].append(event.to_dict())
@@ -84,12 +84,12 @@ def value(given):
     return given
 
 
-def keep(told, answer):
+def keep(asked, told, answer):
     told["request_id"] = getattr(answer, "_request_id", None)
-    if hasattr(answer, "to_dict"):
-        told["value"] = answer.to_dict()
-    elif hasattr(answer, "data"):
+    if asked["call"].endswith(".list"):
         told["value"] = [item.to_dict() for item in answer.data]
+    elif hasattr(answer, "to_dict"):
+        told["value"] = answer.to_dict()
     else:
         body = answer.read() if hasattr(answer, "read") else str(answer)
         told["value"] = {"bytes": len(body)}

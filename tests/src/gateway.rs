@@ -122,6 +122,18 @@ impl Running {
         format!("http://{}/v1", self.addr())
     }
 
+    /// Its resident memory, in bytes.
+    ///
+    /// # Panics
+    /// If the system does not tell.
+    pub fn resident(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.proxy.process.pid()));
+        let status = status.expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line for it");
+        let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib << 10
+    }
+
     /// Sends a request with the caller's key, over a connection of its own.
     pub fn send(&self, request: &Request) -> Message {
         self.proxy.send(&keyed(request))

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use lockstep_tests::faults::{Row, Seen, Strategy, Table};
+use lockstep_tests::gateway::Gateway;
 use lockstep_tests::provider::CONTENT;
 
 /// Faults that are cured before the first byte, with another target to turn to: plain and streamed
@@ -117,7 +118,19 @@ const STREAMS: [Row; 20] = [
 ];
 
 fn each(rows: &[Row], strategy: Strategy, streamed: bool, check: impl Fn(&Row, &Seen)) {
-    let table = Table::start(rows, strategy, |gateway| gateway);
+    run(&Table::start(rows, strategy, |gateway| gateway), rows, strategy, streamed, check);
+}
+
+/// The same with HTTP/2 to the providers.
+fn each_over_http2(rows: &[Row], strategy: Strategy, streamed: bool, check: impl Fn(&Row, &Seen)) {
+    let over_http2 = |gateway: Gateway| {
+        (0..rows.len())
+            .fold(gateway, |gateway, index| gateway.set(&format!("providers.a{index}.http2"), true))
+    };
+    run(&Table::start(rows, strategy, over_http2), rows, strategy, streamed, check);
+}
+
+fn run(table: &Table, rows: &[Row], strategy: Strategy, streamed: bool, check: impl Fn(&Row, &Seen)) {
     for (index, row) in rows.iter().enumerate() {
         let seen = table.call(index, streamed);
         seen.check(row, &(strategy, streamed));
@@ -136,18 +149,27 @@ fn waited_for(row: &Row, seen: &Seen) {
     assert!(seen.took >= wait, "{row:?}: {:?}", seen.took);
 }
 
+fn is_right(row: &Row, seen: &Seen, streamed: bool) {
+    waited_for(row, seen);
+    if row.status != 200 {
+        return;
+    }
+    if streamed {
+        assert!(seen.stream.is_done() && seen.stream.said() == CONTENT, "{row:?}: {seen:?}");
+    } else {
+        assert_eq!(seen.stream.message.json()["choices"][0]["message"]["content"], CONTENT, "{row:?}");
+    }
+}
+
 fn cured(strategy: Strategy, streamed: bool) {
-    each(&CURED, strategy, streamed, |row, seen| {
-        waited_for(row, seen);
-        if row.status != 200 {
-            return;
-        }
-        if streamed {
-            assert!(seen.stream.is_done() && seen.stream.said() == CONTENT, "{row:?}: {seen:?}");
-        } else {
-            assert_eq!(seen.stream.message.json()["choices"][0]["message"]["content"], CONTENT, "{row:?}");
-        }
-    });
+    each(&CURED, strategy, streamed, |row, seen| is_right(row, seen, streamed));
+}
+
+#[test]
+fn calls_are_cured_over_http2() {
+    for streamed in [false, true] {
+        each_over_http2(&CURED, Strategy::Priority, streamed, |row, seen| is_right(row, seen, streamed));
+    }
 }
 
 #[test]
@@ -226,26 +248,35 @@ fn broken_plain_answers_by_weights() {
 }
 
 fn streams(strategy: Strategy) {
-    each(&STREAMS, strategy, true, |row, seen| {
-        let stream = &seen.stream;
-        let said = stream.said();
-        if row.code.is_empty() {
-            assert!(stream.is_done(), "{row:?}: {stream:?}");
-            let size = match row.fault {
-                "huge-1" => 1 << 20,
-                "large-3" => 3 << 20,
-                _ => return assert_eq!(said, CONTENT, "{row:?}"),
-            };
-            assert_eq!(said.len(), size, "{row:?}");
-        } else {
-            // A truncated answer never looks whole.
-            assert!(stream.cut && !stream.message.text().contains("[DONE]"), "{row:?}: {stream:?}");
-            assert!(CONTENT.starts_with(&said) && !said.is_empty() && said != CONTENT, "{row:?}: {said:?}");
-            assert!(stream.data().last().is_some_and(|last| last.starts_with("{\"error\"")), "{stream:?}");
-        }
-        let usages = stream.events().iter().filter(|event| event.get("usage").is_some()).count();
-        assert_eq!(usages, 0, "nobody asked for it: {row:?}: {stream:?}");
-    });
+    each(&STREAMS, strategy, true, has_its_end);
+}
+
+#[test]
+fn broken_streams_over_http2() {
+    // Wrong lengths are errors of the protocol there (RFC 9113, 8.1.1), which clients find at once.
+    let rows: Vec<_> = STREAMS.into_iter().filter(|row| !row.fault.starts_with("too-")).collect();
+    each_over_http2(&rows, Strategy::Priority, true, has_its_end);
+}
+
+fn has_its_end(row: &Row, seen: &Seen) {
+    let stream = &seen.stream;
+    let said = stream.said();
+    if row.code.is_empty() {
+        assert!(stream.is_done(), "{row:?}: {stream:?}");
+        let size = match row.fault {
+            "huge-1" => 1 << 20,
+            "large-3" => 3 << 20,
+            _ => return assert_eq!(said, CONTENT, "{row:?}"),
+        };
+        assert_eq!(said.len(), size, "{row:?}");
+    } else {
+        // A truncated answer never looks whole.
+        assert!(stream.cut && !stream.message.text().contains("[DONE]"), "{row:?}: {stream:?}");
+        assert!(CONTENT.starts_with(&said) && !said.is_empty() && said != CONTENT, "{row:?}: {said:?}");
+        assert!(stream.data().last().is_some_and(|last| last.starts_with("{\"error\"")), "{stream:?}");
+    }
+    let usages = stream.events().iter().filter(|event| event.get("usage").is_some()).count();
+    assert_eq!(usages, 0, "nobody asked for it: {row:?}: {stream:?}");
 }
 
 #[test]

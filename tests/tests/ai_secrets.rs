@@ -44,7 +44,7 @@ fn no_key_ever_shows() {
         {
             for model in ["ok", "failing", "refused", "broken", "reset", "cut"] {
                 for request in [chat(model), chat_stream(model)] {
-                    let request = request.header(&name, &value).header("cookie", COOKIE);
+                    let request = request.header(name, &value).header("cookie", COOKIE);
                     // Some of them are cut.
                     let _answer = request.try_send(proxy.addr());
                 }

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use lockstep_tests::certificates::Certificate;
 use lockstep_tests::gateway::{Running, chat, chat_stream, gateway, keyed, post};
 use lockstep_tests::origin::Refusing;
 use lockstep_tests::process::Signal;
 use lockstep_tests::provider::{CONTENT, Ending, Head, Step};
 use lockstep_tests::{Client, Origin, Provider, Request, until};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -18,15 +19,6 @@ fn begun(proxy: &Running, request: &Request) -> Client {
     assert_eq!(client.head().status(), 200);
     assert!(client.chunk().expect("the stream goes on").is_some());
     client
-}
-
-/// Resident memory of the gateway, in bytes.
-fn resident(proxy: &Running) -> usize {
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", proxy.proxy.process.pid())).expect("Linux");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a line");
-    let kib: usize = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number");
-    kib << 10
 }
 
 #[test]
@@ -106,6 +98,49 @@ fn connections_that_the_provider_has_closed_cost_no_request() {
 }
 
 #[test]
+fn certificates_of_providers_are_verified() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let write = |file: &str, names: &[&str]| Certificate::write(dir.path(), file, names);
+    let (named, other) = (write("named", &["127.0.0.1"]), write("other", &["provider.test"]));
+    let (a, b) = (Provider::with_tls("a", &named), Provider::with_tls("b", &other));
+    let entry = |provider: &Provider, ca: Option<&Certificate>, http2: Value| {
+        let ca = ca.map(|ca| ca.cert.clone());
+        json!({"kind": "openai", "base_url": provider.url(), "ca": ca, "http2": http2, "api_key": {"value": "sk"}})
+    };
+    let auto = || json!("auto");
+    let proxy = gateway(&[("x", &a)])
+        .provider("x", entry(&a, Some(&named), auto()))
+        .provider("old", entry(&a, Some(&named), json!(false)))
+        .provider("untrusted", entry(&a, Some(&other), auto()))
+        .provider("public", entry(&a, None, auto()))
+        .provider("misnamed", entry(&b, Some(&other), auto()))
+        .model("x", &[("x", "ok")])
+        .model("old", &[("old", "ok")])
+        .model("untrusted", &[("untrusted", "ok")])
+        .model("public", &[("public", "ok")])
+        .model("misnamed", &[("misnamed", "ok")])
+        .model("cut", &[("x", "cut")])
+        .start();
+    for (model, http2) in [("x", true), ("old", false)] {
+        let stream = proxy.stream(model);
+        assert!(stream.is_done() && stream.said() == CONTENT, "{model}: {stream:?}");
+        assert_eq!(a.last().http2, http2, "{model}");
+    }
+    let stream = proxy.stream("cut");
+    assert!(stream.cut && !stream.said().is_empty(), "{stream:?}");
+    let asked = (a.count(), b.count());
+    for model in ["untrusted", "public", "misnamed"] {
+        let answer = proxy.chat(model);
+        assert_eq!(
+            (answer.status(), &answer.json()["error"]["code"]),
+            (502, &json!("upstream_unreachable")),
+            "{model}"
+        );
+    }
+    assert_eq!((a.count(), b.count()), asked, "no request, and no key, went there");
+}
+
+#[test]
 fn what_can_not_be_reached_is_passed_over() {
     let provider = Provider::start("b");
     let refusing = Refusing::default();
@@ -135,7 +170,7 @@ fn a_client_that_does_not_read_holds_the_provider_up() {
     for http2 in [false, true] {
         let proxy = section.clone().set("providers.a.http2", http2).start();
         assert_eq!(proxy.chat("ok").status(), 200);
-        let before = resident(&proxy);
+        let before = proxy.resident();
         // Plain answers without end pass through as well.
         let clients: Vec<_> = [chat_stream("endless"), chat("endless")]
             .iter()
@@ -145,7 +180,7 @@ fn a_client_that_does_not_read_holds_the_provider_up() {
                 client
             })
             .collect();
-        let grown = || resident(&proxy).saturating_sub(before);
+        let grown = || proxy.resident().saturating_sub(before);
         let deadline = Instant::now() + Duration::from_millis(1500);
         while Instant::now() < deadline {
             assert!(grown() < 100 << 20, "http2 {http2}: {} MiB", grown() >> 20);
@@ -159,7 +194,7 @@ fn a_client_that_does_not_read_holds_the_provider_up() {
 fn answers_without_end_pass_in_bounded_memory() {
     let provider = Provider::start("a");
     let proxy = gateway(&[("a", &provider)]).start();
-    let before = resident(&proxy);
+    let before = proxy.resident();
     for (request, size) in [(chat_stream("endless"), 32 << 20), (chat("endless"), 200 << 20)] {
         let mut client = Client::connect(proxy.addr());
         client.send(keyed(&request).bytes());
@@ -169,7 +204,7 @@ fn answers_without_end_pass_in_bounded_memory() {
             read += client.chunk().expect("it goes on").expect("a chunk").len();
         }
         // A plain answer of 16 MiB is understood, a longer one passes on.
-        let grown = resident(&proxy).saturating_sub(before);
+        let grown = proxy.resident().saturating_sub(before);
         assert!(grown < 64 << 20, "{} MiB", grown >> 20);
     }
 }

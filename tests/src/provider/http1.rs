@@ -4,34 +4,41 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use bytes::Bytes;
-use socket2::SockRef;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use socket2::Socket;
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, ReadHalf, WriteHalf,
+};
 
 use super::script::Head;
-use super::serve::Shared;
+use super::serve::{Shared, Stream};
 use super::wire::{self, Gone};
 use crate::http1::{Framing, Message};
 
-type Reader = BufReader<OwnedReadHalf>;
+type Reader = BufReader<ReadHalf<Box<dyn Stream>>>;
+type Writer = WriteHalf<Box<dyn Stream>>;
 
 /// One request's answer.
 pub(super) struct Reply<'c> {
     reader: &'c mut Reader,
-    writer: &'c mut OwnedWriteHalf,
+    writer: &'c mut Writer,
+    socket: &'c Socket,
     chunked: bool,
     /// Whether another request may follow.
     open: bool,
 }
 
 /// Serves the requests of a connection.
-pub(super) async fn serve(stream: TcpStream, shared: &Shared, connection: usize) -> io::Result<()> {
-    let (reader, mut writer) = stream.into_split();
+pub(super) async fn serve(
+    stream: Box<dyn Stream>,
+    socket: &Socket,
+    shared: &Shared,
+    connection: usize,
+) -> io::Result<()> {
+    let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = BufReader::with_capacity(1 << 16, reader);
     while let Some(request) = request(&mut reader, &mut writer).await? {
         let (number, script) = shared.receive(request, connection, false);
-        let reply = Reply { reader: &mut reader, writer: &mut writer, chunked: false, open: true };
+        let reply = Reply { reader: &mut reader, writer: &mut writer, socket, chunked: false, open: true };
         let mut reply = wire::Reply::Http1(reply);
         let ending = reply.perform(script).await;
         shared.log.end(number, ending);
@@ -42,7 +49,7 @@ pub(super) async fn serve(stream: TcpStream, shared: &Shared, connection: usize)
     Ok(())
 }
 
-async fn request(reader: &mut Reader, writer: &mut OwnedWriteHalf) -> io::Result<Option<Message>> {
+async fn request(reader: &mut Reader, writer: &mut Writer) -> io::Result<Option<Message>> {
     let Some(start) = line(reader).await? else { return Ok(None) };
     let headers = fields(reader).await?;
     let mut message = Message { start, headers, ..Message::default() };
@@ -130,9 +137,8 @@ impl Reply<'_> {
     /// Closes the connection, with a reset if asked for.
     pub(super) fn cut(&mut self, reset: bool) {
         if reset {
-            let socket = SockRef::from(self.writer.as_ref());
             // A peer that has closed already needs none.
-            let _linger = socket.set_linger(Some(Duration::ZERO));
+            let _linger = self.socket.set_linger(Some(Duration::ZERO));
         }
         self.open = false;
     }

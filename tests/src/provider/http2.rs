@@ -1,17 +1,20 @@
-//! HTTP/2 by prior knowledge.
+//! HTTP/2, by prior knowledge or by ALPN.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::script::Head;
-use super::serve::Shared;
+use super::serve::{Shared, Stream};
 use super::wire::{self, Gone};
 use crate::http1::Message;
 
-use std::sync::Arc;
+/// What is sent has left by then.
+const FLUSH: Duration = Duration::from_millis(30);
 
 /// One request's answer.
 pub(super) struct Reply {
@@ -21,7 +24,7 @@ pub(super) struct Reply {
 
 /// Serves the requests of a connection.
 pub(super) async fn serve(
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     shared: &Arc<Shared>,
     connection: usize,
 ) -> Result<(), h2::Error> {
@@ -94,9 +97,13 @@ impl Reply {
         body.send_data(Bytes::new(), true).map_err(|_| Gone)
     }
 
-    pub(super) fn cut(&mut self) {
+    /// Resets the stream, once what was sent before is gone: a reset would discard it.
+    pub(super) async fn cut(&mut self) {
         match &mut self.body {
-            Some(body) => body.send_reset(Reason::INTERNAL_ERROR),
+            Some(body) => {
+                tokio::time::sleep(FLUSH).await;
+                body.send_reset(Reason::INTERNAL_ERROR);
+            }
             None => self.respond.send_reset(Reason::INTERNAL_ERROR),
         }
     }

@@ -1,5 +1,5 @@
 //! A provider of models that breaks in every way that real ones do. It speaks OpenAI's and
-//! Anthropic's API over HTTP/1.1 and over HTTP/2 by prior knowledge. The model that a request names
+//! Anthropic's API over HTTP/1.1 and HTTP/2, with TLS or without. The model that a request names
 //! picks the fault (see [`fault`]); what came is logged, and so is when its peer went away.
 
 mod answer;
@@ -14,6 +14,7 @@ mod responses;
 mod script;
 mod serve;
 mod text;
+mod tls;
 mod wire;
 
 pub use answer::{CONTENT, PIECES};
@@ -27,15 +28,17 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
 
+use crate::certificates::Certificate;
 use crate::poll::{eventually, within};
 use serve::Shared;
 
 /// A provider that ends with the test.
-#[derive(Debug)]
 pub struct Provider {
     /// Where it listens.
     pub addr: SocketAddr,
+    scheme: &'static str,
     shared: Arc<Shared>,
     stop: Arc<Notify>,
     thread: Option<JoinHandle<()>>,
@@ -47,22 +50,35 @@ impl Provider {
     /// # Panics
     /// If it can't listen.
     pub fn start(name: &str) -> Self {
+        Self::listening(name, None)
+    }
+
+    /// Starts one that speaks TLS with a certificate, and HTTP/2 if the other side offers it.
+    ///
+    /// # Panics
+    /// If it can't listen, or the certificate can't be read.
+    pub fn with_tls(name: &str, certificate: &Certificate) -> Self {
+        Self::listening(name, Some(tls::acceptor(certificate)))
+    }
+
+    fn listening(name: &str, tls: Option<TlsAcceptor>) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         listener.set_nonblocking(true).expect("a socket that does not block");
         let addr = listener.local_addr().expect("its address");
-        let shared = Arc::new(Shared::new(name));
+        let shared = Arc::new(Shared::new(name, tls));
         let stop = Arc::new(Notify::new());
         let (serving, stopped) = (Arc::clone(&shared), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(serve::listen(listener, serving, stopped));
         });
-        Self { addr, shared, stop, thread: Some(thread) }
+        Self { addr, scheme, shared, stop, thread: Some(thread) }
     }
 
     /// The base URL, as SDKs take it.
     pub fn url(&self) -> String {
-        format!("http://{}/v1", self.addr)
+        format!("{}://{}/v1", self.scheme, self.addr)
     }
 
     /// Answers requests for `model` by a script of the test's own.
@@ -120,6 +136,12 @@ impl Provider {
             let ended = thread.join();
             assert!(ended.is_ok() || std::thread::panicking(), "the provider failed");
         }
+    }
+}
+
+impl std::fmt::Debug for Provider {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Provider").field("addr", &self.addr).field("calls", &self.calls()).finish()
     }
 }
 

@@ -5,9 +5,12 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use super::answer::{Answer, Asked};
 use super::fault::Plan;
@@ -18,10 +21,15 @@ use crate::http1::Message;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
+/// A connection, whatever is below HTTP.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
 /// What the connections of a provider share.
-#[derive(Debug)]
 pub(super) struct Shared {
     name: String,
+    tls: Option<TlsAcceptor>,
     pub(super) log: Log,
     pub(super) scripts: Mutex<HashMap<String, Vec<Step>>>,
     /// The model of requests that name none.
@@ -29,9 +37,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str, tls: Option<TlsAcceptor>) -> Self {
         Self {
             name: name.to_owned(),
+            tls,
             log: Log::default(),
             scripts: Mutex::default(),
             otherwise: Mutex::new("ok".to_owned()),
@@ -78,10 +87,23 @@ pub(super) async fn listen(listener: TcpListener, shared: Arc<Shared>, stop: Arc
 async fn serve(stream: TcpStream, shared: &Arc<Shared>) -> std::io::Result<()> {
     let connection = shared.log.accept();
     stream.set_nodelay(true)?;
-    if is_http2(&stream).await? {
+    // A reset is made by an option of the socket, which TLS hides.
+    let socket = SockRef::from(&stream).try_clone()?;
+    let (stream, http2): (Box<dyn Stream>, bool) = match &shared.tls {
+        None => {
+            let http2 = is_http2(&stream).await?;
+            (Box::new(stream), http2)
+        }
+        Some(tls) => {
+            let stream = tls.accept(stream).await?;
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            (Box::new(stream), http2)
+        }
+    };
+    if http2 {
         return http2::serve(stream, shared, connection).await.map_err(std::io::Error::other);
     }
-    http1::serve(stream, shared, connection).await
+    http1::serve(stream, &socket, shared, connection).await
 }
 
 async fn is_http2(stream: &TcpStream) -> std::io::Result<bool> {

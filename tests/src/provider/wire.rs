@@ -46,8 +46,8 @@ impl Reply<'_> {
                 Err(Gone)
             }
             Step::End => self.end().await,
-            Step::Cut => self.cut(false),
-            Step::Reset => self.cut(true),
+            Step::Cut => self.cut(false).await,
+            Step::Reset => self.cut(true).await,
         }
     }
 
@@ -72,10 +72,10 @@ impl Reply<'_> {
         }
     }
 
-    fn cut(&mut self, reset: bool) -> Result<(), Gone> {
+    async fn cut(&mut self, reset: bool) -> Result<(), Gone> {
         match self {
             Self::Http1(reply) => reply.cut(reset),
-            Self::Http2(reply) => reply.cut(),
+            Self::Http2(reply) => reply.cut().await,
         }
         Ok(())
     }

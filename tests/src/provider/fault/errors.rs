@@ -8,41 +8,59 @@ use crate::provider::answer::Answer;
 use crate::provider::script::{Head, Step, whole};
 use crate::provider::text::http_date;
 
-/// Errors that have a name: status, type, parameter, code, message.
-const NAMED: [(&str, u16, &str, Option<&str>, &str, &str); 5] = [
-    ("quota", 429, "insufficient_quota", None, "insufficient_quota", "You exceeded your current quota."),
-    (
-        "context-length",
-        400,
-        "invalid_request_error",
-        Some("messages"),
-        "context_length_exceeded",
-        "This model's maximum context length is 8192 tokens.",
-    ),
-    (
-        "content-filter",
-        400,
-        "invalid_request_error",
-        Some("prompt"),
-        "content_filter",
-        "The response was filtered due to the prompt triggering our content management policy.",
-    ),
-    (
-        "unknown-model",
-        404,
-        "invalid_request_error",
-        Some("model"),
-        "model_not_found",
-        "The model `secret-upstream-name` does not exist.",
-    ),
-    (
-        "unknown-deployment",
-        404,
-        "invalid_request_error",
-        None,
-        "DeploymentNotFound",
-        "The API deployment for this resource does not exist.",
-    ),
+/// An error that has a name.
+struct Named {
+    name: &'static str,
+    status: u16,
+    kind: &'static str,
+    param: Option<&'static str>,
+    code: &'static str,
+    message: &'static str,
+}
+
+const INVALID: &str = "invalid_request_error";
+
+const NAMED: [Named; 5] = [
+    Named {
+        name: "quota",
+        status: 429,
+        kind: "insufficient_quota",
+        param: None,
+        code: "insufficient_quota",
+        message: "You exceeded your current quota.",
+    },
+    Named {
+        name: "context-length",
+        status: 400,
+        kind: INVALID,
+        param: Some("messages"),
+        code: "context_length_exceeded",
+        message: "This model's maximum context length is 8192 tokens.",
+    },
+    Named {
+        name: "content-filter",
+        status: 400,
+        kind: INVALID,
+        param: Some("prompt"),
+        code: "content_filter",
+        message: "The response was filtered due to the prompt triggering our content management policy.",
+    },
+    Named {
+        name: "unknown-model",
+        status: 404,
+        kind: INVALID,
+        param: Some("model"),
+        code: "model_not_found",
+        message: "The model `secret-upstream-name` does not exist.",
+    },
+    Named {
+        name: "unknown-deployment",
+        status: 404,
+        kind: INVALID,
+        param: None,
+        code: "DeploymentNotFound",
+        message: "The API deployment for this resource does not exist.",
+    },
 ];
 
 /// The name of an error, if it is one.
@@ -50,16 +68,16 @@ pub(super) fn named(name: &str) -> Option<&'static str> {
     if name == "html" {
         return Some("html");
     }
-    NAMED.iter().find(|(known, ..)| *known == name).map(|(known, ..)| *known)
+    NAMED.iter().find(|known| known.name == name).map(|known| known.name)
 }
 
 /// Answers with an error that has a name.
 pub(super) fn script(answer: &Answer<'_>, name: &str) -> Vec<Step> {
-    let Some((_, status, kind, param, code, message)) = NAMED.iter().find(|(known, ..)| *known == name)
-    else {
+    let Some(named) = NAMED.iter().find(|known| known.name == name) else {
         let page = Bytes::from_static(b"<html><body><h1>502 Bad Gateway</h1></body></html>");
         return whole(answer.head(502, "text/html"), page);
     };
+    let Named { status, kind, param, code, message, .. } = named;
     let error = json!({"message": message, "type": kind, "param": param, "code": code});
     told(answer, answer.head(*status, "application/json"), *status, error)
 }
