@@ -2,7 +2,7 @@
 //!
 //! A request enters through [`front`] (listeners, TLS, limits), is taken through Pingora's phases
 //! by [`edge`], routed by the table of [`routing`] to a pool of [`endpoints`], and leaves its traces
-//! in [`access_log`], [`metrics`] and [`tee`]. [`plane`] holds the state that requests read;
+//! in [`access_log`], [`metrics`] and [`tee`]. Calls of language models are served by [`ai`]. [`plane`] holds the state that requests read;
 //! [`process`] starts everything, follows the configuration of [`config`] and ends it in order.
 //! People reach it through [`admin`] and [`cli`]; [`demo`] shows it on one machine.
 #![forbid(unsafe_code)]

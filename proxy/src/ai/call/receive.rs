@@ -85,36 +85,76 @@ pub(crate) async fn receive(
     if waits(&head.headers) {
         client.expect().await.map_err(|_| NotReceived::Gone)?;
     }
-    let mut all = Bytes::new();
-    let mut joined = BytesMut::new();
+    let mut pieces = Joined::default();
     while let Some(piece) = client.read().await.map_err(|error| unreadable(&error))? {
-        if all.is_empty() && joined.is_empty() {
-            all = piece;
-            continue;
-        }
-        if joined.is_empty() {
-            joined.reserve(usize::try_from(room).unwrap_or(all.len()).max(all.len() + piece.len()));
-            joined.extend_from_slice(&std::mem::take(&mut all));
-        }
-        joined.extend_from_slice(&piece);
-        let length = u64::try_from(joined.len()).unwrap_or(u64::MAX);
+        pieces.add(piece, room);
+        let length = pieces.length();
         if length > limits.body_bytes {
             return Err(NotReceived::Refused(ApiError::too_large(limits.body_bytes)));
         }
         if length > room {
-            let more = room.max(STEP);
+            let more = (length - room).max(room);
             room = room.saturating_add(more);
             if !reserved.grow(more, limits.buffered) {
                 return Err(NotReceived::Refused(ApiError::buffers_full()));
             }
         }
     }
-    Ok(if joined.is_empty() { all } else { joined.freeze() })
+    Ok(pieces.finish())
+}
+
+/// Pieces in one: copied only if there are several.
+#[derive(Default)]
+struct Joined {
+    first: Bytes,
+    all: BytesMut,
+}
+
+impl Joined {
+    /// Adds a piece of a body that is expected to have `expected` bytes.
+    fn add(&mut self, piece: Bytes, expected: u64) {
+        if self.first.is_empty() && self.all.is_empty() {
+            self.first = piece;
+            return;
+        }
+        if self.all.is_empty() {
+            let known = self.first.len() + piece.len();
+            self.all.reserve(usize::try_from(expected).unwrap_or(known).max(known));
+            self.all.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.all.extend_from_slice(&piece);
+    }
+
+    fn length(&self) -> u64 {
+        u64::try_from(self.first.len() + self.all.len()).unwrap_or(u64::MAX)
+    }
+
+    fn finish(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.freeze() }
+    }
 }
 
 pub(crate) fn unreadable(error: &pingora::Error) -> NotReceived {
     match edge::classify(error) {
         Reason::ClientClosed => NotReceived::Gone,
         reason => NotReceived::Refused(ApiError::of_edge(reason)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_counted_from_the_first_on() {
+        for pieces in [vec![], vec!["abc"], vec!["abc", "", "de"], vec!["", "abc"], vec!["a", "b", "c"]] {
+            let mut joined = Joined::default();
+            for piece in &pieces {
+                joined.add(Bytes::from_static(piece.as_bytes()), 4);
+            }
+            let whole = pieces.concat();
+            assert_eq!(joined.length(), u64::try_from(whole.len()).unwrap());
+            assert_eq!(joined.finish(), whole.as_bytes());
+        }
     }
 }
