@@ -1,8 +1,7 @@
 #!/bin/bash
-# Installs what the suites run besides the proxy itself: nginx, Node, curl, an HTTP/2 client, Chromium,
-# PostgreSQL and Redis from Debian, packages of Node and Python from lock files, and programs in Go, one of
+# Installs what the suites run besides the proxy itself: nginx, Node, Python, curl, an HTTP/2 client, Chromium,
+# PostgreSQL and Redis from Debian, packages of Node and Python as their files say, and programs in Go, one of
 # them an S3 server. What is there already is left alone. What Debian's packages do not bring goes to
-# ${XDG_CACHE_HOME:-~/.cache}/lockstep.
 # ${XDG_CACHE_HOME:-~/.cache}/lockstep.
 set -euo pipefail
 
@@ -91,6 +90,30 @@ install_valkey() {
     cp "$requirements" "$target/installed.txt"
 }
 
+# OpenAI's SDKs for Python, each release line in an environment of its own.
+install_python_sdks() {
+    local file target
+    for file in "$here"/../sdk/python-*.txt; do
+        target=$cache/sdk/$(basename "$file" .txt)
+        cmp --silent "$file" "$target/installed.txt" && continue
+        say "installing $(basename "$file" .txt) of OpenAI's SDKs"
+        python3 -m venv --clear "$target"
+        "$target/bin/pip" install --quiet --disable-pip-version-check --requirement "$file"
+        cp "$file" "$target/installed.txt"
+    done
+}
+
+# OpenAI's SDK for Node, and the Node that it needs: Debian's is too old for it.
+install_node_sdk() {
+    local target=$cache/sdk/node lock=$here/../sdk/package-lock.json
+    cmp --silent "$lock" "$target/installed.json" && return 0
+    say "installing OpenAI's SDK for Node"
+    mkdir -p "$target"
+    cp "$here/../sdk/package.json" "$lock" "$target/"
+    (cd "$target" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
+    cp "$lock" "$target/installed.json"
+}
+
 # Go itself, if the machine has none that is new enough.
 install_go() {
     go_is_new_enough && return 0
@@ -115,5 +138,10 @@ install_go_tools() {
 
 install_packages
 install_node_packages
+<<<<<<< HEAD
 install_valkey
+=======
+install_python_sdks
+install_node_sdk
+>>>>>>> provider
 install_go_tools

@@ -5,6 +5,8 @@ pub mod audit;
 pub mod certificates;
 pub mod config;
 pub mod curl;
+pub mod faults;
+pub mod gateway;
 pub mod http1;
 pub mod load;
 pub mod lockstep;
@@ -12,7 +14,9 @@ pub mod metrics;
 pub mod origin;
 pub mod poll;
 pub mod process;
+pub mod provider;
 pub mod raw;
+pub mod sdk;
 pub mod servers;
 pub mod tools;
 
@@ -21,6 +25,7 @@ pub use http1::Message;
 pub use lockstep::{Lockstep, OPERATOR, VIEWER};
 pub use origin::Origin;
 pub use poll::{eventually, until};
+pub use provider::Provider;
 pub use raw::{Client, Request};
 
 /// The host of the app in most tests.

@@ -31,7 +31,11 @@ pub fn node(script: &str) -> Command {
     command
 }
 
-fn cache() -> PathBuf {
+/// Where the setup script keeps what it installs.
+///
+/// # Panics
+/// If there is no home directory.
+pub fn cache() -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").expect("a home directory")).join(".cache");
     std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("lockstep")
 }
