@@ -32,6 +32,7 @@
 
 mod board;
 mod failure;
+mod gather;
 mod header;
 mod keys;
 mod link;
@@ -51,11 +52,13 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use self::board::Board;
-use self::header::{millis, pack_options};
+use self::gather::Wish;
+use self::header::millis;
 use self::keys::Prefix;
 use self::link::Link;
 pub use self::options::{NotReplicated, RedisOptions, WaitReplicas};
@@ -80,9 +83,17 @@ struct Inner {
     prefix: Prefix,
     /// Queues that are noted in the set of all queues, and on which connection that was done: a failover may lose it.
     noted: Mutex<HashMap<QueueName, u64>>,
-    /// The listener, once somebody waits.
-    listener: Mutex<JoinSet<()>>,
+    /// What runs beside the callers.
+    tasks: Mutex<Tasks>,
     patience: Duration,
+}
+
+/// Tasks, which end with the storage.
+#[derive(Default)]
+struct Tasks {
+    running: JoinSet<()>,
+    is_listening: bool,
+    gatherer: Option<mpsc::Sender<Wish>>,
 }
 
 impl RedisStorage {
@@ -100,7 +111,7 @@ impl RedisStorage {
             board: Arc::default(),
             prefix,
             noted: Mutex::default(),
-            listener: Mutex::default(),
+            tasks: Mutex::default(),
             patience,
         })))
     }
@@ -137,10 +148,26 @@ impl RedisStorage {
 
     /// The listener runs from the first time that somebody waits.
     fn start_listening(&self) {
-        let mut listener = self.0.listener.lock();
-        if listener.is_empty() && !self.0.link.is_closed() {
-            listener.spawn(listener::listen(Arc::clone(&self.0.link), Arc::clone(&self.0.board)));
+        let mut tasks = self.0.tasks.lock();
+        if !tasks.is_listening && !self.0.link.is_closed() {
+            tasks.is_listening = true;
+            tasks.running.spawn(listener::listen(Arc::clone(&self.0.link), Arc::clone(&self.0.board)));
         }
+    }
+
+    /// Who enqueues, from the first time that somebody wants to.
+    fn gatherer(&self) -> Result<mpsc::Sender<Wish>, StorageError> {
+        let mut tasks = self.0.tasks.lock();
+        if self.0.link.is_closed() {
+            return Err(StorageError::Closed);
+        }
+        if let Some(gatherer) = &tasks.gatherer {
+            return Ok(gatherer.clone());
+        }
+        let (gatherer, wishes) = mpsc::channel(gather::GATHERED);
+        tasks.running.spawn(gather::gather(Arc::clone(&self.0.link), wishes));
+        tasks.gatherer = Some(gatherer.clone());
+        Ok(gatherer)
     }
 
     /// Reads jobs by their ids; those that are gone are left out.
@@ -207,13 +234,11 @@ impl Storage for RedisStorage {
             return Ok(Vec::new());
         }
         self.note(queue).await?;
-        let (count, nonce) = (jobs.len(), rand::random::<u64>());
-        let mut call = script::ENQUEUE.change(self.base(queue));
-        for (place, job) in (0_u64..).zip(jobs) {
-            let options = pack_options(&job.options, nonce.wrapping_add(place));
-            call = call.arg(job.id.as_str().to_owned()).arg(options).arg(job.payload);
-        }
-        self.call(call).await?.enqueued(count)
+        let (answer, answered) = oneshot::channel();
+        let wish = Wish { base: self.base(queue), jobs, answer };
+        self.gatherer()?.send(wish).await.map_err(|_| StorageError::Closed)?;
+        // Nobody answers once it is closed.
+        answered.await.unwrap_or(Err(StorageError::Closed))
     }
 
     async fn finish(
@@ -399,8 +424,8 @@ impl Storage for RedisStorage {
     async fn close(&self) -> Result<(), StorageError> {
         self.0.link.close();
         self.0.board.close();
-        let mut listener = std::mem::take(&mut *self.0.listener.lock());
-        listener.shutdown().await;
+        let mut tasks = std::mem::take(&mut *self.0.tasks.lock());
+        tasks.running.shutdown().await;
         Ok(())
     }
 }
