@@ -10,8 +10,8 @@ use crate::kit::{hasty, open, put, queue, state, take};
 use crate::load::Load;
 use crate::server::{Flavour, Server};
 
-/// Everything that the server said is done is in its log when its process ends.
-const KEEPS: [&str; 2] = ["--appendonly", "yes"];
+/// Everything that the server said is done is in its log. (With `everysec` it puts off writing while the disk is busy.)
+const KEEPS: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forgotten_scripts_are_brought_again() {

@@ -2,9 +2,11 @@
 //! without any other between; one round trip reports how a batch of deliveries ended and claims the next.
 //!
 //! # What it survives
-//! - A step is acknowledged when the primary has done it. What the server loses when its machine fails is what its
-//!   persistence says: with `appendonly yes` and `appendfsync everysec` up to about a second, with `always` nothing,
-//!   with neither everything. The end of the server process alone loses nothing with `appendonly yes`.
+//! - A step is acknowledged when the primary has done it. What that survives is what the server's persistence says:
+//!   with `appendonly yes` and `appendfsync always` every failure of process or machine that leaves the disk whole;
+//!   with `everysec` a failure loses up to about two seconds of what was acknowledged (also one of the process alone,
+//!   since the server puts off writing while the disk is busy); without `appendonly` everything since the last
+//!   snapshot.
 //! - A failover loses what the primary had acknowledged and not yet sent to the replica that takes its place:
 //!   replication is asynchronous. [`RedisOptions::wait_replicas`] acknowledges nothing before so many replicas have it;
 //!   then a failover to one of those loses nothing that was acknowledged. It is for the operator that such a replica is
