@@ -26,7 +26,8 @@
 //!   the second time, so they fail with [`StorageError::Unavailable`]; ask what became of the job.
 //!
 //! # Clock
-//! The server's, in each queue never earlier than at the step before.
+//! The server's. Where that goes back, as it can in a failover, the clock of each queue does not: it goes on from where
+//! it was.
 //!
 //! # What it does not do
 //! Sentinel and cluster: give the addresses of all servers in [`RedisOptions::urls`]; the one that is a primary is
@@ -74,6 +75,9 @@ use super::name::{JobId, QueueName, WorkerId};
 use super::storage::{
     Cancelled, Claim, Counts, End, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
 };
+
+/// How many jobs one step claims, takes back or reads at most, so that the server is not kept long.
+const AT_ONCE: usize = 1000;
 
 /// Keeps jobs on a Redis or Valkey server. Clones share the connections.
 #[derive(Debug, Clone)]
@@ -254,10 +258,9 @@ impl Storage for RedisStorage {
         let nonce = Bytes::copy_from_slice(&rand::random::<u64>().to_be_bytes());
         let call = script::FINISH.change(self.base(queue)).arg(nonce);
         let call = match next {
-            Some(Claim { worker, max, lease }) => call
-                .arg(worker.as_str().to_owned())
-                .number(u64::try_from(max).unwrap_or(u64::MAX))
-                .number(millis(lease)),
+            Some(Claim { worker, max, lease }) => {
+                call.arg(worker.as_str().to_owned()).number(bounded(max)).number(millis(lease))
+            }
             None => call.arg("").number(0).number(0),
         };
         let call = ends.into_iter().fold(call, |call, finish| {
@@ -333,7 +336,7 @@ impl Storage for RedisStorage {
         }
         let (mut jobs, mut after) = (Vec::new(), after.unwrap_or(Generation(0)));
         while jobs.len() < limit {
-            let page = self.page(&base, state, after, limit - jobs.len()).await?;
+            let page = self.page(&base, state, after, (limit - jobs.len()).min(AT_ONCE)).await?;
             let Some((last, _)) = page.last() else { break };
             after = *last;
             let read = self.read(base.clone(), page.into_iter().map(|(_, id)| id).collect()).await?;
@@ -390,8 +393,7 @@ impl Storage for RedisStorage {
         lease_expired: Bytes,
     ) -> Result<Reaped, StorageError> {
         local::check_len(lease_expired.len())?;
-        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-        let call = script::REAP.change(self.base(queue)).number(limit).arg(lease_expired);
+        let call = script::REAP.change(self.base(queue)).number(bounded(limit)).arg(lease_expired);
         self.call(call).await?.reaped()
     }
 
@@ -436,6 +438,10 @@ impl fmt::Debug for Inner {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Inner").field("prefix", &self.prefix).finish_non_exhaustive()
     }
+}
+
+fn bounded(limit: usize) -> u64 {
+    u64::try_from(limit.min(AT_ONCE)).unwrap_or(u64::MAX)
 }
 
 /// What becomes of a job, for the script: the kind, the token, a duration; and the output or error.
