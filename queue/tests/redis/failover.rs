@@ -17,7 +17,7 @@ fn addresses(primary: &Server, replica: &Server) -> RedisOptions {
 }
 
 fn safe(options: RedisOptions) -> RedisOptions {
-    let wait = WaitReplicas { count: 1, timeout: Duration::from_millis(500) };
+    let wait = WaitReplicas { count: 1, timeout: Duration::from_secs(2) };
     RedisOptions { wait_replicas: Some(wait), ..options }
 }
 

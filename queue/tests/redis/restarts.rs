@@ -6,12 +6,12 @@ use futures::StreamExt as _;
 use lockstep_queue::jobs::{Event, RedisStorage, Storage, StorageError};
 use tokio::task::JoinSet;
 
-use crate::kit::{hasty, open, put, queue, state, take};
+use crate::kit::{hasty, id, job, open, put, queue, state, take, wish};
 use crate::load::Load;
 use crate::server::{Flavour, Server};
 
-/// Everything that the server said is done is in its log when its process ends.
-const KEEPS: [&str; 2] = ["--appendonly", "yes"];
+/// Everything that the server said is done is in its log. (With `everysec` it puts off writing while the disk is busy.)
+const KEEPS: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forgotten_scripts_are_brought_again() {
@@ -82,9 +82,7 @@ async fn waits_outlive_a_restart() {
     wait.spawn(async move {
         loop {
             storage.wait_for_work(&queue(), Duration::from_secs(60)).await.unwrap();
-            if let Some(job) =
-                storage.finish(&queue(), vec![], crate::kit::wish(1)).await.unwrap().claimed.pop()
-            {
+            if let Some(job) = storage.finish(&queue(), vec![], wish(1)).await.unwrap().claimed.pop() {
                 return job;
             }
         }
@@ -97,4 +95,28 @@ async fn waits_outlive_a_restart() {
     let job =
         tokio::time::timeout(Duration::from_secs(10), wait.join_next()).await.unwrap().unwrap().unwrap();
     assert_eq!(job.id.as_str(), "a");
+}
+
+/// After a failover to a server whose clock is an hour behind, time goes on.
+#[tokio::test]
+async fn a_clock_that_went_back_goes_on() {
+    let server = Server::start(Flavour::Redis, &[]);
+    let storage = open(server.url()).await;
+    put(&storage, "a").await.unwrap();
+    let before = storage.get(&queue(), &id("a")).await.unwrap().unwrap().created_at;
+    let hour = 3_600_000;
+    let later = before.0 + hour;
+    server.ask(&format!("HSET \"lockstep:{{%7Bmail%7D: é}}:meta\" clock {later}")).unwrap();
+    let mut delayed = job("b");
+    delayed.options.delay = Duration::from_millis(100);
+    storage.enqueue(&queue(), vec![delayed]).await.unwrap();
+    let created = storage.get(&queue(), &id("b")).await.unwrap().unwrap().created_at;
+    assert!(created.0 >= later, "it does not go back: {created:?}");
+    let (first, rest) = (take(&storage).await, storage.finish(&queue(), vec![], wish(1)).await.unwrap());
+    assert_eq!((first.id.as_str(), rest.claimed.len()), ("a", 0));
+    let due_in = rest.next_in.unwrap();
+    assert!(due_in <= Duration::from_millis(100), "{due_in:?}");
+    storage.wait_for_work(&queue(), Duration::from_secs(60)).await.unwrap();
+    assert_eq!(take(&storage).await.id.as_str(), "b");
+    assert_eq!(storage.counts(&queue()).await.unwrap().active, 2);
 }

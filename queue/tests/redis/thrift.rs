@@ -71,3 +71,18 @@ async fn nothing_is_left_of_forgotten_jobs() {
     assert!(keys.starts_with(":3\r"), "the settings of the queue, all queues, and the schema: {keys}");
     assert_eq!(storage.queues().await.unwrap(), []);
 }
+
+/// Limits that no answer could fulfil are as good as none.
+#[tokio::test]
+async fn large_limits_are_served_in_steps() {
+    let server = Server::start(Valkey, &[]);
+    let storage = open(server.url()).await;
+    let jobs = (0..2500).map(|number| job(&number.to_string())).collect();
+    storage.enqueue(&queue(), jobs).await.unwrap();
+    assert_eq!(storage.list(&queue(), JobState::Waiting, None, usize::MAX).await.unwrap().len(), 2500);
+    let claimed = storage.finish(&queue(), vec![], wish(usize::MAX)).await.unwrap().claimed;
+    assert_eq!(claimed.len(), 1000);
+    assert_eq!(storage.list(&queue(), JobState::Active, None, usize::MAX).await.unwrap().len(), 1000);
+    let reaped = storage.reap(&queue(), usize::MAX, bytes::Bytes::new()).await.unwrap();
+    assert!(!reaped.more && reaped.stalled.is_empty());
+}

@@ -78,6 +78,7 @@ impl Server {
         let follow = ["--replicaof", "127.0.0.1", &port];
         let replica = Self::start(primary.flavour, &[&follow, settings].concat());
         replica.until("INFO replication", "master_link_status:up");
+        primary.until("INFO replication", "state=online");
         replica
     }
 

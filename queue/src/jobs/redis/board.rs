@@ -70,9 +70,9 @@ impl Board {
     /// Notes that a channel is listened to from now on.
     pub(super) fn is_heard(&self, name: &str) {
         if let Some(channel) = self.state.lock().channels.get(name) {
-            channel.is_heard.send_replace(true);
-            // Nobody knows what was said before.
+            // Nobody knows what was said before. Those who wait for this moment are not told: they come after it.
             channel.ears.missed();
+            channel.is_heard.send_replace(true);
         }
     }
 

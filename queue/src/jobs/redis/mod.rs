@@ -2,9 +2,11 @@
 //! without any other between; one round trip reports how a batch of deliveries ended and claims the next.
 //!
 //! # What it survives
-//! - A step is acknowledged when the primary has done it. What the server loses when its machine fails is what its
-//!   persistence says: with `appendonly yes` and `appendfsync everysec` up to about a second, with `always` nothing,
-//!   with neither everything. The end of the server process alone loses nothing with `appendonly yes`.
+//! - A step is acknowledged when the primary has done it. What that survives is what the server's persistence says:
+//!   with `appendonly yes` and `appendfsync always` every failure of process or machine that leaves the disk whole;
+//!   with `everysec` a failure loses up to about two seconds of what was acknowledged (also one of the process alone,
+//!   since the server puts off writing while the disk is busy); without `appendonly` everything since the last
+//!   snapshot.
 //! - A failover loses what the primary had acknowledged and not yet sent to the replica that takes its place:
 //!   replication is asynchronous. [`RedisOptions::wait_replicas`] acknowledges nothing before so many replicas have it;
 //!   then a failover to one of those loses nothing that was acknowledged. It is for the operator that such a replica is
@@ -24,7 +26,8 @@
 //!   the second time, so they fail with [`StorageError::Unavailable`]; ask what became of the job.
 //!
 //! # Clock
-//! The server's, in each queue never earlier than at the step before.
+//! The server's. Where that goes back, as it can in a failover, the clock of each queue does not: it goes on from where
+//! it was.
 //!
 //! # What it does not do
 //! Sentinel and cluster: give the addresses of all servers in [`RedisOptions::urls`]; the one that is a primary is
@@ -32,6 +35,7 @@
 
 mod board;
 mod failure;
+mod gather;
 mod header;
 mod keys;
 mod link;
@@ -51,11 +55,13 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use self::board::Board;
-use self::header::{millis, pack_options};
+use self::gather::Wish;
+use self::header::millis;
 use self::keys::Prefix;
 use self::link::Link;
 pub use self::options::{NotReplicated, RedisOptions, WaitReplicas};
@@ -70,6 +76,9 @@ use super::storage::{
     Cancelled, Claim, Counts, End, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
 };
 
+/// How many jobs one step claims, takes back or reads at most, so that the server is not kept long.
+const AT_ONCE: usize = 1000;
+
 /// Keeps jobs on a Redis or Valkey server. Clones share the connections.
 #[derive(Debug, Clone)]
 pub struct RedisStorage(Arc<Inner>);
@@ -80,9 +89,17 @@ struct Inner {
     prefix: Prefix,
     /// Queues that are noted in the set of all queues, and on which connection that was done: a failover may lose it.
     noted: Mutex<HashMap<QueueName, u64>>,
-    /// The listener, once somebody waits.
-    listener: Mutex<JoinSet<()>>,
+    /// What runs beside the callers.
+    tasks: Mutex<Tasks>,
     patience: Duration,
+}
+
+/// Tasks, which end with the storage.
+#[derive(Default)]
+struct Tasks {
+    running: JoinSet<()>,
+    is_listening: bool,
+    gatherer: Option<mpsc::Sender<Wish>>,
 }
 
 impl RedisStorage {
@@ -100,7 +117,7 @@ impl RedisStorage {
             board: Arc::default(),
             prefix,
             noted: Mutex::default(),
-            listener: Mutex::default(),
+            tasks: Mutex::default(),
             patience,
         })))
     }
@@ -137,10 +154,26 @@ impl RedisStorage {
 
     /// The listener runs from the first time that somebody waits.
     fn start_listening(&self) {
-        let mut listener = self.0.listener.lock();
-        if listener.is_empty() && !self.0.link.is_closed() {
-            listener.spawn(listener::listen(Arc::clone(&self.0.link), Arc::clone(&self.0.board)));
+        let mut tasks = self.0.tasks.lock();
+        if !tasks.is_listening && !self.0.link.is_closed() {
+            tasks.is_listening = true;
+            tasks.running.spawn(listener::listen(Arc::clone(&self.0.link), Arc::clone(&self.0.board)));
         }
+    }
+
+    /// Who enqueues, from the first time that somebody wants to.
+    fn gatherer(&self) -> Result<mpsc::Sender<Wish>, StorageError> {
+        let mut tasks = self.0.tasks.lock();
+        if self.0.link.is_closed() {
+            return Err(StorageError::Closed);
+        }
+        if let Some(gatherer) = &tasks.gatherer {
+            return Ok(gatherer.clone());
+        }
+        let (gatherer, wishes) = mpsc::channel(gather::GATHERED);
+        tasks.running.spawn(gather::gather(Arc::clone(&self.0.link), wishes));
+        tasks.gatherer = Some(gatherer.clone());
+        Ok(gatherer)
     }
 
     /// Reads jobs by their ids; those that are gone are left out.
@@ -207,13 +240,11 @@ impl Storage for RedisStorage {
             return Ok(Vec::new());
         }
         self.note(queue).await?;
-        let (count, nonce) = (jobs.len(), rand::random::<u64>());
-        let mut call = script::ENQUEUE.change(self.base(queue));
-        for (place, job) in (0_u64..).zip(jobs) {
-            let options = pack_options(&job.options, nonce.wrapping_add(place));
-            call = call.arg(job.id.as_str().to_owned()).arg(options).arg(job.payload);
-        }
-        self.call(call).await?.enqueued(count)
+        let (answer, answered) = oneshot::channel();
+        let wish = Wish { base: self.base(queue), jobs, answer };
+        self.gatherer()?.send(wish).await.map_err(|_| StorageError::Closed)?;
+        // Nobody answers once it is closed.
+        answered.await.unwrap_or(Err(StorageError::Closed))
     }
 
     async fn finish(
@@ -227,10 +258,9 @@ impl Storage for RedisStorage {
         let nonce = Bytes::copy_from_slice(&rand::random::<u64>().to_be_bytes());
         let call = script::FINISH.change(self.base(queue)).arg(nonce);
         let call = match next {
-            Some(Claim { worker, max, lease }) => call
-                .arg(worker.as_str().to_owned())
-                .number(u64::try_from(max).unwrap_or(u64::MAX))
-                .number(millis(lease)),
+            Some(Claim { worker, max, lease }) => {
+                call.arg(worker.as_str().to_owned()).number(bounded(max)).number(millis(lease))
+            }
             None => call.arg("").number(0).number(0),
         };
         let call = ends.into_iter().fold(call, |call, finish| {
@@ -306,7 +336,7 @@ impl Storage for RedisStorage {
         }
         let (mut jobs, mut after) = (Vec::new(), after.unwrap_or(Generation(0)));
         while jobs.len() < limit {
-            let page = self.page(&base, state, after, limit - jobs.len()).await?;
+            let page = self.page(&base, state, after, (limit - jobs.len()).min(AT_ONCE)).await?;
             let Some((last, _)) = page.last() else { break };
             after = *last;
             let read = self.read(base.clone(), page.into_iter().map(|(_, id)| id).collect()).await?;
@@ -363,8 +393,7 @@ impl Storage for RedisStorage {
         lease_expired: Bytes,
     ) -> Result<Reaped, StorageError> {
         local::check_len(lease_expired.len())?;
-        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-        let call = script::REAP.change(self.base(queue)).number(limit).arg(lease_expired);
+        let call = script::REAP.change(self.base(queue)).number(bounded(limit)).arg(lease_expired);
         self.call(call).await?.reaped()
     }
 
@@ -399,8 +428,8 @@ impl Storage for RedisStorage {
     async fn close(&self) -> Result<(), StorageError> {
         self.0.link.close();
         self.0.board.close();
-        let mut listener = std::mem::take(&mut *self.0.listener.lock());
-        listener.shutdown().await;
+        let mut tasks = std::mem::take(&mut *self.0.tasks.lock());
+        tasks.running.shutdown().await;
         Ok(())
     }
 }
@@ -409,6 +438,10 @@ impl fmt::Debug for Inner {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Inner").field("prefix", &self.prefix).finish_non_exhaustive()
     }
+}
+
+fn bounded(limit: usize) -> u64 {
+    u64::try_from(limit.min(AT_ONCE)).unwrap_or(u64::MAX)
 }
 
 /// What becomes of a job, for the script: the kind, the token, a duration; and the output or error.

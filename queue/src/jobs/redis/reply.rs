@@ -27,6 +27,11 @@ impl Reply {
         }
     }
 
+    /// A list of so many.
+    pub(super) fn list(self, count: usize) -> Result<Vec<Self>, StorageError> {
+        exactly(count, self.array()?)
+    }
+
     /// One generation or negative state for each job, or the limit of a full queue.
     pub(super) fn enqueued(self, count: usize) -> Result<Vec<Enqueued>, StorageError> {
         if let Value::Int(limit) = self.0 {

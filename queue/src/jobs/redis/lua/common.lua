@@ -20,10 +20,16 @@ local PROMOTIONS = 1000
 -- How many arguments a command gets at most; more would not fit on the stack. Even.
 local CHUNK = 2000
 
--- The clock of this queue, in milliseconds. It does not go back with the server's.
+-- The clock of this queue, in milliseconds. Where the server's goes back, this one does not: from there on it is ahead
+-- by as much, and goes on.
 local time = call('TIME')
-local meta = call('HMGET', base .. 'meta', 'clock', 'sequence', 'idle', 'paused', 'concurrency', 'max_jobs')
-local now = math.max(time[1] * 1000 + math.floor(time[2] / 1000), tonumber(meta[1] or 0))
+local meta = call('HMGET', base .. 'meta', 'clock', 'sequence', 'idle', 'paused', 'concurrency', 'max_jobs', 'ahead')
+local now = time[1] * 1000 + math.floor(time[2] / 1000) + (meta[7] or 0)
+local last = tonumber(meta[1] or 0)
+if now < last then
+    call('HSET', base .. 'meta', 'ahead', (meta[7] or 0) + last - now)
+    now = last
+end
 -- Generations and tokens are counted together.
 local sequence = tonumber(meta[2] or 0)
 local paused = meta[4] == '1'

@@ -1,16 +1,19 @@
--- ARGV: from 2 on for each job its id, its options, its payload.
+-- ARGV: from 2 on for each call that was gathered the number of its jobs, and for each of them its id, its options, its
+-- payload. The answer has for each call a list, or the limit if it did not fit in.
 local OPTIONS = '>i4I4I8I8c8'
+local limit = meta[6] and tonumber(meta[6])
 
--- Whether all that are new fit in.
-local function has_room(limit)
+-- Whether all that are new of a call fit in.
+local function has_room(first, last)
     local new, seen = 0, {}
-    for first = 2, #ARGV, 3 do
-        local id = ARGV[first]
+    for place = first, last, 3 do
+        local id = ARGV[place]
         if not seen[id] and not load_living(id) then
             seen[id] = true
             new = new + 1
         end
     end
+    flush()
     local unfinished = call('ZCARD', base .. 'waiting') + call('ZCARD', base .. 'delayed') + call('ZCARD', base .. 'leases')
     return new == 0 or unfinished + new <= limit
 end
@@ -29,8 +32,9 @@ local function enqueue(id, options, payload)
     end
     sequence = sequence + 1
     local job = {
-        id = id, cancel = 0, priority = priority, deliveries = 0, most = most, generation = sequence, created = now,
-        delay = delay, retention = retention, token = 0, at = 0, expires = 0, enqueue = nonce, finish = NO_NONCE, worker = '',
+        id = id, state = WAITING, cancel = 0, priority = priority, deliveries = 0, most = most, generation = sequence,
+        created = now, ready = now, delay = delay, retention = retention, token = 0, at = 0, expires = 0,
+        enqueue = nonce, finish = NO_NONCE, worker = '',
     }
     line_up(job, delay)
     save(job, 'payload', payload)
@@ -39,14 +43,19 @@ local function enqueue(id, options, payload)
     return sequence
 end
 
-local limit = meta[6] and tonumber(meta[6])
-if limit and not has_room(limit) then
-    settle()
-    return limit
-end
-local answers = {}
-for first = 2, #ARGV, 3 do
-    answers[#answers + 1] = enqueue(ARGV[first], ARGV[first + 1], ARGV[first + 2])
+local answers, first = {}, 2
+while first <= #ARGV do
+    local last = first + ARGV[first] * 3
+    if limit and not has_room(first + 1, last) then
+        answers[#answers + 1] = limit
+    else
+        local answer = {}
+        for place = first + 1, last, 3 do
+            answer[#answer + 1] = enqueue(ARGV[place], ARGV[place + 1], ARGV[place + 2])
+        end
+        answers[#answers + 1] = answer
+    end
+    first = last + 1
 end
 settle()
 return answers

@@ -1,0 +1,73 @@
+//! Enqueues that come at once go to the server together: while one step is under way, what comes meanwhile is gathered
+//! for the next. A step costs the server as much for its beginning and end as for several jobs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use tokio::sync::{mpsc, oneshot};
+
+use super::header::pack_options;
+use super::link::Link;
+use super::reply::Reply;
+use super::script;
+use crate::jobs::error::StorageError;
+use crate::jobs::job::NewJob;
+use crate::jobs::storage::Enqueued;
+
+/// Calls that wait for the next step at most; more wait to be among them.
+pub(super) const GATHERED: usize = 1024;
+/// A step takes no more calls when it has so many jobs,
+const ENOUGH_JOBS: usize = 500;
+/// or so many bytes of payload, so that the server is not kept long.
+const ENOUGH_BYTES: usize = 1 << 20;
+
+/// One call of [`Storage::enqueue`](crate::jobs::Storage::enqueue).
+#[derive(Debug)]
+pub(super) struct Wish {
+    /// What the keys of the queue begin with.
+    pub(super) base: String,
+    pub(super) jobs: Vec<NewJob>,
+    pub(super) answer: oneshot::Sender<Result<Vec<Enqueued>, StorageError>>,
+}
+
+/// Enqueues until nobody can ask for it any more.
+pub(super) async fn gather(link: Arc<Link>, mut wishes: mpsc::Receiver<Wish>) {
+    while let Some(first) = wishes.recv().await {
+        let mut queues = HashMap::<String, Vec<Wish>>::new();
+        let (mut jobs, mut bytes) = (0, 0);
+        let mut next = Some(first);
+        while let Some(wish) = next {
+            jobs += wish.jobs.len();
+            bytes += wish.jobs.iter().map(|job| job.payload.len()).sum::<usize>();
+            queues.entry(wish.base.clone()).or_default().push(wish);
+            next = if jobs < ENOUGH_JOBS && bytes < ENOUGH_BYTES { wishes.try_recv().ok() } else { None };
+        }
+        join_all(queues.into_iter().map(|(base, wishes)| enqueue(&link, base, wishes))).await;
+    }
+}
+
+/// Enqueues into one queue, in one step, and answers.
+async fn enqueue(link: &Link, base: String, wishes: Vec<Wish>) {
+    let mut nonce = rand::random::<u64>();
+    let mut call = script::ENQUEUE.change(base);
+    let mut asked = Vec::with_capacity(wishes.len());
+    for wish in wishes {
+        call = call.arg(wish.jobs.len().to_string());
+        asked.push((wish.jobs.len(), wish.answer));
+        for job in wish.jobs {
+            nonce = nonce.wrapping_add(1);
+            let id = Bytes::copy_from_slice(job.id.as_str().as_bytes());
+            call = call.arg(id).arg(pack_options(&job.options, nonce)).arg(job.payload);
+        }
+    }
+    match link.call(call).await.and_then(|value| Reply::new(value).list(asked.len())) {
+        Ok(answers) => {
+            // Who has gone does not want to know.
+            let pairs = asked.into_iter().zip(answers);
+            pairs.for_each(|((count, caller), answer)| drop(caller.send(answer.enqueued(count))));
+        }
+        Err(error) => asked.into_iter().for_each(|(_, caller)| drop(caller.send(Err(error.clone())))),
+    }
+}
