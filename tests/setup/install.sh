@@ -138,10 +138,7 @@ install_go_tools() {
 
 install_packages
 install_node_packages
-<<<<<<< HEAD
 install_valkey
-=======
 install_python_sdks
 install_node_sdk
->>>>>>> provider
 install_go_tools
