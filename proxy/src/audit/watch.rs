@@ -97,7 +97,9 @@ impl Watch {
         }
         if shipped.conflicts > 0 {
             let count = shipped.conflicts;
-            problems.push(format!("{count} objects found another one under their key: something else writes there"));
+            problems.push(format!(
+                "{count} objects found another one under their key: something else writes there"
+            ));
         }
         problems
     }

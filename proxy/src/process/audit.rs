@@ -10,8 +10,8 @@ use lockstep_queue::ship::Shipper;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, StartError};
 use super::supervisor::Supervisor;
+use super::{Shared, StartError};
 use crate::ai::ledger::{Discard, Ledger};
 use crate::audit::watch::Watch;
 use crate::audit::{Audit, ship};

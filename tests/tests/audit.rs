@@ -1,0 +1,181 @@
+//! Every call leaves one record, whatever happens to it and to the process.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use lockstep_tests::audit::{files, shipped};
+use lockstep_tests::gateway::{Gateway, Running, chat, chat_stream, gateway, keyed};
+use lockstep_tests::lockstep::cli;
+use lockstep_tests::process::Signal;
+use lockstep_tests::{Client, Lockstep, Provider, poll, until};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+/// How often the process is killed under load.
+const KILLS: usize = 20;
+const CALLERS: usize = 4;
+
+/// Ships soon, in a form that is read without more ado.
+fn audited(provider: &Provider) -> Gateway {
+    gateway(&[("a", provider)])
+        .model("fails", &[("a", "500")])
+        .configured("audit", json!({"compression": "none", "batch": {"interval": "100ms"}}))
+}
+
+/// Ends an instance in order, and gives back its records and its directory.
+fn ended(mut instance: Lockstep) -> (Vec<Value>, tempfile::TempDir) {
+    instance.process.signal(Signal::Term);
+    assert!(instance.process.wait(poll::SOON).success());
+    let Lockstep { dir, .. } = instance;
+    (shipped(&dir.path().join("data/audit")), dir)
+}
+
+fn verify(dir: &tempfile::TempDir) -> (bool, String) {
+    let output = cli(["audit", "verify", &dir.path().join("data/audit").display().to_string()]);
+    (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn every_call_leaves_one_record_that_says_what_happened() {
+    let provider = Provider::start("a");
+    let running = audited(&provider).start();
+    let expected = [
+        (running.send(&keyed(&chat("ok"))), "complete", 200),
+        (running.stream("ok").message, "complete", 200),
+        (running.chat("fails"), "upstream_error", 500),
+        (running.stream("cut").message, "upstream_error", 200),
+    ];
+    let answers = expected.map(|(answer, outcome, status)| {
+        (answer.header("x-request-id").expect("an id").to_owned(), outcome, status)
+    });
+    let asked = provider.count();
+    let Running { proxy } = running;
+    let (records, dir) = ended(proxy);
+    assert_eq!(records.len(), answers.len(), "{records:#?}");
+    for (id, outcome, status) in &answers {
+        let record = records.iter().find(|record| record["id"] == **id).expect("its record");
+        assert_eq!(record["outcome"], *outcome, "{record:#}");
+        assert_eq!(record["response"]["status"], *status, "{record:#}");
+        assert_eq!(record["client"]["key_id"], "team-a");
+    }
+    let attempts: usize =
+        records.iter().map(|record| record["attempts"].as_array().map_or(0, Vec::len)).sum();
+    assert_eq!(attempts, asked, "every try is in a record");
+    let seqs: Vec<_> = records.iter().map(|record| record["seq"].as_u64().expect("a number")).collect();
+    assert_eq!(seqs, (0..records.len() as u64).collect::<Vec<_>>());
+    assert!(verify(&dir).0, "{}", verify(&dir).1);
+    // An edit shows.
+    let object = files(&dir.path().join("data/audit")).remove(0);
+    let text = std::fs::read_to_string(&object).expect("it is read");
+    std::fs::write(&object, text.replacen("team-a", "team-b", 1)).expect("it is written");
+    let (intact, told) = verify(&dir);
+    assert!(!intact && told.contains("was changed"), "{told}");
+}
+
+/// Callers that call until told to stop, and remember what they saw.
+struct Load {
+    stop: Arc<AtomicBool>,
+    complete: Arc<Mutex<Vec<String>>>,
+    made: Arc<AtomicUsize>,
+    callers: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    fn start(addr: std::net::SocketAddr) -> Self {
+        let (stop, complete, made) = (
+            Arc::<AtomicBool>::default(),
+            Arc::<Mutex<Vec<String>>>::default(),
+            Arc::<AtomicUsize>::default(),
+        );
+        let callers = (0..CALLERS).map(|number| {
+            let (stop, complete, made) = (Arc::clone(&stop), Arc::clone(&complete), Arc::clone(&made));
+            std::thread::spawn(move || {
+                let requests = [chat("ok"), chat_stream("ok"), chat("fails"), chat_stream("ok")];
+                for request in requests.iter().cycle().skip(number) {
+                    if stop.load(Ordering::Acquire) {
+                        break;
+                    }
+                    made.fetch_add(1, Ordering::AcqRel);
+                    if let Some(id) = call(addr, &keyed(request)) {
+                        complete.lock().push(id);
+                    }
+                }
+            })
+        });
+        let callers = callers.collect();
+        Self { stop, complete, made, callers }
+    }
+
+    /// The ids of the answers that were seen to their end.
+    fn finish(self) -> Vec<String> {
+        self.stop.store(true, Ordering::Release);
+        self.callers.into_iter().for_each(|caller| caller.join().expect("a caller"));
+        std::mem::take(&mut self.complete.lock())
+    }
+}
+
+/// The id of an answer, if all of it came.
+fn call(addr: std::net::SocketAddr, request: &lockstep_tests::Request) -> Option<String> {
+    let mut client = Client::try_connect(addr).ok()?;
+    client.try_send(request.bytes()).ok()?;
+    let answer = client.try_response().ok()?;
+    answer.header("x-request-id").map(str::to_owned)
+}
+
+#[test]
+fn a_process_that_is_killed_loses_no_record_and_doubles_none() {
+    let provider = Provider::start("a");
+    let gateway = audited(&provider);
+    let mut dir = tempfile::tempdir().expect("a directory");
+    let mut complete = Vec::new();
+    for round in 0..KILLS {
+        let mut instance = Lockstep::start_in(dir, &gateway.config());
+        let load = Load::start(instance.addr());
+        // The more calls, the later in the round.
+        until("calls are made", || load.made.load(Ordering::Acquire) > 10 + round * 3);
+        std::thread::sleep(Duration::from_millis(round as u64 * 7 % 50));
+        instance.process.kill();
+        complete.extend(load.finish());
+        dir = instance.dir;
+    }
+    let asked = provider.count();
+    let (records, dir) = ended(Lockstep::start_in(dir, &gateway.config()));
+    let mut by_id: HashMap<String, Vec<&Value>> = HashMap::new();
+    for record in records.iter().filter(|record| record["type"] == "ai") {
+        by_id.entry(record["id"].as_str().expect("an id").to_owned()).or_default().push(record);
+    }
+    assert!(complete.len() > KILLS, "{} answers are not enough to tell", complete.len());
+    for id in &complete {
+        let of_id = by_id.get(id).unwrap_or_else(|| panic!("{id} was answered and left no record"));
+        assert_ne!(of_id[0]["outcome"], "interrupted", "{id} was answered: {:#}", of_id[0]);
+    }
+    assert!(by_id.values().all(|of_id| of_id.len() == 1), "one call has two records");
+    let attempts: usize =
+        records.iter().map(|record| record["attempts"].as_array().map_or(0, Vec::len)).sum();
+    assert!(attempts >= asked, "{asked} tries reached the provider, {attempts} are recorded");
+    assert!(verify(&dir).0, "{}", verify(&dir).1);
+}
+
+#[test]
+fn what_waits_can_be_shipped_from_a_volume_that_was_left_behind() {
+    let provider = Provider::start("a");
+    let nowhere =
+        json!({"kind": "s3", "bucket": "audit", "region": "eu-west-1", "endpoint": "http://127.0.0.1:9"});
+    let running = audited(&provider).configured("audit.sink", nowhere).start();
+    for _ in 0..5 {
+        assert_eq!(running.chat("ok").status(), 200);
+    }
+    let Running { proxy: mut instance } = running;
+    assert_eq!(instance.readiness(), 200, "a sink that is away is no reason to be unready");
+    instance.process.kill();
+    let there = audited(&provider).config();
+    instance.write(&there);
+    let config = instance.config_file().display().to_string();
+    let output = cli(["audit", "ship", "--config", &config]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(shipped(&instance.data_dir().join("audit")).len(), 5);
+    assert!(verify(&instance.dir).0);
+}
