@@ -1,37 +1,5 @@
 //! Jobs on a Redis or Valkey server: for workers on several machines. Each step is one script, which the server does
 //! without any other between; one round trip reports how a batch of deliveries ended and claims the next.
-//!
-//! # What it survives
-//! - A step is acknowledged when the primary has done it. What that survives is what the server's persistence says:
-//!   with `appendonly yes` and `appendfsync always` every failure of process or machine that leaves the disk whole;
-//!   with `everysec` a failure loses up to about two seconds of what was acknowledged (also one of the process alone,
-//!   since the server puts off writing while the disk is busy); without `appendonly` everything since the last
-//!   snapshot.
-//! - A failover loses what the primary had acknowledged and not yet sent to the replica that takes its place:
-//!   replication is asynchronous. [`RedisOptions::wait_replicas`] acknowledges nothing before so many replicas have it;
-//!   then a failover to one of those loses nothing that was acknowledged. It is for the operator that such a replica is
-//!   the one to be promoted, and that the old primary does not go on taking writes (`min-replicas-to-write`).
-//! - The server must not evict keys (`maxmemory-policy noeviction`, which is the default): out of memory, steps that
-//!   write fail with [`StorageError::Full`] and change nothing.
-//!
-//! # Lost answers
-//! When the connection is lost before an answer came, nobody knows whether the step was done. What is safe to do again
-//! is done again, for as long as [`RedisOptions::patience`] says:
-//! - An enqueue is known by a nonce that is kept with the job, so that it does not find its own job to be a duplicate.
-//!   (Once that job has ended and was forgotten, the repeated enqueue makes it anew: delivery is at least once.)
-//! - A finish is known by a nonce too: `true` for an end of the first try that took effect, unless the job has been
-//!   claimed and ended by somebody else meanwhile; then `false`, although the end took effect. What the first try
-//!   claimed comes back when its lease expires.
-//! - [`cancel`](Storage::cancel), [`retry`](Storage::retry) and [`remove`](Storage::remove) would give another answer
-//!   the second time, so they fail with [`StorageError::Unavailable`]; ask what became of the job.
-//!
-//! # Clock
-//! The server's. Where that goes back, as it can in a failover, the clock of each queue does not: it goes on from where
-//! it was.
-//!
-//! # What it does not do
-//! Sentinel and cluster: give the addresses of all servers in [`RedisOptions::urls`]; the one that is a primary is
-//! used. The keys of a queue share a hash tag and so a slot, but cluster redirections are not followed.
 
 mod board;
 mod failure;
@@ -79,7 +47,39 @@ use super::storage::{
 /// How many jobs one step claims, takes back or reads at most, so that the server is not kept long.
 const AT_ONCE: usize = 1000;
 
-/// Keeps jobs on a Redis or Valkey server. Clones share the connections.
+/// Keeps jobs on a Redis or Valkey server, version 7 or later. Clones share the connections.
+///
+/// # What it survives
+/// - A step is acknowledged when the primary has done it. What that survives is what the server's persistence says:
+///   with `appendonly yes` and `appendfsync always` every failure of process or machine that leaves the disk whole;
+///   with `everysec` a failure loses up to about two seconds of what was acknowledged (also one of the process alone,
+///   since the server puts off writing while the disk is busy); without `appendonly` everything since the last
+///   snapshot.
+/// - A failover loses what the primary had acknowledged and not yet sent to the replica that takes its place:
+///   replication is asynchronous. [`RedisOptions::wait_replicas`] acknowledges nothing before so many replicas have it;
+///   then a failover to one of those loses nothing that was acknowledged. It is for the operator that such a replica is
+///   the one to be promoted, and that the old primary does not go on taking writes (`min-replicas-to-write`).
+/// - The server must not evict keys (`maxmemory-policy noeviction`, which is the default): out of memory, steps that
+///   write fail with [`StorageError::Full`] and change nothing.
+///
+/// # Lost answers
+/// When the connection is lost before an answer came, nobody knows whether the step was done. What is safe to do again
+/// is done again, for as long as [`RedisOptions::patience`] says:
+/// - An enqueue is known by a nonce that is kept with the job, so that it does not find its own job to be a duplicate.
+///   (Once that job has ended and was forgotten, the repeated enqueue makes it anew: delivery is at least once.)
+/// - A finish is known by a nonce too: `true` for an end of the first try that took effect, unless the job has been
+///   claimed and ended by somebody else meanwhile; then `false`, although the end took effect. What the first try
+///   claimed comes back when its lease expires.
+/// - [`cancel`](Storage::cancel), [`retry`](Storage::retry) and [`remove`](Storage::remove) would give another answer
+///   the second time, so they fail with [`StorageError::Unavailable`]; ask what became of the job.
+///
+/// # Clock
+/// The server's. Where that goes back, as it can in a failover, the clock of each queue does not: it goes on from where
+/// it was.
+///
+/// # What it does not do
+/// Sentinel and cluster: give the addresses of all servers in [`RedisOptions::urls`]; the one that is a primary is
+/// used. The keys of a queue share a hash tag and so a slot, but cluster redirections are not followed.
 #[derive(Debug, Clone)]
 pub struct RedisStorage(Arc<Inner>);
 
