@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh Debian machine with Rust: `make demo` and `make test`.
-.PHONY: demo test lint bench build fuzz
+.PHONY: demo test lint bench bench-queue build fuzz
 
 # Where cargo builds: shared by all targets.
 BUILT := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -28,10 +28,16 @@ lint:
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
 	@scripts/deny.sh
 
-# Side by side with bare Pingora, nginx, HAProxy and Envoy; about ten minutes after the build.
+# Side by side with bare Pingora, nginx, HAProxy and Envoy; about ten minutes after the build. Then the job queue
+# beside those of others, `make bench-queue`.
 bench: build
 	@bench/setup.sh
 	cargo run --locked --release --package lockstep-bench -- $(ARGS)
+	cargo run --locked --release --package lockstep-bench -- queue
+
+bench-queue:
+	@bench/setup.sh
+	cargo run --locked --release --package lockstep-bench -- queue $(ARGS)
 
 # Each fuzz target for a minute.
 fuzz:

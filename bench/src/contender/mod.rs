@@ -77,12 +77,17 @@ fn command(kind: Kind, setup: &Setup<'_>) -> Result<Command> {
 }
 
 /// Looks in `PATH`, where daemons are, and where `setup.sh` puts things.
-fn search(name: &str) -> Option<PathBuf> {
+pub fn search(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
+    let daemons = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    let peers = cache().map(|cache| cache.join("peers"));
+    let places = std::env::split_paths(&path).chain(daemons).chain(peers);
+    places.map(|place| place.join(name)).find(|program| program.is_file())
+}
+
+/// Where `setup.sh` puts things.
+pub fn cache() -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    let cache = cache.map(|cache| cache.join("lockstep/peers"));
-    let daemons = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
-    let places = std::env::split_paths(&path).chain(daemons).chain(cache);
-    places.map(|place| place.join(name)).find(|program| program.is_file())
+    cache.map(|cache| cache.join("lockstep"))
 }

@@ -121,7 +121,7 @@ impl Delivery {
                 self.mask = Some(StreamMask::new(self.rules.redact.clone()));
             }
             let shown = self.mask.as_mut().map_or_else(|| bytes.clone(), |mask| mask.push(bytes));
-            self.gather(shown);
+            self.gather(&shown);
         }
         if self.unwritten >= MAX_GATHERED {
             self.write();
@@ -131,7 +131,7 @@ impl Delivery {
     /// Ends the delivery.
     pub fn finish(&mut self) -> Rest {
         if let Some(mut mask) = self.mask.take() {
-            self.gather(mask.finish());
+            self.gather(&mask.finish());
         }
         self.since = None;
         let head = BodyHead {
@@ -145,7 +145,7 @@ impl Delivery {
         Rest { head, bytes: std::mem::take(&mut self.gathered), writes: std::mem::take(&mut self.writes) }
     }
 
-    fn gather(&mut self, shown: Bytes) {
+    fn gather(&mut self, shown: &Bytes) {
         let room = self.rules.max.saturating_sub(self.kept);
         let kept = shown.slice(..shown.len().min(room));
         self.truncated |= kept.len() < shown.len();

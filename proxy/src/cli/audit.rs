@@ -120,11 +120,11 @@ async fn verify(sink: &Sink, key: Option<&Path>, as_json: bool) -> Outcome {
     let mut findings = Vec::new();
     while let Some(checked) = Box::pin(verifier.next()).await.map_err(|error| error.to_string())? {
         for finding in checked.findings {
-            let told = json!({"object": checked.key, "finding": told(&finding)});
+            let told = told(&finding);
             if !as_json {
-                render::line(&format!("{}: {}", checked.key, told["finding"].as_str().unwrap_or_default()));
+                render::line(&format!("{}: {told}", checked.key));
             }
-            findings.push(told);
+            findings.push(json!({"object": checked.key, "finding": told}));
         }
     }
     let summary = verifier.summary();

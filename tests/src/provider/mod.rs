@@ -1,6 +1,6 @@
 //! A provider of models that breaks in every way that real ones do. It speaks OpenAI's and
 //! Anthropic's API over HTTP/1.1 and HTTP/2, with TLS or without. The model that a request names
-//! picks the fault (see [`fault`]); what came is logged, and so is when its peer went away.
+//! picks the fault (see its module `fault`); what came is logged, and so is when its peer went away.
 
 mod answer;
 mod anthropic;

@@ -44,7 +44,9 @@ impl<'s> Client<'s> {
 
     /// Reads the next piece of the request's body.
     pub(crate) async fn read(&mut self) -> pingora::Result<Option<Bytes>> {
-        let read = self.session.downstream_session.read_request_body().await?;
+        let read = self.session.downstream_session.read_request_body().await;
+        // What fails here is the client's side; nobody else says so.
+        let read = read.map_err(pingora::Error::into_down)?;
         self.read |= read.is_none();
         Ok(read)
     }

@@ -87,7 +87,7 @@ fn what_is_far_behind_is_released_and_nothing_that_may_be_a_match() {
     let mut mask = StreamMask::new(redactor(&[], &[NUMBER]));
     assert!(mask.push(&Bytes::from(event("123-45"))).is_empty());
     let first = mask.push(&Bytes::from(event(&"x".repeat(3 * stream::WINDOW))));
-    assert_eq!(delivered(&String::from_utf8(first.to_vec()).unwrap()), "123-45");
+    assert_eq!(delivered(std::str::from_utf8(&first).unwrap()), "123-45");
 }
 
 #[test]

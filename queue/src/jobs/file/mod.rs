@@ -12,7 +12,7 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
 //! use lockstep_queue::jobs::{FileOptions, FileStorage, QueueName, Storage};
 //!
-//! let storage = FileStorage::open(FileOptions::new(dir.path().join("jobs")))?;
+//! let storage = FileStorage::open(&FileOptions::new(dir.path().join("jobs")))?;
 //! assert_eq!(storage.counts(&QueueName::new("mail")?).await?.waiting, 0);
 //! storage.close().await?;
 //! # Ok(())
@@ -111,8 +111,8 @@ impl FileStorage {
     /// [`StorageError::Locked`] if another process has it open, [`StorageError::NewerSchema`] if a newer release
     /// wrote it, [`StorageError::Corrupt`] if it is damaged, [`StorageError::Full`] or
     /// [`StorageError::Refused`] if the file system refuses.
-    pub fn open(options: Options) -> Result<Self, StorageError> {
-        let (log, Loaded { index, last }) = Log::open(&options)?;
+    pub fn open(options: &Options) -> Result<Self, StorageError> {
+        let (log, Loaded { index, last }) = Log::open(options)?;
         let shared = Arc::new(Shared {
             clock: Clock::starting(last),
             hub: Hub::default(),

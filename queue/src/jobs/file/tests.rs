@@ -23,7 +23,7 @@ fn complete(claimed: &crate::jobs::Claimed) -> Finish {
 }
 
 fn open(dir: &Path) -> FileStorage {
-    FileStorage::open(Options::new(dir)).unwrap()
+    FileStorage::open(&Options::new(dir)).unwrap()
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn jobs_survive_a_restart_as_they_stood() {
 async fn a_second_process_is_told_that_the_directory_is_in_use() {
     let dir = tempfile::tempdir().unwrap();
     let _storage = open(dir.path());
-    assert!(matches!(FileStorage::open(Options::new(dir.path())), Err(StorageError::Locked(_))));
+    assert!(matches!(FileStorage::open(&Options::new(dir.path())), Err(StorageError::Locked(_))));
 }
 
 #[tokio::test]
@@ -100,9 +100,9 @@ async fn a_damaged_log_is_refused_unless_it_is_to_be_salvaged() {
     let place = bytes.windows(12).position(|window| window == b"payload of b").unwrap();
     bytes[place] ^= 1;
     std::fs::write(&segment, bytes).unwrap();
-    let refused = FileStorage::open(Options::new(dir.path())).unwrap_err();
+    let refused = FileStorage::open(&Options::new(dir.path())).unwrap_err();
     assert!(matches!(&refused, StorageError::Corrupt { what } if what.contains("salvage")), "{refused}");
-    let storage = FileStorage::open(Options::new(dir.path()).salvage(true)).unwrap();
+    let storage = FileStorage::open(&Options::new(dir.path()).salvage(true)).unwrap();
     assert_eq!(storage.counts(&queue()).await.unwrap().waiting, 1);
     storage.enqueue(&queue(), vec![job("d")]).await.unwrap();
     storage.close().await.unwrap();

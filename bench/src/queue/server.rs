@@ -1,0 +1,74 @@
+//! The server that a family's contenders share, with nothing in it at each visit.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::contender::Family;
+use crate::contender::search;
+use crate::error::{Context as _, Failure, Result};
+use crate::process::{Process, free_address};
+
+/// How long it may take to start or to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running Redis server. Dropping it ends it.
+pub(super) struct Redis {
+    process: Process,
+    address: SocketAddr,
+}
+
+impl Redis {
+    /// The server of a family that needs one.
+    pub(super) fn of(family: Family, dir: &Path) -> Result<Option<Self>> {
+        if family == Family::Redis { Self::start(dir).map(Some) } else { Ok(None) }
+    }
+
+    /// Starts one that writes nothing to the disk.
+    fn start(dir: &Path) -> Result<Self> {
+        let program = search("redis-server").ok_or_else(|| Failure::new("no redis-server"))?;
+        let address = free_address()?;
+        let mut command = Command::new(program);
+        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port"]);
+        command.arg(address.port().to_string()).arg("--dir").arg(dir);
+        let mut redis = Self { process: Process::start(command, "redis", dir)?, address };
+        let begun = Instant::now();
+        while redis.ask("PING").is_err() {
+            if begun.elapsed() > PATIENCE || !redis.process.is_alive() {
+                return Err(Failure::new(format!("Redis does not start: {}", redis.process.last_words())));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(redis)
+    }
+
+    /// The id of its process.
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Where clients find it.
+    pub(super) fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    /// Removes everything in it.
+    pub(super) fn empty(&self) -> Result<()> {
+        self.ask("FLUSHALL")
+    }
+
+    fn ask(&self, command: &str) -> Result<()> {
+        let context = || "cannot ask Redis".to_owned();
+        let mut stream = TcpStream::connect(self.address).context(context)?;
+        stream.set_read_timeout(Some(PATIENCE)).context(context)?;
+        stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).context(context)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).context(context)?;
+        match answer.starts_with('+') {
+            true => Ok(()),
+            false => Err(Failure::new(format!("Redis says {answer}"))),
+        }
+    }
+}
