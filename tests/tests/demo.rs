@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
+use lockstep_tests::audit::shipped;
 use lockstep_tests::lockstep::binary;
 use lockstep_tests::process::{Process, Signal};
 use lockstep_tests::{Client, Request, eventually};
@@ -15,7 +16,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 struct Demo {
     _only: MutexGuard<'static, ()>,
     process: Process,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     app: SocketAddr,
     admin: SocketAddr,
 }
@@ -37,7 +38,7 @@ impl Demo {
         eventually("the demo serves", || {
             Request::get("/").try_send(app).ok().filter(|page| page.status() == 200)
         });
-        Self { _only: only, process, _dir: dir, app, admin }
+        Self { _only: only, process, dir, app, admin }
     }
 }
 
@@ -46,7 +47,7 @@ fn what_the_demo_prints_works() {
     let mut demo = Demo::start();
     let curls: Vec<_> =
         demo.process.stdout.all().into_iter().filter(|line| line.contains("  curl ")).collect();
-    assert_eq!(curls.len(), 3, "{curls:?}");
+    assert_eq!(curls.len(), 4, "{curls:?}");
     let run = |line: &str| {
         let command = format!("{} --silent --max-time 2", line.trim());
         let output = Command::new("sh").args(["-c", &command]).output().expect("sh runs");
@@ -58,6 +59,12 @@ fn what_the_demo_prints_works() {
     );
     assert!(run(&curls[1]).contains("{\"version\":\"v1\"}"));
     assert!(run(&curls[2]).starts_with("data: {\"version\":\"v1\""));
+    let answer = run(&curls[3]);
+    assert!(answer.contains("\"Hello \"") && answer.ends_with("data: [DONE]\n\n"), "{answer}");
+    let record = eventually("its record is on disk", || {
+        shipped(&demo.dir.path().join("data/demo/audit")).into_iter().find(|record| record["type"] == "ai")
+    });
+    assert_eq!(record["message"]["content"], "You said: Hello there");
     let page = Request::get("/").page_load().send(demo.app);
     assert!(page.text().contains("v2") && page.pins_to().as_deref() == Some("v2"), "{page:?}");
     let url = format!("http://{}", demo.admin);

@@ -29,16 +29,21 @@ pub(super) struct Running {
     thread: JoinHandle<()>,
 }
 
-/// Starts a version.
+/// Starts a version of the app.
 pub(super) fn start(version: &str, addr: SocketAddr) -> Result<Running, DemoError> {
-    let failed = |source| DemoError::Io { what: format!("app {version} on {addr}"), source };
+    serve(version, addr, router(version))
+}
+
+/// Starts a server on a thread of its own.
+pub(super) fn serve(name: &str, addr: SocketAddr, app: Router) -> Result<Running, DemoError> {
+    let failed = |source| DemoError::Io { what: format!("{name} on {addr}"), source };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let listener = runtime.block_on(TcpListener::bind(addr)).map_err(failed)?;
     let addr = listener.local_addr().map_err(failed)?;
     let stop = CancellationToken::new();
-    let (app, stopped) = (router(version), stop.clone());
+    let stopped = stop.clone();
     let thread = std::thread::Builder::new()
-        .name(format!("demo-{version}"))
+        .name(format!("demo-{name}"))
         .spawn(move || {
             runtime.block_on(async {
                 tokio::select! {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::DemoError;
 use super::app::{self, Running};
+use super::provider;
 use crate::process::{DataDir, Process};
 
 /// The configuration, as the repository has it.
@@ -16,13 +17,14 @@ const DIRECTORY: &str = "./data/demo";
 /// The addresses that the configuration names, and what listens there.
 const PROXY: &str = "127.0.0.1:8080";
 const ADMIN: &str = "127.0.0.1:9901";
+const PROVIDER: &str = "127.0.0.1:9103";
 const APPS: [(&str, &str); 2] = [("v1", "127.0.0.1:9101"), ("v2", "127.0.0.1:9102")];
 
 /// A demo that is about to run.
 pub(super) struct Launched {
     /// Its configuration file.
     pub(super) config: PathBuf,
-    /// The versions of its app.
+    /// The versions of its app, and the provider of its model.
     pub(super) apps: Vec<Running>,
 }
 
@@ -39,6 +41,9 @@ pub(super) fn launch() -> Result<Launched, DemoError> {
         config = config.replace(addr, &app.addr.to_string());
         apps.push(app);
     }
+    let model = app::serve("provider", free(PROVIDER)?, provider::router())?;
+    config = config.replace(PROVIDER, &model.addr.to_string());
+    apps.push(model);
     for addr in [PROXY, ADMIN] {
         config = config.replace(addr, &free(addr)?.to_string());
     }
@@ -65,6 +70,8 @@ pub(super) fn greet(launched: &Launched, process: &Process) {
     let proxy = process.addresses().next().map_or_else(String::new, |addr| format!("http://{addr}"));
     let admin = format!("http://{}", process.admin_address());
     let config = launched.config.display();
+    let data = Path::new(DIRECTORY).join("audit");
+    let data = data.display();
     let lockstep =
         std::env::current_exe().map_or_else(|_| "lockstep".to_owned(), |path| path.display().to_string());
     crate::cli::line(&format!(
@@ -85,6 +92,14 @@ Worth trying:
 
   # A stream passes through as it comes, from the version that the cookie names:
   curl -N --cookie __plt_dpl=v1 {proxy}/events
+
+  # The AI gateway: a model that repeats what it is told, streamed, and the record that it leaves:
+  curl -N {proxy}/v1/chat/completions -H 'content-type: application/json' -d '{{\"model\":\"demo\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"Hello there\"}}]}}'
+  tail -n 1 $(find {data} -name '*.jsonl' | sort | tail -n 1)
+
+  # The same from Python (pip install openai) or Node (npm install openai):
+  python3 -c 'from openai import OpenAI; [print(c.choices[0].delta.content or str(), end=str()) for c in OpenAI(base_url=\"{proxy}/v1\", api_key=\"none\").chat.completions.create(model=\"demo\", stream=True, messages=[dict(role=\"user\", content=\"Hello there\")])]'
+  node -e 'new (require(\"openai\").default)({{baseURL:\"{proxy}/v1\",apiKey:\"none\"}}).chat.completions.create({{model:\"demo\",messages:[{{role:\"user\",content:\"Hello there\"}}]}}).then(a=>console.log(a.choices[0].message.content))'
 
 Then make v1 the active version again, and see that the open page does not notice:
 

@@ -3,6 +3,7 @@
 
 mod app;
 mod launch;
+mod provider;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
