@@ -35,7 +35,7 @@ async fn chat(Json(asked): Json<Asked>) -> Response {
     let text = format!("You said: {told}");
     let words: Vec<String> = text.split_inclusive(' ').map(str::to_owned).collect();
     let usage = usage(told, words.len());
-    if asked.stream { streamed(asked.model, words, usage) } else { whole(&asked.model, &text, &usage) }
+    if asked.stream { streamed(asked.model, &words, &usage) } else { whole(&asked.model, &text, &usage) }
 }
 
 /// A word is a token here.
@@ -54,7 +54,7 @@ fn whole(model: &str, text: &str, usage: &Value) -> Response {
     .into_response()
 }
 
-fn streamed(model: String, words: Vec<String>, usage: Value) -> Response {
+fn streamed(model: String, words: &[String], usage: &Value) -> Response {
     let chunk = move |choices: Value, usage: &Value| {
         let chunk = json!({
             "id": "chatcmpl-demo", "object": "chat.completion.chunk", "created": now(), "model": model,
@@ -68,7 +68,7 @@ fn streamed(model: String, words: Vec<String>, usage: Value) -> Response {
         .map(|word| chunk(delta(json!({"role": "assistant", "content": word}), Value::Null), &Value::Null));
     let end = [
         chunk(delta(json!({}), json!("stop")), &Value::Null),
-        chunk(json!([]), &usage),
+        chunk(json!([]), usage),
         "data: [DONE]\n\n".to_owned(),
     ];
     let events: Vec<String> = said.chain(end).collect();
