@@ -24,6 +24,8 @@ use crate::tee::journal::{JournalSink, Writer};
 /// How long the last records may take to where they go; what is left is shipped after the next start.
 const LAST_SHIPMENT: Duration = Duration::from_secs(5);
 
+/// Longer than the journal leaves anything unsynced (50 ms).
+const SYNCED: Duration = Duration::from_millis(200);
 /// How often it is looked for problems.
 const REPORT: Duration = Duration::from_secs(1);
 
@@ -126,6 +128,8 @@ impl Recording {
     /// Writes what is left, ships what can be shipped soon, and closes the journal.
     pub(super) async fn close(self) {
         self.tee.finish();
+        // What nobody waited for is synced by then; the shipper sees only what is on disk.
+        tokio::time::sleep(SYNCED).await;
         if let Err(error) = self.shipper.flush(LAST_SHIPMENT).await {
             tracing::warn!(%error, "records wait for the next start");
         }
