@@ -123,6 +123,12 @@ impl Journal {
         Pending::new(receiver, queued)
     }
 
+    /// Resolves when everything that was appended before this call is on disk, unsynced appends included.
+    pub fn sync(&self) -> Acknowledge {
+        // Acknowledges nothing new, and is answered after a sync as every acknowledgement is.
+        self.acknowledge(Position::START)
+    }
+
     /// Acknowledges everything before a position: it will not be needed again, and goes from the disk
     /// as soon as its whole segment is acknowledged and no open group has frames in it. The future
     /// resolves when the acknowledgement is on disk. A lower position than before changes nothing.
@@ -170,6 +176,12 @@ impl Journal {
     #[must_use]
     pub fn acknowledged(&self) -> Position {
         self.inner.shared.stats.lock().acknowledged
+    }
+
+    /// Up to where everything is on disk.
+    #[must_use]
+    pub fn durable(&self) -> Position {
+        Position::new(self.inner.shared.progress.borrow().durable)
     }
 
     /// Where the oldest segment begins. Frames from here to [`acknowledged`](Self::acknowledged) are

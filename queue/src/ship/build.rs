@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::assemble::{Assemble, Group};
+use super::assemble::Assemble;
 use super::chain;
-use super::collect::{Batch, Source};
+use super::collect::Batch;
 use super::encoding::Compression;
-use super::groups::Held;
 use super::hash::Hash;
 use super::key::{self, ObjectName};
 use super::options::Options;
@@ -53,12 +52,7 @@ impl Builder {
         let compression = batch.seal.as_ref().map_or(self.compression, |seal| seal.compression);
         let mut encoder = compression.encoder()?;
         for (stamp, source) in &batch.sources {
-            let line = match source {
-                Source::Group(frames) => self.assemble.group(*stamp, &self.group(frames)?),
-                Source::Single(frame) => self.assemble.single(*stamp, frame),
-                Source::Gap(gap) => self.assemble.gap(*stamp, gap),
-            };
-            let line = chain::link(line, head);
+            let line = chain::link(source.line(*stamp, &self.journal, &*self.assemble)?, head);
             head = Hash::of(&line);
             encoder.line(&line)?;
         }
@@ -75,18 +69,6 @@ impl Builder {
         };
         object.signature = self.signer.as_ref().map(|signer| signer.sign(&object.statement()));
         Ok(object)
-    }
-
-    fn group(&self, held: &[Held]) -> Result<Group, JournalError> {
-        let mut group = Group { frames: Vec::with_capacity(held.len()), lost: 0 };
-        for Held { position, frame, .. } in held {
-            match frame.clone().map_or_else(|| self.journal.read(*position), Ok) {
-                Ok(frame) => group.frames.push(frame),
-                Err(JournalError::NotFound(_)) => group.lost += 1,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(group)
     }
 
     fn key(&self, batch: &Batch, compression: Compression) -> String {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::assemble::Assemble;
-use super::groups::{Groups, Held};
+use super::groups::Groups;
 use super::key::hour_of;
 use super::options::Limits;
 use super::seal::{Mark, Seal};
-use crate::journal::{Frame, Gap, Item, Position, Role, Stamp};
+use super::source::Source;
+use crate::journal::{Item, Position, Stamp};
 
 /// Records in the order in which they ended.
 #[derive(Debug)]
@@ -26,14 +27,6 @@ pub(crate) struct Batch {
     pub(crate) opened: Instant,
     /// What an earlier process sealed.
     pub(crate) seal: Option<Seal>,
-}
-
-/// What a record is made from.
-#[derive(Debug)]
-pub(crate) enum Source {
-    Group(Vec<Held>),
-    Single(Frame),
-    Gap(Gap),
 }
 
 /// Takes what the journal holds, in order, and numbers the records.
@@ -96,18 +89,8 @@ impl Collector {
     /// Takes the next item of the journal.
     pub(crate) fn take(&mut self, item: Item) {
         let to = item.end();
-        match item {
-            Item::Gap(gap) => self.add(Source::Gap(gap), None, to),
-            Item::Frame(frame) if frame.kind.role() == Role::Single => {
-                let at = self.assemble.single_at(&frame);
-                self.add(Source::Single(frame), at, to);
-            }
-            Item::Frame(frame) => {
-                let at = frame.stamp.map(|stamp| stamp.at_millis);
-                if let Some(frames) = self.groups.take(frame) {
-                    self.add(Source::Group(frames), at, to);
-                }
-            }
+        if let Some((source, at)) = Source::of(item, &mut self.groups, &*self.assemble) {
+            self.add(source, at, to);
         }
         if self.sealed.front().is_some_and(|seal| to.as_u64() >= seal.to) {
             self.close();
@@ -184,17 +167,5 @@ impl Batch {
     /// The time of its first record.
     pub(crate) fn since(&self) -> u64 {
         self.sources.first().map_or(0, |(stamp, _)| stamp.at_millis)
-    }
-}
-
-impl Source {
-    /// Length of the contents of its frames.
-    fn bytes(&self) -> u64 {
-        let bytes = match self {
-            Self::Group(frames) => frames.iter().map(|held| held.len).sum(),
-            Self::Single(frame) => frame.body.len(),
-            Self::Gap(_) => 0,
-        };
-        u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 }

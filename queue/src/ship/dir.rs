@@ -15,6 +15,7 @@ use super::hash::Hash;
 use super::key::ObjectName;
 use super::sink::{Object, Put, PutError, Sink};
 
+mod expire;
 mod list;
 #[cfg(test)]
 mod tests;

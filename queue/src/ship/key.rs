@@ -85,11 +85,16 @@ pub(crate) const fn hour_of(at_millis: u64) -> u64 {
 
 /// The key of an object with records of an hour.
 pub(crate) fn key(prefix: &str, hour: u64, name: &ObjectName) -> String {
+    format!("{prefix}{}/{name}", directory(hour))
+}
+
+/// Where the objects of an hour are, below the prefix.
+pub(crate) fn directory(hour: u64) -> String {
     let at = i64::try_from(hour.saturating_mul(HOUR)).ok();
     let at = at.and_then(|at| Timestamp::from_millisecond(at).ok()).unwrap_or(Timestamp::MAX);
     let at = TimeZone::UTC.to_datetime(at);
     let (year, month, day, hour) = (at.year(), at.month(), at.day(), at.hour());
-    format!("{prefix}year={year:04}/month={month:02}/day={day:02}/hour={hour:02}/{name}")
+    format!("year={year:04}/month={month:02}/day={day:02}/hour={hour:02}")
 }
 
 /// Where an object goes whose key is taken: the same place every time.

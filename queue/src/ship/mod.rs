@@ -95,7 +95,9 @@ mod seal;
 mod shipper;
 mod sign;
 mod sink;
+mod source;
 mod stats;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -113,3 +115,4 @@ pub use sign::{CheckSignature, Sign, Signature, Statement};
 pub use sign::{Ed25519Signer, Ed25519Verifier, KeyError};
 pub use sink::{Cause, Object, Put, PutError, Sink};
 pub use stats::Stats;
+pub use tail::Tail;
