@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh Debian machine with Rust: `make demo` and `make test`.
-.PHONY: demo test lint bench bench-queue build fuzz
+.PHONY: demo test test-long lint bench bench-queue build fuzz
 
 # Where cargo builds: shared by all targets.
 BUILT := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -19,6 +19,12 @@ test:
 	@tests/setup/install.sh
 	cargo build --locked --workspace --all-targets
 	LOCKSTEP_BIN="$(BUILT)/debug/lockstep" cargo test --locked --workspace
+
+# Suites that do a little each time do a lot: 200 kills, a minute of overload.
+test-long: build
+	@tests/setup/install.sh
+	LOCKSTEP_KILLS=200 LOCKSTEP_OVERLOAD_SECONDS=60 LOCKSTEP_BIN="$(BUILT)/release/lockstep" \
+		cargo test --locked --package lockstep-tests --test audit --test ai_overload
 
 lint:
 	@scripts/build-tools.sh

@@ -11,6 +11,7 @@ pub mod access_log;
 pub mod admin;
 pub mod ai;
 pub mod audit;
+pub mod background;
 pub mod cli;
 pub mod clock;
 pub mod config;

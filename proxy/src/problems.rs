@@ -20,6 +20,8 @@ pub enum Source {
     State,
     /// Evidence piles up, or something is wrong with where it goes.
     Audit,
+    /// A provider refuses what the configuration says of it.
+    Ai,
 }
 
 /// One thing that is wrong.

@@ -16,6 +16,7 @@ pub mod poll;
 pub mod process;
 pub mod provider;
 pub mod raw;
+pub mod s3;
 pub mod sdk;
 pub mod servers;
 pub mod tools;
@@ -27,6 +28,12 @@ pub use origin::Origin;
 pub use poll::{eventually, until};
 pub use provider::Provider;
 pub use raw::{Client, Request};
+
+/// How much of something a suite does: what the environment says, for `make test-long`, or what is enough
+/// each time.
+pub fn long(variable: &str, each_time: usize) -> usize {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(each_time)
+}
 
 /// The host of the app in most tests.
 pub const HOST: &str = "shop.test";

@@ -15,6 +15,7 @@ use crate::metrics::Metrics;
 use crate::poll::{eventually, until};
 use crate::process::{Process, Signal};
 use crate::raw::Request;
+use crate::s3;
 
 /// The token that may change things.
 pub const OPERATOR: &str = "operator-token-0123456789";
@@ -57,7 +58,7 @@ impl Lockstep {
     /// # Panics
     /// If it does not come up.
     pub fn start_with_file(dir: TempDir, config: &Config) -> Self {
-        let mut command = Command::new(binary());
+        let mut command = command();
         let mut process = Process::start("lockstep", command.arg("run").arg("--config").arg(config_in(&dir)));
         let addresses = eventually("the instance listens", || {
             assert!(process.exited().is_none(), "it ended: {:?}", process.stderr.all());
@@ -238,11 +239,14 @@ fn addresses(process: &Process, listeners: usize) -> Option<Addresses> {
 /// # Panics
 /// If it can't be started.
 pub fn cli<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
-    Command::new(binary())
-        .args(arguments)
-        .env("LOCKSTEP_ADMIN_TOKEN", OPERATOR)
-        .output()
-        .expect("the binary runs")
+    command().args(arguments).output().expect("the binary runs")
+}
+
+/// A command line of an operator, to be filled in.
+pub fn command() -> Command {
+    let mut command = Command::new(binary());
+    command.env("LOCKSTEP_ADMIN_TOKEN", OPERATOR).envs(s3::CREDENTIALS);
+    command
 }
 
 /// The binary: `LOCKSTEP_BIN`, or built from this workspace.

@@ -4,11 +4,12 @@
 use std::io::{BufReader, Write as _};
 use std::time::Duration;
 
+use bytes::Bytes;
 use lockstep_tests::curl::Curl;
 use lockstep_tests::gateway::{KEY, Running, chat, chat_body, gateway, keyed, post};
 use lockstep_tests::http1;
 use lockstep_tests::provider::{CONTENT, Head, Step};
-use lockstep_tests::{Client, HOST, Origin, Provider, Request, until};
+use lockstep_tests::{Client, HOST, Origin, Provider, Request, poll, until};
 use serde_json::{Value, json};
 
 /// A gateway whose model `m` is first asked at an address that answers with these bytes.
@@ -241,4 +242,20 @@ fn compressed_answers_arrive() {
             assert_eq!(value["choices"][0]["message"]["content"], CONTENT);
         }
     }
+}
+
+#[test]
+fn a_binary_answer_that_stalls_is_cut() {
+    let provider = Provider::start("a");
+    let head = Head::new(200, "audio/mpeg").length(1000);
+    provider.play("voice", vec![Step::Head(head), Step::Data(Bytes::from_static(b"half")), Step::Silence]);
+    let proxy = gateway(&[("a", &provider)]).set("timeouts", json!({"idle": "300ms"})).start();
+    let body = json!({"model": "voice", "input": "hello", "voice": "alloy"});
+    let mut client = Client::connect(proxy.addr());
+    client.send(keyed(&post("/v1/audio/speech", &body)).bytes());
+    assert_eq!(client.head().status(), 200);
+    assert_eq!(client.rest(), b"half", "and then it is cut");
+    assert!(provider.is_left_within(poll::SOON));
+    until("it is logged", || proxy.proxy.access_log().len() == 1);
+    assert_eq!(proxy.proxy.access_log()[0]["ai"]["outcome"], "upstream_error");
 }

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use lockstep_tests::faults::{Row, Seen, Strategy, Table};
-use lockstep_tests::gateway::Gateway;
+use lockstep_tests::gateway::{Gateway, gateway};
 use lockstep_tests::provider::CONTENT;
+use lockstep_tests::{Provider, until};
 
 /// Faults that are cured before the first byte, with another target to turn to: plain and streamed
 /// calls alike.
@@ -287,4 +288,21 @@ fn broken_streams_by_priority() {
 #[test]
 fn broken_streams_by_weights() {
     streams(Strategy::Weighted);
+}
+
+#[test]
+fn what_only_the_operator_can_mend_is_a_problem_until_it_is_mended() {
+    let provider = Provider::start("a");
+    let section = gateway(&[("a", &provider)]).model("m", &[("a", "401")]);
+    let running = section.start();
+    let problems = || running.proxy.api("problems").to_string();
+    assert_eq!(running.chat("m").status(), 502);
+    until("it is told", || problems().contains("ai.models.m: provider a refuses the credentials"));
+    assert_eq!(running.proxy.api("status")["status"], "degraded");
+    // A caller who asks for what nobody has is no fault of the operator's.
+    let unknown = section.model("m", &[("a", "ok")]).model("other", &[("a", "unknown-model")]);
+    running.proxy.reload(&unknown.config());
+    until("another target, another state", || !problems().contains("ai.models.m"));
+    assert_eq!(running.chat("other").status(), 404);
+    until("its name is wrong", || problems().contains("provider a refuses the name of the model"));
 }

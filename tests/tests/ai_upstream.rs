@@ -193,7 +193,8 @@ fn a_client_that_does_not_read_holds_the_provider_up() {
 #[test]
 fn answers_without_end_pass_in_bounded_memory() {
     let provider = Provider::start("a");
-    let proxy = gateway(&[("a", &provider)]).start();
+    // What records keep of them is bounded by a limit of its own.
+    let proxy = gateway(&[("a", &provider)]).configured("audit", json!({"max_body": "1MiB"})).start();
     let before = proxy.resident();
     for (request, size) in [(chat_stream("endless"), 32 << 20), (chat("endless"), 200 << 20)] {
         let mut client = Client::connect(proxy.addr());

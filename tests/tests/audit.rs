@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use lockstep_tests::audit::{files, shipped};
 use lockstep_tests::gateway::{Gateway, Running, chat, chat_stream, gateway, keyed};
-use lockstep_tests::lockstep::cli;
-use lockstep_tests::process::Signal;
-use lockstep_tests::{Client, Lockstep, Provider, poll, until};
+use lockstep_tests::lockstep::{cli, command};
+use lockstep_tests::process::{Process, Signal};
+use lockstep_tests::{Client, Lockstep, Provider, long, poll, until};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-/// How often the process is killed under load.
+/// How often the process is killed under load, unless `LOCKSTEP_KILLS` says otherwise.
 const KILLS: usize = 20;
 const CALLERS: usize = 4;
 
@@ -36,6 +36,61 @@ fn ended(mut instance: Lockstep) -> (Vec<Value>, tempfile::TempDir) {
 fn verify(dir: &tempfile::TempDir) -> (bool, String) {
     let output = cli(["audit", "verify", &dir.path().join("data/audit").display().to_string()]);
     (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn a_directory_of_records_forgets_what_is_too_old() {
+    let provider = Provider::start("a");
+    let dir = tempfile::tempdir().expect("a directory");
+    let records = dir.path().join("data/audit");
+    let old = records.join("year=2020/month=02/day=29/hour=23");
+    std::fs::create_dir_all(&old).expect("made");
+    std::fs::write(old.join("node-00000000000000000000-00000000000000000000.jsonl"), "{}\n")
+        .expect("written");
+    let audit =
+        json!({"compression": "none", "batch": {"interval": "100ms"}, "sink": {"kind": "dir", "keep": "1h"}});
+    let section = gateway(&[("a", &provider)]).configured("audit", audit);
+    let running = Running { proxy: Lockstep::start_in(dir, &section.config()) };
+    until("it is gone", || !records.join("year=2020").exists());
+    running.chat("ok");
+    until("new records stay", || !files(&records).is_empty());
+    let queues = running.proxy.api("queues");
+    assert_eq!(queues["queues"][0]["name"], "audit-expiry");
+    assert_eq!((&queues["queues"][0]["completed"], &queues["queues"][0]["dead"]), (&json!(1), &json!(0)));
+    let metrics = running.proxy.metrics();
+    let labels = [("queue", "audit-expiry"), ("result", "completed")];
+    assert_eq!(metrics.sum("lockstep_jobs_ended_total", &labels), 1.0);
+}
+
+#[test]
+fn a_tail_shows_calls_as_they_end() {
+    let provider = Provider::start("a");
+    let running = audited(&provider).start();
+    running.chat("fails");
+    let mut open = Client::connect(running.addr());
+    open.send(keyed(&chat_stream("stall")).bytes());
+    assert_eq!(open.head().status(), 200);
+    let admin = format!("http://{}", running.proxy.admin);
+    let mut tail = Process::start("tail", command().args(["audit", "tail", "--admin", &admin]));
+    let lines = tail.stdout.clone();
+    let seen = |model: &str| {
+        let lines = lines.all().into_iter();
+        let lines = lines.map(|line| serde_json::from_str::<Value>(&line).expect("a line of JSON"));
+        lines.filter(|record| record["route"]["model"] == model).collect::<Vec<_>>()
+    };
+    until("the tail has begun", || {
+        running.chat("ok");
+        !seen("ok").is_empty()
+    });
+    assert_eq!(seen("ok")[0]["outcome"], "complete");
+    assert!(seen("fails").is_empty(), "it ended before");
+    drop(open);
+    until("a call that began before is shown when it ends", || seen("stall").len() == 1);
+    assert_eq!(seen("stall")[0]["outcome"], "client_closed");
+    assert_eq!(seen("stall")[0]["request"]["body"]["model"], "stall", "whole, from its beginning");
+    let Running { proxy } = running;
+    let (_records, _dir) = ended(proxy);
+    assert!(tail.wait(poll::SOON).success(), "it ends with the instance");
 }
 
 #[test]
@@ -131,11 +186,12 @@ fn a_process_that_is_killed_loses_no_record_and_doubles_none() {
     let gateway = audited(&provider);
     let mut dir = tempfile::tempdir().expect("a directory");
     let mut complete = Vec::new();
-    for round in 0..KILLS {
+    let kills = long("LOCKSTEP_KILLS", KILLS);
+    for round in 0..kills {
         let mut instance = Lockstep::start_in(dir, &gateway.config());
         let load = Load::start(instance.addr());
         // The more calls, the later in the round.
-        until("calls are made", || load.made.load(Ordering::Acquire) > 10 + round * 3);
+        until("calls are made", || load.made.load(Ordering::Acquire) > 10 + round % 40 * 3);
         std::thread::sleep(Duration::from_millis(round as u64 * 7 % 50));
         instance.process.kill();
         complete.extend(load.finish());
@@ -147,7 +203,7 @@ fn a_process_that_is_killed_loses_no_record_and_doubles_none() {
     for record in records.iter().filter(|record| record["type"] == "ai") {
         by_id.entry(record["id"].as_str().expect("an id").to_owned()).or_default().push(record);
     }
-    assert!(complete.len() > KILLS, "{} answers are not enough to tell", complete.len());
+    assert!(complete.len() > kills, "{} answers are not enough to tell", complete.len());
     for id in &complete {
         let of_id = by_id.get(id).unwrap_or_else(|| panic!("{id} was answered and left no record"));
         assert_ne!(of_id[0]["outcome"], "interrupted", "{id} was answered: {:#}", of_id[0]);

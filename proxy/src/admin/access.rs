@@ -20,12 +20,13 @@ pub(super) struct Actor(pub(super) String);
 
 pub(super) async fn may_read(
     State(shared): State<Shared>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
     let headers = request.headers();
-    let anonymous = peer.ip().to_canonical().is_loopback() && !headers.contains_key(header::AUTHORIZATION);
+    let anonymous =
+        peer.addr.ip().to_canonical().is_loopback() && !headers.contains_key(header::AUTHORIZATION);
     if anonymous {
         check_host(headers)?;
     } else {

@@ -43,6 +43,7 @@ fn target(model: &str, to: &Destination, now: Instant) -> Value {
         "model": model,
         "target": to.target.model.as_deref(),
         "state": state,
+        "refuses": to.health.refuses(),
         "recent_failures": to.health.recent_failures(),
         "cooling_ms": left,
     })

@@ -30,6 +30,9 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
     if let Some(watch) = shared.audit.get() {
         watch.refresh(&shared.metrics.audit);
     }
+    if let Some(background) = &shared.background {
+        background.refresh(&shared.metrics.jobs).await;
+    }
     shared.metrics.degraded.set(i64::from(!shared.problems.list().is_empty()));
     ([(header::CONTENT_TYPE, EXPOSITION)], shared.metrics.render()).into_response()
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ pub(super) struct AdminListener {
 /// One connection.
 pub(super) struct Io {
     stream: Pin<Box<TimeoutStream<Transport>>>,
+    peer: Peer,
     _permit: Permit,
 }
 
@@ -53,9 +55,13 @@ enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// The address of whoever asks.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) SocketAddr);
+/// Whoever asks.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    pub(super) addr: SocketAddr,
+    /// Whether it asked for an answer during which it need not say anything.
+    silent: Arc<AtomicBool>,
+}
 
 impl AdminListener {
     pub(super) fn new(bound: BoundListener) -> io::Result<Self> {
@@ -92,7 +98,7 @@ impl Listener for AdminListener {
     async fn accept(&mut self) -> (Io, SocketAddr) {
         let Some(tls) = &self.tls else {
             let (stream, peer, permit) = Self::accept_tcp(&self.socket, &self.limiter).await;
-            return (Io::new(Transport::Plain(stream), permit), peer);
+            return (Io::new(Transport::Plain(stream), peer, permit), peer);
         };
         loop {
             tokio::select! {
@@ -102,7 +108,7 @@ impl Listener for AdminListener {
                     let handshake = tls.accept(stream);
                     self.handshakes.push(Box::pin(async move {
                         let stream = tokio::time::timeout(HANDSHAKE, handshake).await.ok()?.ok()?;
-                        Some((Io::new(Transport::Tls(Box::new(stream)), permit), peer))
+                        Some((Io::new(Transport::Tls(Box::new(stream)), peer, permit), peer))
                     }));
                 }
             }
@@ -116,16 +122,27 @@ impl Listener for AdminListener {
 
 impl Connected<IncomingStream<'_, AdminListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, AdminListener>) -> Self {
-        Self(*stream.remote_addr())
+        stream.io().peer.clone()
+    }
+}
+
+impl Peer {
+    pub(super) fn new(addr: SocketAddr) -> Self {
+        Self { addr, silent: Arc::default() }
+    }
+
+    /// It may be without a byte of its own from now on.
+    pub(super) fn may_be_silent(&self) {
+        self.silent.store(true, Ordering::Relaxed);
     }
 }
 
 impl Io {
-    fn new(transport: Transport, permit: Permit) -> Self {
+    fn new(transport: Transport, addr: SocketAddr, permit: Permit) -> Self {
         let mut stream = TimeoutStream::new(transport);
         stream.set_read_timeout(Some(IDLE));
         stream.set_write_timeout(Some(IDLE));
-        Self { stream: Box::pin(stream), _permit: permit }
+        Self { stream: Box::pin(stream), peer: Peer::new(addr), _permit: permit }
     }
 }
 
@@ -135,7 +152,12 @@ impl AsyncRead for Io {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.get_mut().stream.as_mut().poll_read(context, buffer)
+        let this = self.get_mut();
+        let mut stream = this.stream.as_mut();
+        if this.peer.silent.load(Ordering::Relaxed) && stream.read_timeout().is_some() {
+            stream.as_mut().set_read_timeout_pinned(None);
+        }
+        stream.poll_read(context, buffer)
     }
 }
 

@@ -8,11 +8,12 @@ mod apps;
 mod audit;
 mod health;
 mod listener;
+mod queues;
 mod status;
 
-use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use tokio_util::sync::CancellationToken;
 
 use crate::front::BoundListener;
@@ -30,7 +31,8 @@ pub(crate) async fn serve(bound: BoundListener, shared: Shared, stop: Cancellati
         }
     };
     tracing::info!(%addr, "admin listening");
-    let service = router(shared).into_make_service_with_connect_info::<Peer>();
+    let router = router(shared).layer(Extension(audit::Ending(stop.clone())));
+    let service = router.into_make_service_with_connect_info::<Peer>();
     let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
     if let Err(error) = served {
         tracing::error!(%error, "the admin API failed");
@@ -43,8 +45,10 @@ fn router(shared: Shared) -> Router {
         .route("/problems", get(status::problems))
         .route("/config", get(status::config))
         .route("/explain", get(status::explain))
+        .route("/queues", get(queues::list))
         .route("/ai/providers", get(ai::providers))
         .route("/audit/stats", get(audit::stats))
+        .route("/audit/tail", get(audit::tail))
         .route("/apps", get(apps::list))
         .route("/apps/{app}", get(apps::show))
         .route("/apps/{app}/versions", get(apps::show))

@@ -51,6 +51,7 @@ async fn asks(requests: &[(&str, &str, Option<&str>, &str)]) -> Vec<(StatusCode,
         controller: handle.clone(),
         ai: Gateway::new(Arc::new(Discard), Arc::clone(&metrics)),
         audit: Arc::default(),
+        background: None,
         metrics,
         problems: Arc::new(Problems::default()),
         started: jiff::Timestamp::now(),
@@ -66,7 +67,7 @@ async fn asks(requests: &[(&str, &str, Option<&str>, &str)]) -> Vec<(StatusCode,
                 request = request.header("authorization", format!("Bearer {token}"));
             }
             let mut request = request.body(Body::empty()).unwrap();
-            request.extensions_mut().insert(ConnectInfo(Peer(peer.parse().unwrap())));
+            request.extensions_mut().insert(ConnectInfo(Peer::new(peer.parse().unwrap())));
             let answer = router.call(request).await.unwrap();
             let status = answer.status();
             let body = to_bytes(answer.into_body(), 1 << 20).await.unwrap();

@@ -106,6 +106,21 @@ impl Gateway {
         }
     }
 
+    /// What providers refuse that only the operator can mend.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let snapshot = self.snapshot.load();
+        let routes = snapshot.iter().flat_map(|snapshot| snapshot.routes());
+        let refusals = routes.flat_map(|route| {
+            route.targets.iter().filter_map(|to| {
+                let (model, provider) = (&route.model.name, &to.target.provider.name);
+                let what = to.health.refuses()?;
+                Some(format!("ai.models.{model}: provider {provider} refuses {what} of the configuration"))
+            })
+        });
+        refusals.collect()
+    }
+
     /// Brings the gauges up to date that nothing else maintains.
     pub fn refresh_gauges(&self) {
         let metrics = &self.metrics.ai;

@@ -21,4 +21,5 @@ pub mod stream;
 pub mod watch;
 
 pub use ledger::{Durability, JournalLedger};
+pub(crate) use open::JOURNAL;
 pub use open::{Audit, AuditError};

@@ -84,7 +84,7 @@ pub async fn shipper(
 /// The sink, and what its keys begin with.
 async fn sink(config: &Audit, data_dir: &Path) -> Result<(Arc<dyn Sink>, String), ShippingError> {
     match &config.sink {
-        model::Sink::Dir { path } => {
+        model::Sink::Dir { path, .. } => {
             Ok((Arc::new(DirSink::new(directory(path.as_deref(), data_dir))), String::new()))
         }
         model::Sink::S3(s3) => {

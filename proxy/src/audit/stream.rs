@@ -5,7 +5,8 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use lockstep_queue::journal::{Append, Journal};
+use futures::FutureExt as _;
+use lockstep_queue::journal::{Append, Journal, Outcome};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
@@ -14,7 +15,7 @@ use super::contents::{BodyHead, PART, PartHead, encode};
 use super::redact::StreamMask;
 
 /// What may be gathered before it is written.
-const MAX_GATHERED: u64 = 64 * 1024;
+const MAX_GATHERED: usize = 64 * 1024;
 /// How long it may be gathered; with the pace of [`Streams::sweep`], a second at most.
 const MAX_AGE: Duration = Duration::from_millis(500);
 
@@ -42,8 +43,13 @@ pub struct Delivery {
     gathered: Vec<Bytes>,
     /// Bytes delivered since the last write.
     unwritten: u64,
+    /// Those of them that are kept, before they are masked and cut.
+    unwritten_kept: usize,
     since: Option<Instant>,
+    /// Writes whose outcome is not known yet.
     writes: Vec<Append>,
+    /// Whether one failed: some of what is delivered is not in the journal.
+    lost: bool,
 }
 
 /// What remains of a delivery at its end.
@@ -96,15 +102,11 @@ impl Delivery {
             truncated: false,
             gathered: Vec::new(),
             unwritten: 0,
+            unwritten_kept: 0,
             since: None,
             writes: Vec::new(),
+            lost: false,
         }
-    }
-
-    /// Whether nothing was delivered yet.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.delivered == 0
     }
 
     /// Takes what was just delivered.
@@ -120,10 +122,13 @@ impl Delivery {
             if self.mask.is_none() && !self.rules.redact.is_empty() {
                 self.mask = Some(StreamMask::new(self.rules.redact.clone()));
             }
-            let shown = self.mask.as_mut().map_or_else(|| bytes.clone(), |mask| mask.push(bytes));
-            self.gather(&shown);
+            match &mut self.mask {
+                Some(mask) => mask.push(bytes),
+                None => self.gather(bytes),
+            }
+            self.unwritten_kept += bytes.len();
         }
-        if self.unwritten >= MAX_GATHERED {
+        if self.unwritten_kept >= MAX_GATHERED {
             self.write();
         }
     }
@@ -137,7 +142,7 @@ impl Delivery {
         let head = BodyHead {
             bytes: self.delivered,
             sha256: (self.delivered > 0).then(|| hex::encode(std::mem::take(&mut self.digest).finalize())),
-            truncated: self.truncated,
+            truncated: self.truncated || self.lost,
             binary: self.rules.binary
                 && self.keeps == Some(true)
                 && self.gathered.iter().any(|part| !is_text(part)),
@@ -157,6 +162,11 @@ impl Delivery {
 
     fn write(&mut self) {
         self.since = None;
+        self.settle();
+        self.unwritten_kept = 0;
+        if let Some(masked) = self.mask.as_mut().map(StreamMask::release) {
+            self.gather(&masked);
+        }
         let head = PartHead { bytes: std::mem::take(&mut self.unwritten) };
         let parts: Vec<&[u8]> = self.gathered.iter().map(AsRef::as_ref).collect();
         match encode(&head, &parts) {
@@ -164,6 +174,18 @@ impl Delivery {
             Err(error) => tracing::error!(%error, "a part of a stream can't be written"),
         }
         self.gathered.clear();
+    }
+
+    /// Forgets the writes that are done, so that a long stream does not pile them up.
+    fn settle(&mut self) {
+        let Self { writes, lost, .. } = self;
+        writes.retain_mut(|write| match write.now_or_never() {
+            None => true,
+            Some(outcome) => {
+                *lost |= !matches!(outcome, Ok(Outcome::Stored(_)));
+                false
+            }
+        });
     }
 }
 

@@ -1,12 +1,15 @@
 //! What the audit says of itself: figures for metrics and the admin API, and what is wrong with it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_queue::journal::Journal;
-use lockstep_queue::ship::Shipper;
+use lockstep_queue::ship::{ShipError, Shipper, Tail};
+use once_cell::sync::OnceCell;
 use prometheus::{Counter, Gauge, IntCounter, IntGauge};
 use serde_json::{Value, json};
 
+use super::lines::Lines;
 use crate::metrics::Maker;
 
 /// Records that wait longer than this are a problem, if uploads fail.
@@ -20,6 +23,10 @@ pub struct Watch {
     journal: Journal,
     shipper: Shipper,
     limit: u64,
+    /// The name in records.
+    node: Arc<str>,
+    /// Why nothing is shipped any more.
+    stopped: OnceCell<String>,
 }
 
 /// Metrics of the audit, refreshed on each scrape.
@@ -43,10 +50,22 @@ pub struct AuditMetrics {
 }
 
 impl Watch {
-    /// Watches these; `limit` is `audit.disk.max`.
+    /// Watches these; `limit` is `audit.disk.max`, `node` the name in records.
     #[must_use]
-    pub fn new(journal: Journal, shipper: Shipper, limit: u64) -> Self {
-        Self { journal, shipper, limit }
+    pub fn new(journal: Journal, shipper: Shipper, limit: u64, node: Arc<str>) -> Self {
+        Self { journal, shipper, limit, node, stopped: OnceCell::new() }
+    }
+
+    /// The records that end from now on.
+    #[must_use]
+    pub fn tail(&self) -> Tail {
+        Tail::new(self.journal.clone(), Arc::new(Lines::new(Arc::clone(&self.node))))
+    }
+
+    /// Nothing is shipped any more, mostly because the journal can't be used any more either.
+    pub fn stopped(&self, why: &ShipError) {
+        // The first cause is the one to mend.
+        let _known = self.stopped.set(why.to_string());
     }
 
     /// Everything in numbers.
@@ -83,23 +102,21 @@ impl Watch {
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let (journal, shipped) = (self.journal.stats(), self.shipper.stats());
-        let mut problems = Vec::new();
+        let stopped = self.stopped.get().map(|why| format!("records are not shipped any more: {why}"));
+        let mut problems: Vec<String> = stopped.into_iter().collect();
         let used = journal.bytes_on_disk.saturating_mul(100) / self.limit.max(1);
         if used >= NEARLY_FULL {
-            problems.push(format!("the audit journal has used {used} % of audit.disk.max"));
+            problems.push(format!("the audit journal has used over {NEARLY_FULL} % of audit.disk.max"));
         }
-        if let Some(age) = shipped.oldest_unshipped.filter(|age| *age > LATE) {
-            let failed = shipped.retries + shipped.refusals;
+        if shipped.oldest_unshipped.is_some_and(|age| age > LATE) {
             problems.push(format!(
-                "records wait for the sink for {} s; {failed} uploads failed since the start",
-                age.as_secs()
+                "records wait for audit.sink for over {} s; the log says why uploads fail",
+                LATE.as_secs()
             ));
         }
         if shipped.conflicts > 0 {
-            let count = shipped.conflicts;
-            problems.push(format!(
-                "{count} objects found another one under their key: something else writes there"
-            ));
+            problems
+                .push("objects found another one under their key: something else writes there".to_owned());
         }
         problems
     }
@@ -158,4 +175,30 @@ fn set(counter: &IntCounter, count: u64) {
 
 fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use lockstep_queue::journal::Options;
+    use lockstep_queue::ship::{self, DirSink};
+
+    use super::*;
+    use crate::audit::lines::Lines;
+
+    #[tokio::test]
+    async fn a_shipper_that_stopped_is_a_problem_for_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, recovery) = Journal::open(Options::new(dir.path().join("journal"))).unwrap();
+        let sink = Arc::new(DirSink::new(dir.path().join("audit")));
+        let (lines, options) = (Arc::new(Lines::new("n".into())), ship::Options::new("n").unwrap());
+        let shipper = Shipper::new(journal.clone(), &recovery, lines, sink, None, &options).unwrap();
+        let watch = Watch::new(journal.clone(), shipper, 1 << 30, "node".into());
+        assert_eq!(watch.problems(), Vec::<String>::new());
+        watch.stopped(&ShipError::Started);
+        let problems = watch.problems();
+        assert!(problems.len() == 1 && problems[0].contains("not shipped any more"), "{problems:?}");
+        journal.shutdown().await.unwrap();
+    }
 }

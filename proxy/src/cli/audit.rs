@@ -43,6 +43,9 @@ pub(super) enum Command {
     },
     /// Show what the journal of a running instance holds and what was shipped.
     Stats(Instance),
+    /// Follow the records of a running instance, a line of JSON each, as they end. Their `seq` is not yet the
+    /// one they are shipped with; `id` is.
+    Tail(Instance),
     /// Ship what a data directory that nobody uses holds, to the sink of a configuration.
     Ship {
         /// The data directory; default: that of the configuration.
@@ -74,6 +77,15 @@ pub(super) fn run(command: &Command) -> Outcome {
             render::json(&stats);
             Ok(ExitCode::SUCCESS)
         }
+        Command::Tail(instance) => {
+            for line in Client::new(instance)?.lines("audit/tail")? {
+                let line = line.map_err(|error| format!("the instance went away: {error}"))?;
+                if !line.is_empty() && !render::followed_line(&line) {
+                    break;
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Ship { data_dir, config, within } => {
             ship_rest(config, data_dir.as_deref(), Duration::from_secs(*within))
         }
@@ -88,13 +100,17 @@ fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
 /// The sink of a configuration, with its directory filled in.
 fn located(sink: &Sink, data_dir: &Path) -> Sink {
     match sink {
-        Sink::Dir { path } => Sink::Dir { path: Some(ship::directory(path.as_deref(), data_dir)) },
+        Sink::Dir { path, keep } => {
+            Sink::Dir { path: Some(ship::directory(path.as_deref(), data_dir)), keep: *keep }
+        }
         Sink::S3(s3) => Sink::S3(s3.clone()),
     }
 }
 
 fn parsed(place: &str, endpoint: Option<String>) -> Sink {
-    let Some(rest) = place.strip_prefix(S3_SCHEME) else { return Sink::Dir { path: Some(place.into()) } };
+    let Some(rest) = place.strip_prefix(S3_SCHEME) else {
+        return Sink::Dir { path: Some(place.into()), keep: None };
+    };
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let path_style = endpoint.is_some();
     Sink::S3(S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned(), region: None, endpoint, path_style })
@@ -103,7 +119,7 @@ fn parsed(place: &str, endpoint: Option<String>) -> Sink {
 async fn verify(sink: &Sink, key: Option<&Path>, as_json: bool) -> Outcome {
     let signatures = key.map(public_key).transpose()?;
     let (archive, prefix): (Box<dyn Archive>, String) = match sink {
-        Sink::Dir { path } => {
+        Sink::Dir { path, .. } => {
             let path = path.clone().unwrap_or_default();
             if !path.is_dir() {
                 return Err(Failure::Other(format!("{} is not a directory", path.display())));

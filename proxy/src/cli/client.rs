@@ -1,12 +1,13 @@
 //! Asks the admin API of a running instance.
 
+use std::io::{self, BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, RequestBuilder};
 
 use super::{Failure, Instance};
 use crate::config;
@@ -48,19 +49,32 @@ impl Client {
     }
 
     pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        let mut request = self.agent.get(format!("{}/api/v1/{path}", self.base));
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        self.read(request.call())
+        self.read(self.authorized(self.agent.get(self.uri(path))).call())
     }
 
     pub(super) fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        let mut request = self.agent.post(format!("{}/api/v1/{path}", self.base));
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
+        self.read(self.authorized(self.agent.post(self.uri(path))).send_empty())
+    }
+
+    /// The lines of an answer that goes on until somebody ends it.
+    pub(super) fn lines(
+        &self,
+        path: &str,
+    ) -> Result<impl Iterator<Item = io::Result<String>> + use<>, Failure> {
+        let request = self.agent.get(self.uri(path)).config().timeout_global(None).build();
+        let answer = self.answered(self.authorized(request).call())?;
+        Ok(BufReader::new(answer.into_body().into_reader()).lines())
+    }
+
+    fn uri(&self, path: &str) -> String {
+        format!("{}/api/v1/{path}", self.base)
+    }
+
+    fn authorized<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
         }
-        self.read(request.send_empty())
     }
 
     fn read<T: DeserializeOwned>(
@@ -68,15 +82,21 @@ impl Client {
         answer: Result<http::Response<Body>, ureq::Error>,
     ) -> Result<T, Failure> {
         let base = &self.base;
+        let read = self.answered(answer)?.body_mut().read_json();
+        Ok(read.map_err(|error| format!("{base} answered with nonsense: {error}"))?)
+    }
+
+    fn answered(
+        &self,
+        answer: Result<http::Response<Body>, ureq::Error>,
+    ) -> Result<http::Response<Body>, Failure> {
+        let base = &self.base;
         let mut answer = answer.map_err(|error| {
             format!("no answer from {base}: {error}; name the instance with --admin URL or --config FILE")
         })?;
         let status = answer.status();
         if status.is_success() {
-            return Ok(answer
-                .body_mut()
-                .read_json()
-                .map_err(|error| format!("{base} answered with nonsense: {error}"))?);
+            return Ok(answer);
         }
         let refusal: Result<Refusal, _> = answer.body_mut().read_json();
         let message = refusal.map_or_else(|_| format!("{base} answered {status}"), |refusal| refusal.message);

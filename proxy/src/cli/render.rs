@@ -7,7 +7,12 @@ use serde::Serialize;
 
 /// Prints a line to standard output. A reader that went away is no failure of ours.
 pub(crate) fn line(text: &str) {
-    let _gone = writeln!(io::stdout().lock(), "{text}");
+    let _gone = followed_line(text);
+}
+
+/// Prints a line to standard output; says whether anybody reads it.
+pub(crate) fn followed_line(text: &str) -> bool {
+    writeln!(io::stdout().lock(), "{text}").is_ok()
 }
 
 /// Prints a failure to standard error.

@@ -5,29 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_queue::journal::Recovery;
-use lockstep_queue::ship::Shipper;
-
-use tokio_util::sync::CancellationToken;
-
 use super::supervisor::Supervisor;
 use super::{Shared, StartError};
 use crate::ai::ledger::{Discard, Ledger};
 use crate::audit::watch::Watch;
-use crate::audit::{Audit, ship};
+use crate::audit::{Audit, JOURNAL, ship};
 use crate::config::audit::model;
 use crate::metrics::Metrics;
-use crate::problems::Source;
 use crate::tee::Tee;
 use crate::tee::journal::{JournalSink, Writer};
+use lockstep_queue::journal::Recovery;
+use lockstep_queue::ship::Shipper;
 
 /// How long the last records may take to where they go; what is left is shipped after the next start.
 const LAST_SHIPMENT: Duration = Duration::from_secs(5);
-
-/// Longer than the journal leaves anything unsynced (50 ms).
-const SYNCED: Duration = Duration::from_millis(200);
-/// How often it is looked for problems.
-const REPORT: Duration = Duration::from_secs(1);
 
 /// The audit of a process, built and not started. Without one, nothing is recorded.
 pub(super) struct Recorder {
@@ -62,6 +53,13 @@ impl Recorder {
         metrics: &Arc<Metrics>,
     ) -> Result<Self, StartError> {
         let Some(durability) = config.durability else {
+            let left = data_dir.join(JOURNAL);
+            if left.is_dir() {
+                tracing::warn!(
+                    journal = %left.display(),
+                    "audit.durability is off: what waits in the journal is not shipped; `lockstep audit ship` does it",
+                );
+            }
             let tee = Tee::new(None, Arc::clone(metrics));
             return Ok(Self { tee, ledger: Arc::new(Discard), opened: None });
         };
@@ -88,7 +86,8 @@ impl Opened {
         let Self { audit, recovery, config, data_dir, tee } = self;
         let journal = audit.journal.clone();
         let shipper = Box::pin(ship::shipper(&config, &data_dir, &audit.node, journal, &recovery)).await?;
-        let watch = Watch::new(audit.journal.clone(), shipper.clone(), config.disk.max);
+        let watch =
+            Watch::new(audit.journal.clone(), shipper.clone(), config.disk.max, Arc::clone(&audit.node));
         // It starts once.
         let _first = shared.audit.set(watch);
         let mut supervisor = Supervisor::new(Arc::clone(&shared.metrics));
@@ -97,30 +96,16 @@ impl Opened {
             let (audit, stop) = (audit.clone(), stop.clone());
             move || audit.clone().upkeep(stop.clone())
         });
-        supervisor.spawn_restarting("audit watch", {
-            let (shared, stop) = (shared.clone(), stop.clone());
-            move || report(shared.clone(), stop.clone())
-        });
-        let running = shipper.clone();
+        let (running, ended) = (shipper.clone(), shared.clone());
         supervisor.spawn_essential("shipper", stop.clone(), async move {
             if let Err(error) = running.run(stop.cancelled_owned()).await {
                 tracing::error!(%error, "records are not shipped any more");
+                if let Some(watch) = ended.audit.get() {
+                    watch.stopped(&error);
+                }
             }
         });
         Ok(Recording { audit, shipper, tee, supervisor })
-    }
-}
-
-/// Keeps the list of problems as the audit sees it.
-async fn report(shared: Shared, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(REPORT);
-    let mut known = Vec::new();
-    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        let problems = shared.audit.get().map(Watch::problems).unwrap_or_default();
-        if problems != known {
-            shared.problems.report(Source::Audit, problems.clone());
-            known = problems;
-        }
     }
 }
 
@@ -128,8 +113,10 @@ impl Recording {
     /// Writes what is left, ships what can be shipped soon, and closes the journal.
     pub(super) async fn close(self) {
         self.tee.finish();
-        // What nobody waited for is synced by then; the shipper sees only what is on disk.
-        tokio::time::sleep(SYNCED).await;
+        // The shipper sees only what is on disk, and nobody waited for the last records.
+        if let Err(error) = self.audit.journal.sync().await {
+            tracing::error!(%error, "the last records may be lost");
+        }
         if let Err(error) = self.shipper.flush(LAST_SHIPMENT).await {
             tracing::warn!(%error, "records wait for the next start");
         }

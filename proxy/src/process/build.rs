@@ -15,6 +15,9 @@ use super::{DataDir, Process, Shared, StartError};
 use crate::access_log::AccessLog;
 use crate::ai::gateway::Gateway;
 use crate::ai::ledger::Ledger;
+use crate::audit::ship;
+use crate::background::{Background, Work};
+use crate::config::audit::model::Sink;
 use crate::config::model::Listener;
 use crate::config::{self, Config, ConfigErrors};
 use crate::front::listener::{self, BindError, BoundListener};
@@ -45,6 +48,7 @@ impl Process {
             AccessLog::start(config.server.access_log, Arc::clone(&metrics), output)?;
         let Recorder { tee, ledger, opened: audit } =
             Recorder::open(&config.audit, data_dir.path(), &metrics)?;
+        let background = background(&config, data_dir.path(), &metrics)?;
         let ai = gateway(&config, ledger, &metrics)?;
         let plane = Plane::new(config, Arc::clone(&metrics));
         let watcher = Watcher {
@@ -63,6 +67,7 @@ impl Process {
             controller: handle,
             ai,
             audit: Arc::default(),
+            background,
             metrics,
             problems,
             started: jiff::Timestamp::now(),
@@ -80,6 +85,20 @@ impl Process {
             data_dir,
         })
     }
+}
+
+/// The jobs that a configuration asks for.
+fn background(
+    config: &Config,
+    data_dir: &Path,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Background>, StartError> {
+    let (Some(_), Sink::Dir { path, keep: Some(keep) }) = (config.audit.durability, &config.audit.sink)
+    else {
+        return Ok(None);
+    };
+    let work = Work { expiry: (ship::directory(path.as_deref(), data_dir), *keep) };
+    Ok(Some(Background::open(work, data_dir, metrics)?))
 }
 
 /// The AI gateway, with what the configuration says of it.

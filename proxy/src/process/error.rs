@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::audit::AuditError;
 use crate::audit::ship::ShippingError;
+use crate::background::BackgroundError;
 use crate::config::ConfigErrors;
 use crate::tls::authorities::AuthoritiesError;
 
@@ -37,6 +38,9 @@ pub enum StartError {
     /// The audit can't be opened.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// Background jobs can't be kept.
+    #[error(transparent)]
+    Background(#[from] BackgroundError),
     /// Records can't be shipped.
     #[error(transparent)]
     Shipping(#[from] ShippingError),

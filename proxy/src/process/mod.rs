@@ -13,6 +13,7 @@ mod shutdown;
 mod signals;
 mod start;
 mod supervisor;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use once_cell::sync::OnceCell;
 use crate::access_log::{self, AccessLog};
 use crate::ai::gateway::Gateway;
 use crate::audit::watch::Watch;
+use crate::background::Background;
 use crate::front::BoundListener;
 use crate::metrics::Metrics;
 use crate::plane::Plane;
@@ -50,6 +52,8 @@ pub struct Shared {
     pub ai: Arc<Gateway>,
     /// What the audit says of itself, once it runs; never, if it is off.
     pub audit: Arc<OnceCell<Watch>>,
+    /// Jobs beside serving, if the configuration asks for any.
+    pub background: Option<Background>,
     /// Everything that is counted.
     pub metrics: Arc<Metrics>,
     /// What is wrong.

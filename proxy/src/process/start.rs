@@ -13,7 +13,7 @@ use super::reload::Reloader;
 use super::shutdown::{Outcome, Running, Worked};
 use super::signals::Signals;
 use super::supervisor::Supervisor;
-use super::{Process, Shared, StartError, follow};
+use super::{Process, Shared, StartError, follow, watch as watcher};
 use crate::admin;
 use crate::config::model::Threads;
 use crate::edge::Edge;
@@ -66,6 +66,8 @@ impl Process {
             Some(opened) => Some(Box::pin(opened.start(&shared)).await?),
             None => None,
         };
+        spawn_watch(&mut supervisor, &shared);
+        spawn_background(&mut supervisor, &shared);
         let admin_until = CancellationToken::new();
         supervisor.spawn_essential(
             "admin",
@@ -161,6 +163,18 @@ fn spawn_health(supervisor: &mut Supervisor, shared: &Shared) {
             }
         }
     });
+}
+
+fn spawn_watch(supervisor: &mut Supervisor, shared: &Shared) {
+    let (stop, shared) = (supervisor.stopping(), shared.clone());
+    supervisor.spawn_restarting("watch", move || watcher::run(shared.clone(), stop.clone()));
+}
+
+fn spawn_background(supervisor: &mut Supervisor, shared: &Shared) {
+    if let Some(background) = shared.background.clone() {
+        let stop = supervisor.stopping();
+        supervisor.spawn_restarting("background", move || background.clone().run(stop.clone()));
+    }
 }
 
 fn spawn_follower(supervisor: &mut Supervisor, reloader: Arc<Reloader>, contents: Contents) {

@@ -17,6 +17,8 @@ struct State {
     /// Failed attempts within the window, the oldest first.
     failures: VecDeque<Instant>,
     cooling: Option<Cooling>,
+    /// What the target refuses that only the operator can mend.
+    refuses: Option<&'static str>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +69,17 @@ impl Health {
     #[must_use]
     pub fn recent_failures(&self) -> usize {
         self.0.lock().failures.len()
+    }
+
+    /// What the target refuses of the configuration, such as its credentials.
+    #[must_use]
+    pub fn refuses(&self) -> Option<&'static str> {
+        self.0.lock().refuses
+    }
+
+    /// Notes that the target refuses something that only the operator can mend; a success clears it.
+    pub fn refused(&self, what: &'static str) {
+        self.0.lock().refuses = Some(what);
     }
 
     /// Begins an attempt. `force` asks although it is left alone: nobody else is there.
@@ -146,7 +159,9 @@ mod tests {
         let health = Arc::new(Health::default());
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
+        health.refused("credentials");
         assert_eq!([0, 1, 2].map(|s| fail(&health, at(s))), [false, false, true]);
+        assert_eq!(health.refuses(), Some("credentials"));
         assert_eq!(health.standing(at(11)), Standing::Cooling(at(2)));
         assert!(health.attempt(at(11), false).is_none());
         assert_eq!(health.standing(at(12)), Standing::ToProbe);

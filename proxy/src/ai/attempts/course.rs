@@ -108,6 +108,19 @@ impl Failure {
         }
     }
 
+    /// What only the operator can mend, where it is our own credentials and names that are judged.
+    #[must_use]
+    pub fn refused_of_ours(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused(refusal) => match refusal.meaning {
+                Meaning::Credentials => Some("the credentials"),
+                Meaning::UnknownModel => Some("the name of the model"),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     fn fault(&self) -> Option<Fault> {
         match self {
             Self::Connect => Some(Fault::Unreachable),

@@ -1,9 +1,12 @@
 //! Gives the client what came of a call. The record is closed before the end leaves.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method};
 use pingora::http::ResponseHeader;
+use tokio::time::timeout;
 
 use super::asked::Head;
 use super::attempt::Refused;
@@ -12,7 +15,7 @@ use super::record::Record;
 use crate::ai::anthropic::OpenAiError;
 use crate::ai::errors::{self, ApiError};
 use crate::ai::ledger::{self, Outcome};
-use crate::ai::upstream::exchange::Upstream;
+use crate::ai::upstream::exchange::{ExchangeError, Upstream};
 use crate::ai::upstream::head::stays;
 
 const TARGET: HeaderName = HeaderName::from_static("x-lockstep-target");
@@ -98,13 +101,14 @@ impl<'s> Answering<'_, 's> {
         }
     }
 
-    /// Passes an answer on piece by piece. The last piece that the client can tell to be the last
-    /// waits for the record.
+    /// Passes an answer on piece by piece; a provider that is silent for `idle` has broken off. The last
+    /// piece that the client can tell to be the last waits for the record.
     pub(crate) async fn pass(
         self,
         header: ResponseHeader,
         first: Vec<Bytes>,
         upstream: &mut Upstream,
+        idle: Duration,
     ) -> Served {
         let length = header.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let bodyless = self.head.method == Method::HEAD || matches!(header.status.as_u16(), 204 | 304);
@@ -123,7 +127,7 @@ impl<'s> Answering<'_, 's> {
                 Some(piece) => Ok(Some(piece)),
                 None => tokio::select! {
                     biased;
-                    read = upstream.read() => read,
+                    read = timeout(idle, upstream.read()) => read.unwrap_or(Err(ExchangeError::Reset)),
                     _gone = client.gone() => return Self { client, record, head, body }.gone(status).await,
                 },
             };

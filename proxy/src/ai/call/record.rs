@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use ulid::Ulid;
 
 use super::asked::Head;
+use crate::ai::keys;
 use crate::ai::ledger::{
     self, Attempt, Begin, Change, Digest, End, Entry, KeyIdentity, Ledger, LedgerError, Outcome, RequestBody,
 };
@@ -39,6 +40,9 @@ pub(crate) struct Record {
     pub(crate) model: Option<String>,
     /// How the call ended, once it has.
     pub(crate) outcome: Option<Outcome>,
+    /// Its place among the key's requests at once. Free before the end of the answer leaves: a client that
+    /// has it may ask again.
+    pub(crate) place: Option<keys::Running>,
 }
 
 /// An attempt that runs.
@@ -68,6 +72,7 @@ impl Record {
             request: None,
             model: None,
             outcome: None,
+            place: None,
         }
     }
 
@@ -198,13 +203,15 @@ impl Record {
     ) -> Result<(), LedgerError> {
         let (status, headers, body) = answer;
         let end = self.end(outcome, status, headers, body);
-        match self.entry.take() {
+        let closed = match self.entry.take() {
             Some(entry) => entry.end(end).await,
             None => {
                 let begin = self.begin(head, RequestBody::Whole(asked.clone()), None);
                 self.ledger.answered(begin, end).await
             }
-        }
+        };
+        self.place = None;
+        closed
     }
 }
 

@@ -138,10 +138,10 @@ struct Visit<'v, 's> {
 impl<'s> Visit<'_, 's> {
     /// Serves it; also tells the model as it is configured, if it got that far.
     async fn serve(&mut self) -> (Served, Option<Arc<Route>>) {
-        let _counted = match self.limit() {
-            Ok(counted) => counted,
+        match self.limit() {
+            Ok(place) => self.record.place = place,
             Err(limited) => return (self.limited(limited).await, None),
-        };
+        }
         if self.head.endpoint() == Endpoint::Realtime || self.head.headers.contains_key(UPGRADE) {
             return (self.reject(&ApiError::no_websockets(), &Bytes::new()).await, None);
         }
@@ -167,7 +167,11 @@ impl<'s> Visit<'_, 's> {
             Expected::Nothing => Bytes::new(),
             Expected::Kept => match receive::receive(self.client, self.head, &limits, &mut reserved).await {
                 Ok(body) => body,
-                Err(NotReceived::Refused(error)) => return (self.reject(&error, &Bytes::new()).await, None),
+                Err(NotReceived::Refused(error)) => {
+                    // Its room is free before its client knows, and can ask again.
+                    drop(reserved);
+                    return (self.reject(&error, &Bytes::new()).await, None);
+                }
                 Err(NotReceived::Gone) => {
                     return (self.answering(&Bytes::new()).lost(Outcome::ClientClosed, 499).await, None);
                 }

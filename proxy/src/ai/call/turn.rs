@@ -138,6 +138,11 @@ impl Call<'_, '_> {
             // It answered, which is what a probe is to find out.
             trial.succeeded();
         }
+        // Any name may come by a pattern, and is not the operator's.
+        let ours = self.head.callers_key.is_none() && self.route.model.pattern.is_none();
+        if let Some(what) = failure.refused_of_ours().filter(|_| ours) {
+            to.health.refused(what);
+        }
         if let Some(upstream) = slot {
             upstream.release(&self.desk.client).await;
         }
@@ -197,7 +202,9 @@ impl Call<'_, '_> {
                     Ok(header)
                 });
                 let served = match header {
-                    Ok(header) => self.answering().pass(header, first, &mut upstream).await,
+                    Ok(header) => {
+                        self.answering().pass(header, first, &mut upstream, to.target.timeouts.idle).await
+                    }
                     Err(_) => Served::Cut,
                 };
                 self.record.conclude(began, None, None);

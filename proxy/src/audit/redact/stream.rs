@@ -62,8 +62,8 @@ impl StreamMask {
         Self { redactor, partial: BytesMut::new(), held: VecDeque::new(), held_bytes: 0 }
     }
 
-    /// Takes bytes of the stream and gives back what can be kept now.
-    pub fn push(&mut self, bytes: &Bytes) -> Bytes {
+    /// Takes bytes of the stream.
+    pub fn push(&mut self, bytes: &Bytes) {
         self.partial.extend_from_slice(bytes);
         while let Some(end) = event_end(&self.partial) {
             let event = self.partial.split_to(end);
@@ -73,7 +73,11 @@ impl StreamMask {
             let event = self.partial.split();
             self.hold(&event);
         }
-        self.release(false)
+    }
+
+    /// Gives back what can be kept by now. Looks at everything that is held, so not to be called for each piece.
+    pub fn release(&mut self) -> Bytes {
+        self.give(false)
     }
 
     /// Gives back the rest.
@@ -82,7 +86,7 @@ impl StreamMask {
             let event = self.partial.split();
             self.hold(&event);
         }
-        self.release(true)
+        self.give(true)
     }
 
     fn hold(&mut self, event: &[u8]) {
@@ -92,7 +96,7 @@ impl StreamMask {
         self.held.push_back(event);
     }
 
-    fn release(&mut self, all: bool) -> Bytes {
+    fn give(&mut self, all: bool) -> Bytes {
         let Some(rules) = self.redactor.rules.clone() else { return Bytes::new() };
         let mut keep_from = self.held.len();
         for (place, pieces) in self.texts() {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::model::{Audit, Sink};
-use super::{CAPTURE, COMPRESSION, DURABILITY, WHEN_FULL};
+use super::{CAPTURE, COMPRESSION, DURABILITY, FOREVER, WHEN_FULL};
 use crate::config::masked::path_text;
 use crate::config::value::{duration_text, size_text, word};
 
@@ -32,7 +32,11 @@ pub(in crate::config) fn json(audit: &Audit) -> Value {
 
 fn sink(sink: &Sink) -> Value {
     match sink {
-        Sink::Dir { path } => json!({"kind": "dir", "path": path.as_deref().map(path_text)}),
+        Sink::Dir { path, keep } => json!({
+            "kind": "dir",
+            "path": path.as_deref().map(path_text),
+            "keep": keep.map_or_else(|| FOREVER.to_owned(), duration_text),
+        }),
         Sink::S3(s3) => json!({
             "kind": "s3",
             "bucket": s3.bucket,

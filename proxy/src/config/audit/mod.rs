@@ -43,6 +43,8 @@ const WHEN_FULL: &[(&str, WhenFull)] = &[("reject", WhenFull::Reject), ("drop", 
 
 /// A regular expression takes no more than this once it is compiled.
 const MAX_PATTERN: usize = 1 << 20;
+/// How it is written that shipped records are never removed.
+const FOREVER: &str = "forever";
 /// The journal needs four segments of 16 MiB to work at all.
 const MIN_DISK: u64 = 64 << 20;
 
@@ -122,19 +124,28 @@ enum SinkKind {
 
 fn sink(map: &Mapping<'_>) -> Sink {
     const KINDS: &[(&str, SinkKind)] = &[("dir", SinkKind::Dir), ("s3", SinkKind::S3)];
-    const OF_DIR: &[&str] = &["kind", "path"];
+    const OF_DIR: &[&str] = &["kind", "path", "keep"];
     const OF_S3: &[&str] = &["kind", "bucket", "prefix", "region", "endpoint", "path_style"];
-    let Some(at) = map.get("sink") else { return Sink::Dir { path: None } };
+    let Some(at) = map.get("sink") else { return Sink::Dir { path: None, keep: None } };
     // Each kind has keys of its own, so the kind is looked up first.
     let s3_keys = at.entry("kind").is_some_and(|kind| kind == "s3");
     let map = at.mapping(&[if s3_keys { OF_S3 } else { OF_DIR }]);
     let kind = map.required("kind").and_then(|at| at.parse(choice(KINDS)));
     match kind {
         Some(SinkKind::S3) => Sink::S3(s3(&map)),
-        Some(SinkKind::Dir) | None => {
-            Sink::Dir { path: map.get("path").and_then(|at| at.parse(super::server::directory)) }
-        }
+        Some(SinkKind::Dir) | None => Sink::Dir {
+            path: map.get("path").and_then(|at| at.parse(super::server::directory)),
+            keep: map.or("keep", None, keep),
+        },
     }
+}
+
+fn keep(text: &str) -> Result<Option<Duration>, String> {
+    if text == FOREVER {
+        return Ok(None);
+    }
+    let kept = duration_in(Duration::from_hours(1)..=Duration::from_hours(100 * 365 * 24))(text);
+    kept.map(Some).map_err(|error| format!("{error}; or write {FOREVER}"))
 }
 
 fn s3(map: &Mapping<'_>) -> S3 {

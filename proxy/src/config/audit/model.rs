@@ -68,6 +68,8 @@ pub enum Sink {
     Dir {
         /// Its path; none: `audit` in the data directory.
         path: Option<PathBuf>,
+        /// Objects whose hour ended so long ago are removed; none: they stay.
+        keep: Option<Duration>,
     },
     /// A bucket of S3 or of what speaks like it.
     S3(S3),

@@ -19,7 +19,7 @@ fn every_key_has_a_default() {
     let audit = parse("{}").unwrap().audit;
     assert_eq!(audit.durability, Some(Durability::Strict));
     assert_eq!(audit.batch, Batch { records: 100, interval: Duration::from_secs(5), bytes: 16 << 20 });
-    assert_eq!((audit.compression, &audit.sink), (Compression::Gzip, &Sink::Dir { path: None }));
+    assert_eq!((audit.compression, &audit.sink), (Compression::Gzip, &Sink::Dir { path: None, keep: None }));
     assert_eq!(audit.disk, Disk { max: 10 << 30, when_full: WhenFull::Reject });
     assert_eq!(
         (audit.bodies.capture, audit.bodies.max, audit.bodies.binary),

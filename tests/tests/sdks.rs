@@ -1,4 +1,4 @@
-//! OpenAI's SDK for Node against the real binary.
+//! OpenAI's SDKs against the real binary: for Python the latest of 1.x, 2.x and 3.x, and for Node.
 
 use std::sync::OnceLock;
 
@@ -7,9 +7,13 @@ use lockstep_tests::sdk::Sdk;
 use lockstep_tests::sdk::scenarios::{self, Stage};
 use serde_json::json;
 
+/// Each is imported once: that takes a second.
 fn sdks() -> &'static [Sdk] {
     static SDKS: OnceLock<Vec<Sdk>> = OnceLock::new();
-    SDKS.get_or_init(|| vec![Sdk::node()])
+    SDKS.get_or_init(|| {
+        let python = ["python-1", "python-2", "python-3"].map(Sdk::python);
+        python.into_iter().chain([Sdk::node()]).collect()
+    })
 }
 
 fn each(scenario: fn(&Sdk, &Stage), change: impl FnOnce(Gateway) -> Gateway) {

@@ -1,0 +1,36 @@
+//! Keeps the list of problems as those see it who can't report themselves: the audit and the AI gateway.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use crate::audit::watch::Watch;
+use crate::problems::Source;
+
+/// How often it is looked for problems.
+const EVERY: Duration = Duration::from_secs(1);
+
+type Look = fn(&Shared) -> Vec<String>;
+
+/// Who is asked.
+const SOURCES: [(Source, Look); 2] = [
+    (Source::Audit, |shared| shared.audit.get().map(Watch::problems).unwrap_or_default()),
+    (Source::Ai, |shared| shared.ai.problems()),
+];
+
+/// Looks until told to stop.
+pub(super) async fn run(shared: Shared, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(EVERY);
+    let mut known: [Vec<String>; SOURCES.len()] = Default::default();
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        for ((source, look), known) in SOURCES.iter().zip(&mut known) {
+            let problems = look(&shared);
+            // What is the same keeps the time since when it is so.
+            if problems != *known {
+                shared.problems.report(*source, problems.clone());
+                *known = problems;
+            }
+        }
+    }
+}
