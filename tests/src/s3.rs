@@ -12,8 +12,11 @@ use crate::process::Process;
 use crate::{audit, tools};
 
 /// The credentials that every instance of the suites has in its environment.
-pub const CREDENTIALS: [(&str, &str); 2] =
-    [("AWS_ACCESS_KEY_ID", "suite-id"), ("AWS_SECRET_ACCESS_KEY", "suite-secret-0123456789")];
+pub const CREDENTIALS: [(&str, &str); 3] = [
+    ("AWS_ACCESS_KEY_ID", "suite-id"),
+    ("AWS_SECRET_ACCESS_KEY", "suite-secret-0123456789"),
+    ("AWS_REGION", REGION),
+];
 const BUCKET: &str = "records";
 const REGION: &str = "eu-west-1";
 
@@ -39,7 +42,7 @@ impl S3 {
 
     /// Lets it run.
     pub fn come(&mut self) {
-        let [(_, id), (_, secret)] = CREDENTIALS;
+        let [(_, id), (_, secret), _] = CREDENTIALS;
         let mut command = tools::go_tool("versitygw");
         command.args(["--access", id, "--secret", secret, "--region", REGION, "--quiet", "--port"]);
         command.arg(self.addr.to_string()).arg("posix").arg(self.data.path());

@@ -80,6 +80,7 @@ impl Watch {
                 "commits": journal.commits,
                 "slowest_commit_ms": journal.slowest_commit.as_secs_f64() * 1000.0,
                 "bytes_on_disk": journal.bytes_on_disk,
+                "capacity": journal.capacity,
                 "limit": self.limit,
                 "open_calls": journal.open_groups,
             },
@@ -104,9 +105,14 @@ impl Watch {
         let (journal, shipped) = (self.journal.stats(), self.shipper.stats());
         let stopped = self.stopped.get().map(|why| format!("records are not shipped any more: {why}"));
         let mut problems: Vec<String> = stopped.into_iter().collect();
-        let used = journal.bytes_on_disk.saturating_mul(100) / self.limit.max(1);
+        if journal.no_segment {
+            problems.push("the audit journal can't grow; the log says what the disk says".to_owned());
+        }
+        let used = journal.bytes_on_disk.saturating_mul(100) / journal.capacity.max(1);
         if used >= NEARLY_FULL {
-            problems.push(format!("the audit journal has used over {NEARLY_FULL} % of audit.disk.max"));
+            problems.push(format!(
+                "the audit journal has used over {NEARLY_FULL} % of what audit.disk.max lets it take"
+            ));
         }
         if shipped.oldest_unshipped.is_some_and(|age| age > LATE) {
             problems.push(format!(

@@ -28,6 +28,11 @@ pub struct Stats {
     pub segments: usize,
     /// Bytes of frames on disk.
     pub bytes_on_disk: u64,
+    /// Bytes of frames from which on no new group is taken: what the limit leaves for segments that are
+    /// prepared and for groups that are open.
+    pub capacity: u64,
+    /// Whether the last frame that needed a new segment got none: mostly because the disk is full.
+    pub no_segment: bool,
     /// Beginning of the oldest segment.
     pub oldest: Position,
     /// Up to where everything is acknowledged.

@@ -189,6 +189,8 @@ impl Writer {
         self.stats.open_groups = self.retention.open_groups();
         self.stats.segments = self.retention.count();
         self.stats.bytes_on_disk = self.used();
+        self.stats.capacity = self.shared.options.limit();
+        self.stats.no_segment = self.full_until.is_some();
         self.stats.oldest = Position::new(self.retention.oldest());
         self.stats.acknowledged = Position::new(self.ack);
         self.stats.durable = Position::new(self.log.durable);

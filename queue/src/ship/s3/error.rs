@@ -2,8 +2,7 @@
 
 use std::error::Error;
 
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use aws_smithy_types::error::metadata::ErrorMetadata;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use crate::ship::sink::{Cause, PutError};
 
@@ -48,7 +47,7 @@ impl Failure {
             // No answer, or none that makes sense, or a failure of the server's.
             _ => true,
         };
-        let cause = cause(error.meta(), &DisplayErrorContext(error));
+        let cause = cause(error);
         Self::Other(if passing { PutError::Retry(cause) } else { PutError::Refused(cause) })
     }
 }
@@ -63,10 +62,19 @@ impl From<Failure> for PutError {
     }
 }
 
-/// The server's words if there are any; all of it otherwise.
-fn cause(meta: &ErrorMetadata, whole: &dyn std::fmt::Display) -> Cause {
-    match (meta.code(), meta.message()) {
+/// The server's words if there are any; otherwise what failed, and why.
+pub(super) fn cause<E>(error: &SdkError<E>) -> Cause
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match (error.code(), error.message()) {
         (Some(code), Some(message)) => format!("{code}: {message}").into(),
-        _ => whole.to_string().into(),
+        _ => chain(error).into(),
     }
+}
+
+/// An error and its sources, in a line.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let sources = std::iter::successors(Some(error), |error: &&dyn Error| (**error).source());
+    sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
