@@ -26,6 +26,7 @@ missing_packages() {
     has npm || echo npm
     has redis-server || echo redis-server
     has ip || echo iproute2
+    has openssl || echo openssl
     has unshare || echo util-linux
     has python3 || echo python3
     python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv

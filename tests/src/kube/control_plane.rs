@@ -14,7 +14,7 @@ use crate::process::{Process, Signal};
 use crate::tools;
 
 /// The token of the administrator.
-pub(super) const ADMIN: &str = "admin-token";
+pub const ADMIN: &str = "admin-token";
 /// The token of somebody without any role.
 pub(super) const NOBODY: &str = "nobody-token";
 
@@ -144,8 +144,11 @@ impl Files {
         let files = Self(tempfile::tempdir().expect("a directory"));
         let tokens = format!("{ADMIN},admin,admin,\"system:masters\"\n{NOBODY},nobody,nobody\n");
         std::fs::write(files.path("tokens.csv"), tokens).expect("the tokens");
-        let key = rcgen::KeyPair::generate().expect("a key").serialize_pem();
-        std::fs::write(files.path("service-account.key"), key).expect("the key");
+        // Go reads no keys as rcgen writes them (PKCS #8, version 2).
+        let mut openssl = Command::new("openssl");
+        openssl.args(["genrsa", "-out"]).arg(files.path("service-account.key")).arg("2048");
+        let made = openssl.output().expect("openssl runs");
+        assert!(made.status.success(), "{made:?}");
         files
     }
 
@@ -184,7 +187,7 @@ fn start_api_server(files: &Files) -> Process {
     command
         .arg(format!("--etcd-servers={ETCD}"))
         .args(["--secure-port=6443", "--bind-address=127.0.0.1", "--advertise-address=10.77.0.1"])
-        .args(["--service-cluster-ip-range=10.0.0.0/24", "--endpoint-reconciler-type=none"])
+        .args(["--service-cluster-ip-range=10.0.0.0/16", "--endpoint-reconciler-type=none"])
         .args(["--authorization-mode=RBAC", "--service-account-issuer=https://kubernetes.default.svc"])
         .arg(files.option("cert-dir", "certificates"))
         .arg(files.option("token-auth-file", "tokens.csv"))

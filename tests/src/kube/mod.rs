@@ -14,7 +14,7 @@ mod rollout;
 
 pub use api::{Api, Refused};
 pub use cluster::Cluster;
-pub use control_plane::ControlPlane;
+pub use control_plane::{ADMIN, ControlPlane};
 pub use lab::{in_namespace, lab};
 pub use node::Server;
 pub use proxy::ApiProxy;
