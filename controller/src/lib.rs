@@ -7,6 +7,8 @@
 //! it routes.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "kube")]
+pub mod cluster;
 pub mod controller;
 pub mod data_plane;
 pub mod id;
