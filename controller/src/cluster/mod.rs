@@ -3,5 +3,6 @@
 //! for, which the data plane's configuration turns into settings.
 
 pub mod claim;
+pub mod discovery;
 pub mod found;
 pub mod resource;
