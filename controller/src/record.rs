@@ -57,6 +57,37 @@ pub struct VersionRecord {
     /// Whether it is pending for longer than it should be.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stalled: bool,
+    /// What runs it, in a cluster.
+    #[serde(default, skip_serializing_if = "WorkloadRecord::is_empty")]
+    pub workload: WorkloadRecord,
+}
+
+/// What is remembered of the objects that run a version in a cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WorkloadRecord {
+    /// Name of its Deployment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<String>,
+    /// Name of its Service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Digest of its pod template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Replicas to restore if it is wanted again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+    /// Whether it is to be scaled back, because somebody or something wants it to serve again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub restore: bool,
+    /// Whether nothing routes it or runs on it any more, so that it may go. Set before anything is
+    /// done to it, so that whoever leads next goes on from there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub released: bool,
+    /// Whether it was seen gone since: what runs on it from then on came back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub vanished: bool,
 }
 
 /// One change of state.
@@ -124,6 +155,12 @@ pub enum Cause {
     Confirmed,
     /// Something still ran on it when the wait was over.
     Overdue,
+}
+
+impl WorkloadRecord {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl AppRecord {

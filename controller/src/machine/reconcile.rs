@@ -2,7 +2,7 @@
 //! active version and the canary.
 
 use super::Step;
-use crate::record::{Cause, Transition, VersionRecord};
+use crate::record::{Cause, Transition, VersionRecord, WorkloadRecord};
 use crate::{AppSpec, VersionId, VersionSpec, VersionState};
 
 impl Step<'_> {
@@ -68,6 +68,7 @@ impl Step<'_> {
             present: true,
             expiry_asked_by: None,
             stalled: false,
+            workload: WorkloadRecord::default(),
         });
         self.note(Transition {
             at: self.now,
