@@ -177,7 +177,8 @@ impl AppRecord {
     /// Ids of the versions in `state`, newest first.
     #[must_use]
     pub fn in_state(&self, state: VersionState) -> Vec<VersionId> {
-        let mut found: Vec<_> = self.versions.iter().filter(|version| version.state == state).collect();
+        // Of two of the same revision the one that was noted last counts as newer.
+        let mut found: Vec<_> = self.versions.iter().rev().filter(|version| version.state == state).collect();
         found.sort_by_key(|version| std::cmp::Reverse(version.revision));
         found.into_iter().map(|version| version.id.clone()).collect()
     }
