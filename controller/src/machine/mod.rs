@@ -163,5 +163,7 @@ fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
     to.duration_since(from).try_into().unwrap_or(Duration::ZERO)
 }
 
+#[cfg(all(test, feature = "kube"))]
+mod properties;
 #[cfg(test)]
 mod tests;
