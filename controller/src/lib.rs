@@ -26,7 +26,7 @@ pub use controller::{Controller, Handle};
 pub use data_plane::{DataPlane, Traffic};
 pub use id::{AppId, InvalidId, VersionId};
 pub use machine::command::{Command, CommandError};
-pub use policy::{Canary, Cleanup, Mode, Policy, ReadyRule};
+pub use policy::{Canary, Cleanup, Mode, Policy, ReadyRule, Webhook};
 pub use share::{InvalidShare, Share};
 pub use snapshot::{AppSnapshot, VersionSnapshot, VersionStatus};
 pub use spec::{AppSpec, VersionSpec};

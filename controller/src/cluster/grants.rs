@@ -178,7 +178,8 @@ impl Grants {
                 continue;
             }
             let route = (host.clone(), settled.path.clone());
-            let holder = settings.holder(host.as_deref(), &settled.path).or_else(|| taken.get(&route).cloned());
+            let holder =
+                settings.holder(host.as_deref(), &settled.path).or_else(|| taken.get(&route).cloned());
             if let Some(holder) = holder {
                 let message = format!(
                     "{shown} with path {} belongs to {holder}, which claimed it first; give one of them another host or path",
@@ -204,12 +205,7 @@ fn since(app: &FoundApp, resource: Option<&VersionedApp>) -> Timestamp {
 
 /// Something that is wrong with what an app asks for, told of its resource, else of its newest
 /// Deployment.
-fn problem(
-    app: &FoundApp,
-    resource: Option<&VersionedApp>,
-    reason: ProblemReason,
-    message: &str,
-) -> Problem {
+fn problem(app: &FoundApp, resource: Option<&VersionedApp>, reason: ProblemReason, message: &str) -> Problem {
     let newest = app.versions.last().map(|version| &version.workload);
     let (kind, name, uid) = match (resource, newest) {
         (None, Some(workload)) => ("Deployment", workload.deployment.clone(), workload.uid.clone()),

@@ -45,14 +45,19 @@ impl Standings {
 
 impl Standing {
     fn read(resource: &VersionedApp) -> Option<Self> {
-        let record = &resource.status.as_ref()?.record;
+        let record = resource.record();
         if record.versions.is_empty() {
             return None;
         }
         let alive = |id: &&VersionId| record.version(id).is_some_and(|version| version.state.is_alive());
         let in_state = || record.versions.iter().find(|version| version.state == VersionState::Active);
         Some(Self {
-            active: record.active.as_ref().filter(alive).or_else(|| in_state().map(|active| &active.id)).cloned(),
+            active: record
+                .active
+                .as_ref()
+                .filter(alive)
+                .or_else(|| in_state().map(|active| &active.id))
+                .cloned(),
             states: record.versions.iter().map(|version| (version.id.clone(), version.state)).collect(),
         })
     }
@@ -81,10 +86,12 @@ impl Standing {
         }
         let waits = |version: &&FoundVersion| {
             let state = self.state(&version.id);
-            matches!(state, Some(VersionState::Pending)) || (active.is_none() && state == Some(VersionState::Draining))
+            matches!(state, Some(VersionState::Pending))
+                || (active.is_none() && state == Some(VersionState::Draining))
         };
         let newer = || versions.iter().skip(active.map_or(0, |active| active + 1)).rev().filter(waits);
-        let next = newer().find(|version| is_ready(version)).or_else(|| newer().next().filter(|_| active.is_none()));
+        let next =
+            newer().find(|version| is_ready(version)).or_else(|| newer().next().filter(|_| active.is_none()));
         if let Some(next) = next.map(|next| next.id.clone()) {
             if let Some(old) = self.active.replace(next.clone()) {
                 self.set(&old, VersionState::Draining);

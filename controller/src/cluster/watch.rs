@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::discovery::objects::{Deployment, Kept, Key, Pod, Service, Slice, key};
-use super::resources::Stored;
+use super::resource::VersionedApp;
 
 /// How long one watch lasts, in seconds; a connection that died unnoticed is found out after that.
 const LASTS: u32 = 60;
@@ -67,7 +67,7 @@ pub(crate) enum Change {
     Services(Update<Service>),
     Slices(Update<Slice>),
     Pods(Update<Pod>),
-    Stored(Update<Stored>),
+    Apps(Update<VersionedApp>),
 }
 
 /// Objects of one kind that changed.
@@ -145,7 +145,8 @@ async fn send(reports: &mpsc::Sender<Report>, scope: &Scope, news: News) -> bool
 }
 
 fn backoff() -> impl Iterator<Item = Duration> {
-    let builder = ExponentialBuilder::new().with_min_delay(Duration::from_millis(200)).with_max_delay(PATIENCE);
+    let builder =
+        ExponentialBuilder::new().with_min_delay(Duration::from_millis(200)).with_max_delay(PATIENCE);
     builder.with_factor(2.0).with_jitter().without_max_times().build()
 }
 
@@ -225,4 +226,3 @@ impl Kind {
         }
     }
 }
-

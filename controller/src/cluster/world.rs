@@ -6,22 +6,14 @@ use std::sync::Arc;
 
 use super::discovery::Objects;
 use super::discovery::objects::{Kept, Key};
-use super::resources::Stored;
 use super::watch::{Change, Failure, Kind, News, Report, Scope, Update};
 
 /// What was seen of the cluster.
 #[derive(Default)]
 pub(crate) struct World {
-    pub(crate) namespaces: BTreeMap<String, Namespace>,
+    pub(crate) namespaces: BTreeMap<String, Objects>,
     watches: BTreeMap<Scope, Watch>,
     dirty: BTreeSet<String>,
-}
-
-/// What was seen of one namespace.
-#[derive(Default)]
-pub(crate) struct Namespace {
-    pub(crate) objects: Objects,
-    pub(crate) stored: BTreeMap<String, Arc<Stored>>,
 }
 
 /// How a watch fares.
@@ -70,11 +62,11 @@ impl World {
 
     fn change(&mut self, within: Option<&str>, change: Change) {
         match change {
-            Change::Deployments(update) => self.update(within, update, |all| &mut all.objects.deployments),
-            Change::Services(update) => self.update(within, update, |all| &mut all.objects.services),
-            Change::Slices(update) => self.update(within, update, |all| &mut all.objects.slices),
-            Change::Pods(update) => self.update(within, update, |all| &mut all.objects.pods),
-            Change::Stored(update) => self.update_stored(within, update),
+            Change::Deployments(update) => self.update(within, update, |all| &mut all.deployments),
+            Change::Services(update) => self.update(within, update, |all| &mut all.services),
+            Change::Slices(update) => self.update(within, update, |all| &mut all.slices),
+            Change::Pods(update) => self.update(within, update, |all| &mut all.pods),
+            Change::Apps(update) => self.update(within, update, |all| &mut all.resources),
         }
     }
 
@@ -82,7 +74,7 @@ impl World {
         &mut self,
         within: Option<&str>,
         update: Update<K>,
-        shelf: fn(&mut Namespace) -> &mut Shelf<K>,
+        shelf: fn(&mut Objects) -> &mut Shelf<K>,
     ) {
         match update {
             Update::One(key, object) => self.put(key, object, shelf),
@@ -111,7 +103,7 @@ impl World {
         }
     }
 
-    fn put<K: Kept>(&mut self, (namespace, name): Key, object: K, shelf: fn(&mut Namespace) -> &mut Shelf<K>) {
+    fn put<K: Kept>(&mut self, (namespace, name): Key, object: K, shelf: fn(&mut Objects) -> &mut Shelf<K>) {
         let shelf = shelf(self.namespaces.entry(namespace.clone()).or_default());
         if shelf.get(&name).is_none_or(|known| **known != object) {
             shelf.insert(name, Arc::new(object));
@@ -119,40 +111,13 @@ impl World {
         }
     }
 
-    /// Resources keep what could be read of them before.
-    fn update_stored(&mut self, within: Option<&str>, update: Update<Stored>) {
-        let after = |((namespace, name), stored): (Key, Stored), namespaces: &BTreeMap<String, Namespace>| {
-            let earlier = namespaces.get(&namespace).and_then(|known| known.stored.get(&name));
-            let stored = match earlier {
-                Some(earlier) if **earlier != stored => stored.after(earlier),
-                _ => stored,
-            };
-            ((namespace, name), stored)
-        };
-        let update = match update {
-            Update::One(key, stored) => {
-                let (key, stored) = after((key, stored), &self.namespaces);
-                Update::One(key, stored)
-            }
-            Update::All(all) => {
-                Update::All(all.into_iter().map(|one| after(one, &self.namespaces)).collect())
-            }
-            Update::Gone(key) => Update::Gone(key),
-        };
-        self.update(within, update, |all| &mut all.stored);
-    }
-
     /// The namespaces that have to be looked at again.
     pub(crate) fn take_dirty(&mut self) -> BTreeSet<String> {
         let dirty = std::mem::take(&mut self.dirty);
         let pods_known = self.sees(Kind::Pods);
         for namespace in &dirty {
-            if let Some(Namespace { objects, stored }) = self.namespaces.get_mut(namespace) {
+            if let Some(objects) = self.namespaces.get_mut(namespace) {
                 objects.pods_known = pods_known;
-                let readable = |(name, stored): (&String, &Arc<Stored>)| {
-                    Some((name.clone(), Arc::clone(stored.app.as_ref()?)))
-                };
-                objects.resources = stored.iter().filter_map(readable).collect();
             }
         }
         dirty
@@ -170,7 +135,9 @@ impl World {
     /// Whether objects of a kind are seen, or at least were.
     pub(crate) fn sees(&self, kind: Kind) -> bool {
         let mut watches = self.watches.iter().filter(|(scope, _)| scope.kind == kind);
-        watches.all(|(_, watch)| watch.listed || !matches!(watch.failure, Some(Failure::Unknown | Failure::Forbidden(_))))
+        watches.all(|(_, watch)| {
+            watch.listed || !matches!(watch.failure, Some(Failure::Unknown | Failure::Forbidden(_)))
+        })
     }
 
     /// Whether states are kept in the cluster.
@@ -195,12 +162,12 @@ impl World {
 
     /// How many objects of a kind are kept.
     pub(crate) fn count(&self, kind: Kind) -> usize {
-        let count = |namespace: &Namespace| match kind {
-            Kind::Deployments => namespace.objects.deployments.len(),
-            Kind::Services => namespace.objects.services.len(),
-            Kind::EndpointSlices => namespace.objects.slices.len(),
-            Kind::Pods => namespace.objects.pods.len(),
-            Kind::VersionedApps => namespace.stored.len(),
+        let count = |namespace: &Objects| match kind {
+            Kind::Deployments => namespace.deployments.len(),
+            Kind::Services => namespace.services.len(),
+            Kind::EndpointSlices => namespace.slices.len(),
+            Kind::Pods => namespace.pods.len(),
+            Kind::VersionedApps => namespace.resources.len(),
         };
         self.namespaces.values().map(count).sum()
     }
@@ -208,10 +175,10 @@ impl World {
 
 fn describe(scope: &Scope, failure: &Failure) -> String {
     let kind = scope.kind.as_str();
-    let place = scope.namespace.as_ref().map_or_else(
-        || "in all namespaces".to_owned(),
-        |namespace| format!("in namespace {namespace}"),
-    );
+    let place = scope
+        .namespace
+        .as_ref()
+        .map_or_else(|| "in all namespaces".to_owned(), |namespace| format!("in namespace {namespace}"));
     match failure {
         Failure::Unknown if scope.kind == Kind::VersionedApps => {
             "the cluster does not know VersionedApps: kubectl apply -f conf/k8s/base/crd.yaml; until then \
@@ -234,7 +201,7 @@ impl Change {
                 | Self::Services(Update::All(_))
                 | Self::Slices(Update::All(_))
                 | Self::Pods(Update::All(_))
-                | Self::Stored(Update::All(_))
+                | Self::Apps(Update::All(_))
         )
     }
 }

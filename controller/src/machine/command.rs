@@ -56,7 +56,7 @@ pub enum CommandError {
         active: VersionId,
     },
     /// The source has no such version any more, so nothing could serve it.
-    #[error("version {version} is not in the configuration any more")]
+    #[error("version {version} is gone: its source has it no more")]
     Gone {
         /// The version.
         version: VersionId,

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::objects::{Deployment, Labels, Pod, Service, Slice};
 use super::Objects;
+use super::objects::{Deployment, Labels, Pod, Service, Slice};
 
 type Pair<'o> = (&'o str, &'o str);
 

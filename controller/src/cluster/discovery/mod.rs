@@ -91,7 +91,8 @@ impl<'o> Scope<'_, 'o> {
             }
         };
         let mut candidates = self.versions(name, deployments, minted);
-        candidates.sort_by_key(|version| (version.revision, version.deployment.created, &version.deployment.name));
+        candidates
+            .sort_by_key(|version| (version.revision, version.deployment.created, &version.deployment.name));
         let claim = self.claim(&id, candidates.last());
         let versions: Vec<_> = candidates.iter().map(|candidate| self.version(candidate)).collect();
         // A Deployment that merely carries the label is no app.
@@ -131,7 +132,8 @@ impl<'o> Scope<'_, 'o> {
         let reached = service::reach(self.index, deployment, &members, &self.options.version);
         let endpoints = reached.endpoints.unwrap_or_else(|| {
             let portless = &reached.portless;
-            let message = format!("{portless}; name one, or set the annotation lockstep.dev/port to its number");
+            let message =
+                format!("{portless}; name one, or set the annotation lockstep.dev/port to its number");
             self.problem(deployment, ProblemReason::NoPort, &message);
             Default::default()
         });

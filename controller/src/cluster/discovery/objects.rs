@@ -11,6 +11,8 @@ use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sha2::{Digest as _, Sha256};
 
+use crate::cluster::resource::VersionedApp;
+
 /// The prefix of the annotations that are read.
 const PREFIX: &str = "lockstep.dev/";
 /// Set by the Deployment controller on the pods of each of its ReplicaSets.
@@ -166,8 +168,7 @@ impl Kept for Slice {
 
     fn keep(object: discovery::EndpointSlice) -> Option<Self> {
         let tcp = |port: &discovery::EndpointPort| port.protocol.as_deref().unwrap_or("TCP") == "TCP";
-        let port =
-            |port: discovery::EndpointPort| Some((port.name.unwrap_or_default(), number(port.port?)?));
+        let port = |port: discovery::EndpointPort| Some((port.name.unwrap_or_default(), number(port.port?)?));
         Some(Self {
             service: object.metadata.labels?.remove(SERVICE_NAME)?,
             ipv6: object.address_type == "IPv6",
@@ -202,6 +203,15 @@ impl Kept for Pod {
             deleting,
             labels,
         })
+    }
+}
+
+impl Kept for VersionedApp {
+    type Object = Self;
+
+    fn keep(mut object: Self) -> Option<Self> {
+        object.metadata.managed_fields = None;
+        Some(object)
     }
 }
 

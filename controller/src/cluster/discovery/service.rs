@@ -128,12 +128,13 @@ fn by_pods<'o>(
     let ports = &deployment.ports;
     let named = |wanted: &str| ports.iter().find(|(name, _)| name.as_deref() == Some(wanted));
     let port = match wanted {
-        Some(wanted) => {
-            named(wanted).map(|(_, number)| *number).or_else(|| wanted.parse().ok().filter(|number| *number > 0))
-        }
+        Some(wanted) => named(wanted)
+            .map(|(_, number)| *number)
+            .or_else(|| wanted.parse().ok().filter(|number| *number > 0)),
         None => named(HTTP).or_else(|| ports.first()).map(|(_, number)| *number),
     };
-    let addresses = |port| members.values().filter_map(|pod| pod.ready).map(move |ip| SocketAddr::new(ip, port));
+    let addresses =
+        |port| members.values().filter_map(|pod| pod.ready).map(move |ip| SocketAddr::new(ip, port));
     Reached {
         own_service: None,
         endpoints: port.map(|port| addresses(port).collect()),

@@ -231,22 +231,30 @@ fn the_port_is_the_annotation_else_http_else_the_first() {
         (json!([{"port": 80, "protocol": "UDP"}]), json!([]), None, "[]\n! shop-v1 NoPort"),
     ];
     for (ports, slice, annotation, expected) in cases {
-        let more = annotation.map_or_else(none, |port| json!({"metadata": {"annotations": {"lockstep.dev/port": port}}}));
+        let more = annotation
+            .map_or_else(none, |port| json!({"metadata": {"annotations": {"lockstep.dev/port": port}}}));
         let cluster = Cluster::new()
             .deployment("shop-v1", 0, &shop("v1"), &more)
             .pods("shop-v1", &shop("v1"), &[1])
             .service("shop-v1", &shop("v1"), &by_instance("v1"), &ports)
             .slice("shop-v1", &slice, &[("shop-v1", 1)]);
-        assert_eq!(cluster.found(&options()), format!("{WEB}  v1 shop-v1 {expected}\n"), "{annotation:?} {ports}");
+        assert_eq!(
+            cluster.found(&options()),
+            format!("{WEB}  v1 shop-v1 {expected}\n"),
+            "{annotation:?} {ports}"
+        );
     }
 }
 
 #[test]
 fn the_protocol_of_the_port_is_that_of_the_version() {
     for (protocol, http2) in [("kubernetes.io/h2c", " http2"), ("grpc", " http2"), ("http", "")] {
-        let cluster = Cluster::new()
-            .deployment("shop-v1", 0, &shop("v1"), &none())
-            .service("shop-v1", &shop("v1"), &by_instance("v1"), &json!([{"port": 80, "appProtocol": protocol}]));
+        let cluster = Cluster::new().deployment("shop-v1", 0, &shop("v1"), &none()).service(
+            "shop-v1",
+            &shop("v1"),
+            &by_instance("v1"),
+            &json!([{"port": 80, "appProtocol": protocol}]),
+        );
         assert_eq!(cluster.found(&options()), format!("{WEB}  v1 shop-v1 []{http2}\n"), "{protocol}");
     }
 }
@@ -255,7 +263,8 @@ fn the_protocol_of_the_port_is_that_of_the_version() {
 fn services_are_looked_up_by_instance_then_version_then_name() {
     let name = json!({"app.kubernetes.io/name": "shop"});
     let version = json!({"app.kubernetes.io/name": "shop", "plt.dev/version": "v1"});
-    let services = [("d-plain", none()), ("c-name", name), ("b-version", version), ("a-instance", shop("v1"))];
+    let services =
+        [("d-plain", none()), ("c-name", name), ("b-version", version), ("a-instance", shop("v1"))];
     for count in 1..=services.len() {
         let mut cluster = Cluster::new().deployment("shop-v1", 0, &shop("v1"), &none());
         for (service, labels) in services.iter().take(count) {
@@ -275,9 +284,12 @@ fn hosts_and_path_are_those_of_the_newest_version() {
     merge(&mut labels, &json!({"plt.dev/hostname": "label.example"}));
     // Made later, but of a lower revision.
     let older = json!({"metadata": {"annotations": {"lockstep.dev/revision": "6", "lockstep.dev/hosts": "old.example"}}});
-    let cluster = Cluster::new()
-        .deployment("shop-v2", 0, &labels, &annotated)
-        .deployment("shop-v1", 1, &shop("v1"), &older);
+    let cluster = Cluster::new().deployment("shop-v2", 0, &labels, &annotated).deployment(
+        "shop-v1",
+        1,
+        &shop("v1"),
+        &older,
+    );
     let expected = "web/shop [\"a.example\", \"b.example\"] Some(\"/shop\")\n  v1 - []\n  v2 - []\n";
     assert_eq!(cluster.found(&options()), expected);
     let cluster = Cluster::new().deployment("shop-v2", 0, &labels, &none());
@@ -298,7 +310,10 @@ fn what_is_wrong_is_said_and_the_rest_goes_on() {
         .deployment("portless", 5, &shop("v3"), &portless)
         .deployment("other", 6, &json!({"app": "db"}), &none());
     let problems = [
-        "! shouting InvalidApp", "! empty InvalidVersion", "! twice DuplicateVersion", "! unordered InvalidSettings",
+        "! shouting InvalidApp",
+        "! empty InvalidVersion",
+        "! twice DuplicateVersion",
+        "! unordered InvalidSettings",
         "! portless NoPort",
     ];
     let expected = format!("{WEB}  v1 - []\n  v2 - []\n  v3 - []\n{}\n", problems.join("\n"));
@@ -351,10 +366,16 @@ fn an_unlabelled_predecessor_is_adopted_and_stays_so() {
 fn ids_are_minted_from_digests() {
     let name = json!({"app.kubernetes.io/name": "shop"});
     let options = Options { mint_ids: true, adopt: false, ..options() };
-    let cluster = Cluster::new().deployment("one", 0, &name, &none()).pods("one", &name, &[1]).deployment("two", 1, &name, &none());
+    let cluster = Cluster::new().deployment("one", 0, &name, &none()).pods("one", &name, &[1]).deployment(
+        "two",
+        1,
+        &name,
+        &none(),
+    );
     let id = mint::mint("shop:1@sha256:one").unwrap();
     assert_eq!(cluster.found(&options), format!("{WEB}  {id} - [10.0.0.1:3000]\n"));
-    let pinned = json!({"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "shop@sha256:ab"}]}}}});
+    let pinned =
+        json!({"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "shop@sha256:ab"}]}}}});
     let cluster = Cluster::new().deployment("one", 0, &name, &pinned);
     let id = mint::mint("shop@sha256:ab").unwrap();
     assert_eq!(cluster.found(&options), format!("{WEB}  {id} - []\n! one NoPort\n"));
@@ -370,9 +391,12 @@ fn ten_thousand_versions_are_found_in_no_time() {
                 "app.kubernetes.io/name": format!("app-{app}"), "plt.dev/version": format!("v{version}"),
                 "app.kubernetes.io/instance": name,
             });
-            cluster = cluster
-                .deployment(&name, version, &labels, &none())
-                .service(&name, &labels, &json!({"app.kubernetes.io/instance": name}), &ports());
+            cluster = cluster.deployment(&name, version, &labels, &none()).service(
+                &name,
+                &labels,
+                &json!({"app.kubernetes.io/instance": name}),
+                &ports(),
+            );
         }
     }
     let started = tokio::time::Instant::now();

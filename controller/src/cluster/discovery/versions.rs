@@ -48,7 +48,8 @@ impl<'o> Scope<'_, 'o> {
             found.insert(candidate.id.clone(), candidate);
             return;
         };
-        let rank = |one: &Candidate<'o>| (one.deployment.deleting, one.deployment.created, &one.deployment.name);
+        let rank =
+            |one: &Candidate<'o>| (one.deployment.deleting, one.deployment.created, &one.deployment.name);
         let (kept, dropped) =
             if rank(&candidate) < rank(&other) { (candidate, other) } else { (other, candidate) };
         if !dropped.deployment.deleting {
@@ -72,7 +73,8 @@ impl<'o> Scope<'_, 'o> {
             }
         };
         let belongs = |pod: &Pod| {
-            pod.labels.get(&self.options.app).is_some_and(|of| of == app) && pod.labels.get(label) == Some(text)
+            pod.labels.get(&self.options.app).is_some_and(|of| of == app)
+                && pod.labels.get(label) == Some(text)
         };
         let members = self.members(deployment, belongs);
         Some(Candidate { deployment, id, revision: self.revision(deployment), members })
@@ -102,11 +104,21 @@ impl<'o> Scope<'_, 'o> {
             bare.retain(|deployment| adopted(deployment));
             return bare;
         }
-        bare.iter().filter(predecessor).max_by_key(|deployment| deployment.created).copied().into_iter().collect()
+        bare.iter()
+            .filter(predecessor)
+            .max_by_key(|deployment| deployment.created)
+            .copied()
+            .into_iter()
+            .collect()
     }
 
     /// Before the image of a pod is known, there is no id.
-    fn minted(&mut self, app: &str, deployment: &'o Deployment, minted: &mut Minted) -> Option<Candidate<'o>> {
+    fn minted(
+        &mut self,
+        app: &str,
+        deployment: &'o Deployment,
+        minted: &mut Minted,
+    ) -> Option<Candidate<'o>> {
         let memory = (deployment.uid.clone(), deployment.template.clone());
         let id = self.image(deployment).and_then(mint).or_else(|| minted.get(&memory).cloned())?;
         minted.insert(memory, id.clone());
