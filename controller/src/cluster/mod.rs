@@ -14,6 +14,7 @@ pub mod kept;
 pub mod resource;
 mod standing;
 pub mod state;
+mod view;
 mod watch;
 mod world;
 

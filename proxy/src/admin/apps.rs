@@ -4,8 +4,8 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use lockstep_controller::Command;
 use lockstep_controller::view::{AppView, HistoryView};
+use lockstep_controller::{Command, CommandError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -22,7 +22,12 @@ pub(super) struct Options {
 }
 
 pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Value>, Refusal> {
-    Ok(Json(json!({"apps": shared.controller.apps().await?})))
+    let mut apps = shared.controller.apps().await?;
+    if let Some(cluster) = &shared.cluster {
+        let (state, routed) = (cluster.states(), cluster.snapshots());
+        apps.extend(state.borrow().views(&routed.borrow(), &*shared.plane));
+    }
+    Ok(Json(json!({"apps": apps})))
 }
 
 pub(super) async fn show(
@@ -30,7 +35,13 @@ pub(super) async fn show(
     app: Result<Path<String>, PathRejection>,
 ) -> Result<Json<AppView>, Refusal> {
     let Path(app) = app?;
-    Ok(Json(shared.controller.app(&app).await?))
+    let fixed = shared.controller.app(&app).await;
+    let found = shared.cluster.as_ref().map(|cluster| {
+        let (state, routed) = (cluster.states(), cluster.snapshots());
+        let view = state.borrow().view(&app, &routed.borrow(), &*shared.plane);
+        view
+    });
+    Ok(Json(either(&app, fixed, found)?))
 }
 
 pub(super) async fn history(
@@ -38,7 +49,25 @@ pub(super) async fn history(
     app: Result<Path<String>, PathRejection>,
 ) -> Result<Json<HistoryView>, Refusal> {
     let Path(app) = app?;
-    Ok(Json(shared.controller.history(&app).await?))
+    let fixed = shared.controller.history(&app).await;
+    let found = shared.cluster.as_ref().map(|cluster| cluster.states().borrow().history(&app));
+    Ok(Json(either(&app, fixed, found)?))
+}
+
+/// What the configuration or the cluster has under a name: if both have it, it says too little.
+/// Under a whole identity the configuration wins.
+fn either<T>(
+    app: &str,
+    fixed: Result<T, CommandError>,
+    found: Option<Result<T, CommandError>>,
+) -> Result<T, CommandError> {
+    match (fixed, found) {
+        (Ok(_), Some(Ok(_) | Err(CommandError::AmbiguousApp(_)))) if !app.contains('/') => {
+            Err(CommandError::AmbiguousApp(app.to_owned()))
+        }
+        (Err(CommandError::UnknownApp(_)), Some(found)) => found,
+        (fixed, _) => fixed,
+    }
 }
 
 pub(super) async fn command(

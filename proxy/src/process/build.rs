@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lockstep_controller::Controller;
+use lockstep_controller::cluster::Cluster;
+use lockstep_controller::cluster::kept::Kept;
 use lockstep_controller::store::Store;
 
 use super::audit::Recorder;
@@ -15,6 +17,7 @@ use super::{DataDir, Process, Shared, StartError};
 use crate::access_log::AccessLog;
 use crate::ai::gateway::Gateway;
 use crate::ai::ledger::Ledger;
+use crate::cluster::{ClusterSettings, scopes};
 use crate::config::model::Listener;
 use crate::config::{self, Config, ConfigErrors};
 use crate::front::listener::{self, BindError, BoundListener};
@@ -57,10 +60,12 @@ impl Process {
             Arc::clone(&plane) as Arc<dyn lockstep_controller::DataPlane>,
             Arc::new(watcher),
         )?;
+        let cluster = cluster(&plane, data_dir.path())?;
         let shared = Shared {
             file: file.to_owned(),
             plane,
             controller: handle,
+            cluster,
             ai,
             audit: Arc::default(),
             metrics,
@@ -80,6 +85,16 @@ impl Process {
             data_dir,
         })
     }
+}
+
+/// The apps of Kubernetes, if it is to be asked.
+fn cluster(plane: &Arc<Plane>, data_dir: &Path) -> Result<Option<Cluster>, StartError> {
+    let config = plane.config();
+    if !config.kubernetes.enabled {
+        return Ok(None);
+    }
+    let settings = Arc::new(ClusterSettings::of(plane));
+    Ok(Some(Cluster::new(scopes(&config.kubernetes), settings, Kept::new(data_dir))?))
 }
 
 /// The AI gateway, with what the configuration says of it.

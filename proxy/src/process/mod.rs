@@ -3,6 +3,7 @@
 
 mod audit;
 mod build;
+mod cluster;
 mod contents;
 mod data_dir;
 mod error;
@@ -18,6 +19,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use lockstep_controller::cluster::Cluster;
 use lockstep_controller::{Controller, Handle};
 use once_cell::sync::OnceCell;
 
@@ -46,6 +48,8 @@ pub struct Shared {
     pub plane: Arc<Plane>,
     /// The states of versions.
     pub controller: Handle,
+    /// The apps of Kubernetes, if it is asked.
+    pub cluster: Option<Cluster>,
     /// The AI gateway.
     pub ai: Arc<Gateway>,
     /// What the audit says of itself, once it runs; never, if it is off.
