@@ -12,7 +12,7 @@ use crate::{AppId, VersionId};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Found {
     /// The apps, by identity.
-    pub apps: Vec<FoundApp>,
+    pub apps: Vec<Arc<FoundApp>>,
     /// Objects that can't be used, and why.
     pub problems: Vec<Problem>,
 }

@@ -4,4 +4,6 @@
 
 pub mod claim;
 pub mod found;
+pub mod lead;
 pub mod resource;
+pub mod state;
