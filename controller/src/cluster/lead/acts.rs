@@ -8,20 +8,20 @@ use crate::{Cleanup, Mode, Policy, VersionId, VersionState};
 
 /// Something to do to the workload of a version.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Act {
+pub(super) struct Act {
     /// The version.
-    pub version: VersionId,
+    pub(super) version: VersionId,
     /// Its Deployment.
-    pub deployment: String,
+    pub(super) deployment: String,
     /// The uid of that: another one of the same name is left alone.
-    pub uid: String,
+    pub(super) uid: String,
     /// What.
-    pub kind: ActKind,
+    pub(super) kind: ActKind,
 }
 
 /// What is done.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum ActKind {
+pub(super) enum ActKind {
     /// It is scaled to zero.
     ScaleDown,
     /// It is scaled back.
@@ -38,7 +38,7 @@ pub enum ActKind {
 
 /// What is due, whoever does it.
 #[must_use]
-pub fn due(record: &AppRecord, found: Option<&FoundApp>, policy: &Policy) -> Vec<Act> {
+pub(super) fn due(record: &AppRecord, found: Option<&FoundApp>, policy: &Policy) -> Vec<Act> {
     let Some(found) = found.filter(|_| policy.mode != Mode::Observe) else { return Vec::new() };
     let acts = record.versions.iter().filter_map(|version| {
         let known = |found: &&FoundVersion| found.id == version.id && !found.workload.deleting;

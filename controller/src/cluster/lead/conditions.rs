@@ -70,7 +70,7 @@ impl Causes<'_> {
         let fixed = self.settled.active.as_ref()?;
         let found = self.record.version(fixed).is_some_and(|version| version.present);
         let message = format!("active names version {fixed}, which no Deployment carries");
-        (!found).then(|| Held { kind: "ActiveNotFound", status: true, reason: "UnknownVersion", message })
+        (!found).then_some(Held { kind: "ActiveNotFound", status: true, reason: "UnknownVersion", message })
     }
 
     fn canary_not_found(&self) -> Option<Held> {

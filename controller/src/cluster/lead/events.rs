@@ -46,11 +46,11 @@ impl Events {
         let Transition { version, from, to, reason, actor, .. } = transition;
         let from = from.map_or_else(|| "new".to_owned(), |from| from.to_string());
         let note = format!("version {version}: {from} → {to} ({}, by {actor})", reason.as_str());
-        self.send(EventType::Normal, reason_of(*to), note, object);
+        self.send(EventType::Normal, reason_of(*to), &note, object);
     }
 
     /// Something is wrong.
-    pub(super) fn warn(&self, object: ObjectReference, reason: &str, note: String) {
+    pub(super) fn warn(&self, object: ObjectReference, reason: &str, note: &str) {
         self.send(EventType::Warning, reason, note, object);
     }
 
@@ -59,12 +59,12 @@ impl Events {
         let now: BTreeSet<Problem> = problems.iter().cloned().collect();
         for problem in now.difference(&told.0) {
             let object = reference(problem.kind, &problem.namespace, &problem.name, &problem.uid);
-            self.warn(object, problem.reason.as_str(), problem.message.clone());
+            self.warn(object, problem.reason.as_str(), &problem.message);
         }
         told.0 = now;
     }
 
-    fn send(&self, type_: EventType, reason: &str, note: String, object: ObjectReference) {
+    fn send(&self, type_: EventType, reason: &str, note: &str, object: ObjectReference) {
         let note = note.chars().take(MAX_NOTE).collect();
         let action = "Versioning".to_owned();
         let event = Event { type_, reason: reason.to_owned(), note: Some(note), action, secondary: None };

@@ -200,7 +200,7 @@ impl Leader {
         for version in decision.record.versions.iter().filter(|v| v.stalled && !was_stalled(&v.id)) {
             let object = object_of(case.app, &version.id, case.found, uid);
             let note = format!("version {} is not ready: look at its pods", version.id);
-            self.events.warn(object, "Stalled", note);
+            self.events.warn(object, "Stalled", &note);
         }
         for version in &decision.changed {
             let object = object_of(case.app, version, case.found, uid);
@@ -209,7 +209,7 @@ impl Leader {
                  id of its own"
             );
             tracing::warn!(app = %case.app, %version, "the pod template changed under the same version");
-            self.events.warn(object, "TemplateChanged", note);
+            self.events.warn(object, "TemplateChanged", &note);
         }
     }
 
@@ -240,7 +240,7 @@ impl Leader {
                     let what = format!("Deployment {}: {:?}: {error}", act.deployment, act.kind);
                     tracing::warn!(app = %case.app, version = %act.version, what, "an act failed");
                     if memo.act_failed(&act, what.clone()) {
-                        self.events.warn(of_deployment(case.app, &act), "ActionFailed", what);
+                        self.events.warn(of_deployment(case.app, &act), "ActionFailed", &what);
                     }
                 }
             }
