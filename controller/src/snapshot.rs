@@ -27,6 +27,9 @@ pub struct AppSnapshot {
     pub canary: Option<Canary>,
     /// Its versions, expired ones included.
     pub versions: Vec<VersionStatus>,
+    /// What it gets in the routing table, if it is an app of the cluster.
+    #[cfg(feature = "kube")]
+    pub grant: Option<Arc<crate::cluster::grants::Grant>>,
 }
 
 /// One version of a snapshot.
@@ -38,4 +41,6 @@ pub struct VersionStatus {
     pub state: VersionState,
     /// Where it is reached.
     pub endpoints: Arc<[SocketAddr]>,
+    /// Whether they speak HTTP/2, also where the app's settings do not say so.
+    pub http2: bool,
 }

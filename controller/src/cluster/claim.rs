@@ -4,23 +4,24 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::cluster::resource::VersionedAppSpec;
 use crate::{AppId, Canary, Policy, VersionId};
 
 /// What an app asks for: the `spec` of its resource, which wins, and what its newest version
 /// carries in labels and annotations, which loses against the configuration's entry for the app.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Claim {
     /// The app.
     pub id: AppId,
     /// The `spec` of its `VersionedApp`, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<VersionedAppSpec>,
     /// Hosts from `lockstep.dev/hosts` or `plt.dev/hostname`.
     pub hosts: Vec<String>,
     /// The path from `lockstep.dev/path` or `plt.dev/path`.
     pub path: Option<String>,
-    /// Whether the upstream speaks HTTP/2, by `appProtocol`.
-    pub http2: bool,
 }
 
 /// What an app gets.
@@ -40,7 +41,7 @@ pub struct Settled {
     pub health_checked: bool,
 }
 
-/// Turns claims into settings.
+/// What the configuration says of apps.
 pub trait Settings: Send + Sync {
     /// What an app gets.
     ///
@@ -48,4 +49,15 @@ pub trait Settings: Send + Sync {
     /// All that is wrong with its claim, each with the place (`spec.cookie.name: …`). The app then
     /// keeps what it had, or is not routed if it had nothing.
     fn settle(&self, claim: &Arc<Claim>) -> Result<Settled, Vec<String>>;
+
+    /// Whether apps of a namespace may have a host, or, with `None`, every host that no app names.
+    fn may_claim(&self, namespace: &str, host: Option<&str>) -> bool;
+
+    /// The app of the configuration that has a host (`None`: every other one) and path, if one has:
+    /// it wins.
+    fn holder(&self, host: Option<&str>, path: &str) -> Option<AppId>;
+
+    /// Whether the configuration itself names the versions of an app: then the cluster's are not
+    /// asked.
+    fn is_fixed(&self, app: &AppId) -> bool;
 }

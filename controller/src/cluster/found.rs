@@ -38,8 +38,10 @@ pub struct FoundVersion {
     pub revision: u64,
     /// What runs it.
     pub workload: Workload,
-    /// Endpoints that are ready.
+    /// Endpoints that are ready, in order.
     pub endpoints: Arc<[SocketAddr]>,
+    /// Whether they speak HTTP/2, by the `appProtocol` of the Service's port.
+    pub http2: bool,
 }
 
 /// The objects that run a version.
@@ -83,6 +85,8 @@ pub struct Problem {
 /// What can be wrong with an object. The name is the `reason` of its Event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ProblemReason {
+    /// The label's value is no name of an app.
+    InvalidApp,
     /// The label's value is no version id.
     InvalidVersion,
     /// Two Deployments of an app carry one id.
@@ -104,6 +108,7 @@ impl ProblemReason {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::InvalidApp => "InvalidApp",
             Self::InvalidVersion => "InvalidVersion",
             Self::DuplicateVersion => "DuplicateVersion",
             Self::NoPort => "NoPort",

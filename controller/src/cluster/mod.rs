@@ -1,9 +1,26 @@
-//! Versions from Kubernetes. [`found`] is what discovery makes of the objects of the cluster,
-//! [`resource`] is the `VersionedApp` in which states are kept, and [`claim`] is what an app asks
-//! for, which the data plane's configuration turns into settings.
+//! Versions from Kubernetes. `watch` hands in what changes in the cluster, `world` holds it,
+//! [`discovery`] makes apps and versions of it ([`found`]), [`grants`] says which app gets which
+//! hosts by its [`claim`] and the configuration, `standing` how versions stand by their
+//! [`resource`], in which states are kept. [`follow`] does all that whenever something changes and
+//! publishes the outcome; [`kept`] keeps it for a start without the API. [`lead`] decides what follows
+//! and writes it into the resources.
 
 pub mod claim;
+mod contact;
+pub mod discovery;
+pub mod follow;
 pub mod found;
+pub mod grants;
+pub mod kept;
 pub mod lead;
 pub mod resource;
+mod standing;
 pub mod state;
+mod watch;
+mod world;
+
+pub use contact::{ConnectError, Contact};
+pub use discovery::Options;
+pub use follow::{Cluster, Scopes};
+pub use state::{ClusterState, Health};
+pub use watch::Kind;

@@ -140,12 +140,15 @@ impl Apps {
                 id: version.id.clone(),
                 state: version.state,
                 endpoints: Arc::clone(&version.endpoints),
+                http2: false,
             });
             Some(Arc::new(AppSnapshot {
                 id: id.clone(),
                 active: record.active.clone(),
                 canary: spec.canary().filter(|canary| may_be_canary(record, &canary.version)).cloned(),
                 versions: versions.collect(),
+                #[cfg(feature = "kube")]
+                grant: None,
             }))
         };
         VersionSnapshot {
