@@ -119,8 +119,10 @@ impl Lead {
         let reigns = async {
             loop {
                 let mut begin = term.clone();
-                // The sender lives as long as the election, which outlives this.
-                let _leads = begin.wait_for(|term| term.is_some_and(|term| term.lasts(Instant::now()))).await;
+                let leads = |term: &Option<Term>| term.is_some_and(|term| term.lasts(Instant::now()));
+                if begin.wait_for(leads).await.is_err() {
+                    return;
+                }
                 let (leases, fleet) = Leases::new(&client, &identity, times.heartbeat * FRESH_BEATS);
                 let leader = Leader::new(
                     client.clone(),
