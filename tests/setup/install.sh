@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what the suites run besides the proxy itself: nginx, Node, Python, curl, an HTTP/2 client, Chromium,
-# PostgreSQL and Redis from Debian, packages of Node and Python as their files say, and programs in Go, one of
-# them an S3 server. What is there already is left alone. What Debian's packages do not bring goes to
+# PostgreSQL, Redis and ip from Debian, packages of Node and Python as their files say, and programs in Go, among
+# them an S3 server and the control plane of Kubernetes. What is there already is left alone. What Debian's packages do not bring goes to
 # ${XDG_CACHE_HOME:-~/.cache}/lockstep.
 set -euo pipefail
 
@@ -10,6 +10,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/lockstep
 mkdir -p "$cache/bin"
 
 GO_AT_LEAST=1.26
+CONTROL_PLANE="etcd kube-apiserver kube-controller-manager kubectl"
 
 say() { echo "tests/setup: $*" >&2; }
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -24,6 +25,8 @@ missing_packages() {
     has node || echo nodejs
     has npm || echo npm
     has redis-server || echo redis-server
+    has ip || echo iproute2
+    has unshare || echo util-linux
     has python3 || echo python3
     python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
 }
@@ -136,9 +139,33 @@ install_go_tools() {
     cp "$here/tools/go.sum" "$stamp"
 }
 
+# etcd, kube-apiserver, kube-controller-manager and kubectl: one program of four names, as go.mod, go.sum and
+# main.go say. The build takes five minutes on two cores. KUBEBUILDER_ASSETS names a directory that has them instead.
+install_control_plane() {
+    local source=$here/control-plane target=$cache/kubernetes hash version=1.36.3 name missing=
+    for name in $CONTROL_PLANE; do
+        [ -x "${KUBEBUILDER_ASSETS:-/nowhere}/$name" ] || missing=yes
+    done
+    [ -n "$missing" ] || return 0
+    hash=$(cat "$source/go.mod" "$source/go.sum" "$source/main.go" | sha256sum | cut -d' ' -f1)
+    [ "$(cat "$target/installed.hash" 2>/dev/null)" != "$hash" ] || return 0
+    install_go
+    say "building the control plane of Kubernetes"
+    local of=k8s.io/component-base/version
+    # Without a version the API server does not start.
+    (cd "$source" && GOFLAGS=-buildvcs=false go build -trimpath -o "$cache/bin/control-plane" -ldflags "-s -w
+        -X $of.gitVersion=v$version -X $of.gitMajor=1 -X $of.gitMinor=36" .)
+    mkdir -p "$target"
+    for name in $CONTROL_PLANE; do
+        ln -sf "$cache/bin/control-plane" "$target/$name"
+    done
+    echo "$hash" >"$target/installed.hash"
+}
+
 install_packages
 install_node_packages
 install_valkey
 install_python_sdks
 install_node_sdk
 install_go_tools
+install_control_plane

@@ -38,6 +38,7 @@ pub struct Reply<'c> {
 struct Shared {
     stopped: AtomicBool,
     accepted: AtomicUsize,
+    busy: AtomicUsize,
     open: Mutex<Vec<TcpStream>>,
     requests: Mutex<Vec<Message>>,
 }
@@ -48,25 +49,40 @@ impl Origin {
         Self::answering(name, |request, reply| reply.echo(request))
     }
 
+    /// As [`with_streams`](Self::with_streams), at an address of its own.
+    pub fn with_streams_at(addr: SocketAddr, name: &str) -> Self {
+        Self::answering_at(addr, name, streams)
+    }
+
     /// Answers requests as `handler` says.
     pub fn answering(
         name: &str,
         handler: impl Fn(&Message, &mut Reply<'_>) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
+        Self::answering_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), name, handler)
+    }
+
+    /// Answers requests to an address as `handler` says.
+    pub fn answering_at(
+        addr: SocketAddr,
+        name: &str,
+        handler: impl Fn(&Message, &mut Reply<'_>) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
         let name = name.to_owned();
-        Self::raw(move |stream, shared| {
+        Self::raw(addr, move |stream, shared| {
             stream.set_read_timeout(Some(PATIENCE))?;
             let mut reader = BufReader::new(stream.try_clone()?);
             while let Some(head) = http1::read_head(&mut reader)? {
                 if head.header("expect").is_some() {
                     stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
                 }
+                let _busy = Busy::new(&shared.busy);
                 let framing = head.framing();
                 let request = http1::read_body(&mut reader, head, framing)?;
                 shared.requests.lock().push(request.clone());
                 let mut reply = Reply { stream, name: &name, close: false };
                 handler(&request, &mut reply)?;
-                if reply.close {
+                if reply.close || shared.stopped.load(Ordering::Acquire) {
                     break;
                 }
             }
@@ -76,26 +92,19 @@ impl Origin {
 
     /// As [`echo`](Self::echo), and answers `/stream` with [`STREAM_BYTES`] in pieces, over a second.
     pub fn with_streams(name: &str) -> Self {
-        Self::answering(name, |request, reply| {
-            if request.target() != "/stream" {
-                return reply.echo(request);
-            }
-            reply.begin(&[])?;
-            for _ in 0..20 {
-                std::thread::sleep(Duration::from_millis(50));
-                reply.chunk("x".repeat(STREAM_BYTES / 20))?;
-            }
-            reply.end()
-        })
+        Self::answering(name, streams)
     }
 
     /// Does with each connection what `serve` says, then closes it.
     pub fn connection(serve: impl Fn(&mut TcpStream) -> io::Result<()> + Send + Sync + 'static) -> Self {
-        Self::raw(move |stream, _| serve(stream))
+        Self::raw(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), move |stream, _| serve(stream))
     }
 
-    fn raw(serve: impl Fn(&mut TcpStream, &Shared) -> io::Result<()> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    fn raw(
+        addr: SocketAddr,
+        serve: impl Fn(&mut TcpStream, &Shared) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(addr).unwrap_or_else(|error| panic!("bind {addr}: {error}"));
         let addr = listener.local_addr().expect("its address");
         let shared = Arc::new(Shared::default());
         let (accepting, serve) = (Arc::clone(&shared), Arc::new(serve));
@@ -128,20 +137,56 @@ impl Origin {
         self.shared.accepted.load(Ordering::Acquire)
     }
 
-    /// Stops listening and cuts what is open: connects are refused from now on.
-    pub fn stop(&self) {
+    /// Requests that are being answered.
+    pub fn busy(&self) -> usize {
+        self.shared.busy.load(Ordering::Acquire)
+    }
+
+    /// Stops listening: connects are refused from now on. Connections end with the request that they carry.
+    pub fn drain(&self) {
         if self.shared.stopped.swap(true, Ordering::AcqRel) {
             return;
         }
-        // Wakes the accept loop, which then closes its socket.
-        let woken = TcpStream::connect(self.addr);
+        // Wakes the accept loop, which then closes its socket; it has ended when this connection has.
+        if let Ok(mut stream) = TcpStream::connect(self.addr) {
+            let _ended = stream.read(&mut [0]);
+        }
+    }
+
+    /// Stops listening and cuts what is open.
+    pub fn stop(&self) {
+        self.drain();
         for stream in self.shared.open.lock().drain(..) {
             let _closed = stream.shutdown(Shutdown::Both);
         }
-        // The loop has ended when this connection has.
-        if let Ok(mut stream) = woken {
-            let _ended = stream.read(&mut [0]);
-        }
+    }
+}
+
+fn streams(request: &Message, reply: &mut Reply<'_>) -> io::Result<()> {
+    if request.target() != "/stream" {
+        return reply.echo(request);
+    }
+    reply.begin(&[])?;
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(50));
+        reply.chunk("x".repeat(STREAM_BYTES / 20))?;
+    }
+    reply.end()
+}
+
+/// Counts a request while it lives.
+struct Busy<'s>(&'s AtomicUsize);
+
+impl<'s> Busy<'s> {
+    fn new(count: &'s AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -38,6 +38,10 @@ pub enum Signal {
     Int,
     /// SIGHUP
     Hup,
+    /// SIGSTOP
+    Stop,
+    /// SIGCONT
+    Continue,
 }
 
 impl Process {
@@ -143,6 +147,8 @@ impl Signal {
             Self::Term => "TERM",
             Self::Int => "INT",
             Self::Hup => "HUP",
+            Self::Stop => "STOP",
+            Self::Continue => "CONT",
         }
     }
 }

@@ -2,7 +2,8 @@
 //! [`discovery`] makes apps and versions of it ([`found`]), [`grants`] says which app gets which
 //! hosts by its [`claim`] and the configuration, `standing` how versions stand by their
 //! [`resource`], in which states are kept. [`follow`] does all that whenever something changes and
-//! publishes the outcome; [`kept`] keeps it for a start without the API.
+//! publishes the outcome; [`kept`] keeps it for a start without the API. [`lead`] decides what follows
+//! and writes it into the resources.
 
 pub mod claim;
 mod contact;
@@ -11,6 +12,7 @@ pub mod follow;
 pub mod found;
 pub mod grants;
 pub mod kept;
+pub mod lead;
 pub mod resource;
 mod standing;
 pub mod state;

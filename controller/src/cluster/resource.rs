@@ -27,6 +27,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 /// What an app wants: the keys of an `apps:` entry of the configuration in Kubernetes spelling. It
 /// wins over that entry. Values are checked by the configuration's own rules; what they refuse
 /// becomes a condition.
+#[expect(clippy::duplicated_attributes, reason = "columns are alike")]
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "lockstep.dev",

@@ -61,6 +61,9 @@ pub enum CommandError {
         /// The version.
         version: VersionId,
     },
+    /// The cluster, which keeps the states, does not take it.
+    #[error("the cluster did not take it: {0}")]
+    Cluster(String),
     /// The controller is ending.
     #[error("shutting down")]
     ShuttingDown,

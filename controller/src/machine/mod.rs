@@ -163,7 +163,8 @@ fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
     to.duration_since(from).try_into().unwrap_or(Duration::ZERO)
 }
 
-#[cfg(all(test, feature = "kube"))]
+#[cfg(feature = "kube")]
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;

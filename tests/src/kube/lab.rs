@@ -1,0 +1,64 @@
+//! Runs a test in namespaces of its own: the API refuses loopback addresses for endpoints, so the addresses of
+//! pods are made local there.
+
+use std::process::Command;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::Cluster;
+use crate::process::Process;
+
+/// Set within the namespace.
+const INSIDE: &str = "LOCKSTEP_LAB";
+/// How long one test may take.
+const LIMIT: Duration = Duration::from_secs(600);
+/// Every address of this network is local in the namespace.
+const NETWORK: &str = "10.77.0.1/16";
+
+/// One control plane at a time: they are large.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Runs `test` with a cluster of its own. `name` is the full name of the test: it is called again by that name,
+/// within the namespace.
+///
+/// # Panics
+/// If the test fails there.
+pub fn lab(name: &str, test: impl FnOnce(&Cluster)) {
+    in_namespace(name, || test(&Cluster::start()));
+}
+
+/// As [`lab`], for a test that starts its cluster itself.
+///
+/// # Panics
+/// If the test fails there.
+pub fn in_namespace(name: &str, test: impl FnOnce()) {
+    if std::env::var_os(INSIDE).is_some() {
+        return test();
+    }
+    let _turn = TURN.lock();
+    let mut process = Process::start(name, &mut again(name));
+    let status = process.wait(LIMIT);
+    let ran = process.stdout.find("test result: ok. 1 passed").is_some();
+    assert!(status.success() && ran, "{name}, in its namespace: {status}");
+}
+
+/// The command that runs the test within new namespaces. Processes get one too: none outlives the test.
+fn again(name: &str) -> Command {
+    let executable = std::env::current_exe().expect("the path of the tests");
+    let script = format!(
+        "ip link set lo up && ip addr add {NETWORK} dev lo && exec \"$0\" --exact {name} --nocapture --test-threads 1"
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    if !is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["sh", "-c", &script]).arg(executable).env(INSIDE, "yes");
+    command
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().expect("id runs");
+    output.stdout.trim_ascii() == b"0"
+}

@@ -1,0 +1,21 @@
+//! A real cluster for tests, without containers: etcd, kube-apiserver and kube-controller-manager run as
+//! processes, and the harness plays scheduler and kubelet: it gives every pod a real origin on an address of its
+//! own. All of it lives in a network namespace, which [`lab`] makes, so nothing leaves it and ports are fixed.
+
+mod api;
+mod cluster;
+mod control_plane;
+mod kubeconfig;
+mod lab;
+mod node;
+mod pods;
+mod proxy;
+mod rollout;
+
+pub use api::{Api, Refused};
+pub use cluster::Cluster;
+pub use control_plane::ControlPlane;
+pub use lab::{in_namespace, lab};
+pub use node::Server;
+pub use proxy::ApiProxy;
+pub use rollout::{Rollout, rollout};
