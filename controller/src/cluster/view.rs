@@ -1,79 +1,24 @@
-//! Apps of the cluster as people see them.
+//! Apps of the cluster as people see them where the cluster keeps no states.
 
 use std::sync::Arc;
 
 use super::found::{FoundApp, FoundVersion};
 use super::state::ClusterState;
 use crate::record::{AppRecord, Cause, VersionRecord, WorkloadRecord};
-use crate::view::{AppView, CanaryView, HistoryView};
-use crate::{AppId, AppSnapshot, CommandError, DataPlane, VersionSnapshot, VersionStatus};
+use crate::view::{AppView, CanaryView};
+use crate::{AppSnapshot, DataPlane, VersionSnapshot, VersionStatus};
 
 impl ClusterState {
-    /// All apps; `routed` is the last snapshot that was published.
+    /// The apps whose states are kept nowhere; `routed` is the last snapshot that was published.
     #[must_use]
-    pub fn views(&self, routed: &VersionSnapshot, data_plane: &dyn DataPlane) -> Vec<AppView> {
-        self.found.apps.iter().map(|app| self.view_of(app, routed, data_plane)).collect()
+    pub fn unstored(&self, routed: &VersionSnapshot, data_plane: &dyn DataPlane) -> Vec<AppView> {
+        let unstored = self.found.apps.iter().filter(|app| !self.resources.contains_key(&app.id));
+        unstored.map(|app| Self::view_of(app, routed, data_plane)).collect()
     }
 
-    /// One app, by `namespace/name`, or by its name if only one namespace has it.
-    ///
-    /// # Errors
-    /// If there is no such app, or more than one.
-    pub fn view(
-        &self,
-        app: &str,
-        routed: &VersionSnapshot,
-        data_plane: &dyn DataPlane,
-    ) -> Result<AppView, CommandError> {
-        Ok(self.view_of(self.find(app)?, routed, data_plane))
-    }
-
-    /// The last transitions of an app.
-    ///
-    /// # Errors
-    /// If there is no such app, or more than one.
-    pub fn history(&self, app: &str) -> Result<HistoryView, CommandError> {
-        let id = &self.find(app)?.id;
-        let history = self.resources.get(id).map(|resource| resource.record().history.into_iter().collect());
-        Ok(HistoryView {
-            app: id.name().to_owned(),
-            namespace: id.namespace().to_owned(),
-            history: history.unwrap_or_default(),
-        })
-    }
-
-    /// The identity of an app.
-    ///
-    /// # Errors
-    /// If there is no such app, or more than one.
-    pub fn id(&self, app: &str) -> Result<&AppId, CommandError> {
-        self.find(app).map(|app| &app.id)
-    }
-
-    fn find(&self, app: &str) -> Result<&FoundApp, CommandError> {
-        if let Some(found) = self.found.apps.iter().find(|found| found.id.to_string() == app) {
-            return Ok(found);
-        }
-        let mut named = self.found.apps.iter().filter(|found| found.id.name() == app);
-        match (named.next(), named.next()) {
-            (Some(found), None) => Ok(found),
-            (None, _) => Err(CommandError::UnknownApp(app.to_owned())),
-            (Some(_), Some(_)) => Err(CommandError::AmbiguousApp(app.to_owned())),
-        }
-    }
-
-    fn view_of(&self, app: &FoundApp, routed: &VersionSnapshot, data_plane: &dyn DataPlane) -> AppView {
-        let known = self.resources.get(&app.id).map(|resource| resource.record());
+    fn view_of(app: &FoundApp, routed: &VersionSnapshot, data_plane: &dyn DataPlane) -> AppView {
         let routed = routed.apps.iter().find(|routed| routed.id == app.id);
-        let mut record = match known.filter(|record| !record.versions.is_empty()) {
-            Some(record) => record,
-            None => routed.map(|routed| by_labels(app, routed)).unwrap_or_default(),
-        };
-        for version in &mut record.versions {
-            let found = app.versions.iter().find(|found| found.id == version.id);
-            version.endpoints = found.map(|found| Arc::clone(&found.endpoints)).unwrap_or_default();
-            version.present = found.is_some();
-        }
+        let record = routed.map(|routed| by_labels(app, routed)).unwrap_or_default();
         let mut view = AppView::new(&app.id, None, &record, data_plane);
         for version in &mut view.versions {
             let found = app.versions.iter().find(|found| found.id == version.id);

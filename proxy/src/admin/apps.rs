@@ -23,9 +23,10 @@ pub(super) struct Options {
 
 pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Value>, Refusal> {
     let mut apps = shared.controller.apps().await?;
+    apps.extend(shared.lead.load().iter().flat_map(|lead| lead.apps()));
     if let Some(cluster) = &shared.cluster {
         let (state, routed) = (cluster.states(), cluster.snapshots());
-        apps.extend(state.borrow().views(&routed.borrow(), &*shared.plane));
+        apps.extend(state.borrow().unstored(&routed.borrow(), &*shared.plane));
     }
     Ok(Json(json!({"apps": apps})))
 }
@@ -36,12 +37,18 @@ pub(super) async fn show(
 ) -> Result<Json<AppView>, Refusal> {
     let Path(app) = app?;
     let fixed = shared.controller.app(&app).await;
-    let found = shared.cluster.as_ref().map(|cluster| {
-        let (state, routed) = (cluster.states(), cluster.snapshots());
-        let view = state.borrow().view(&app, &routed.borrow(), &*shared.plane);
-        view
+    let stored = shared.lead.load().as_ref().map(|lead| lead.app(&app));
+    let view = either(&app, fixed, stored).or_else(|error| match (&error, &shared.cluster) {
+        (CommandError::UnknownApp(_), Some(cluster)) => {
+            let (state, routed) = (cluster.states(), cluster.snapshots());
+            let apps = state.borrow().unstored(&routed.borrow(), &*shared.plane);
+            let is_meant =
+                |view: &AppView| app == view.app || app == format!("{}/{}", view.namespace, view.app);
+            apps.into_iter().find(is_meant).ok_or(error)
+        }
+        _ => Err(error),
     });
-    Ok(Json(either(&app, fixed, found)?))
+    Ok(Json(view?))
 }
 
 pub(super) async fn history(
@@ -50,8 +57,8 @@ pub(super) async fn history(
 ) -> Result<Json<HistoryView>, Refusal> {
     let Path(app) = app?;
     let fixed = shared.controller.history(&app).await;
-    let found = shared.cluster.as_ref().map(|cluster| cluster.states().borrow().history(&app));
-    Ok(Json(either(&app, fixed, found)?))
+    let stored = shared.lead.load().as_ref().map(|lead| lead.history(&app));
+    Ok(Json(either(&app, fixed, stored)?))
 }
 
 /// What the configuration or the cluster has under a name: if both have it, it says too little.
@@ -93,5 +100,13 @@ pub(super) async fn command(
             ));
         }
     };
-    Ok(Json(shared.controller.command(&app, &version, command, &actor).await?))
+    let lead = shared.lead.load_full();
+    // Whose it is shows from who knows it.
+    let (fixed, stored) = (shared.controller.app(&app).await, lead.as_ref().map(|lead| lead.app(&app)));
+    let is_fixed = fixed.is_ok();
+    either(&app, fixed, stored)?;
+    Ok(Json(match lead {
+        Some(lead) if !is_fixed => Box::pin(lead.command(&app, &version, command, &actor)).await?,
+        _ => shared.controller.command(&app, &version, command, &actor).await?,
+    }))
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use lockstep_controller::Controller;
 use lockstep_controller::cluster::Cluster;
 use lockstep_controller::cluster::kept::Kept;
+use lockstep_controller::controller::Observer;
 use lockstep_controller::store::Store;
 
 use super::audit::Recorder;
@@ -50,15 +51,15 @@ impl Process {
             Recorder::open(&config.audit, data_dir.path(), &metrics)?;
         let ai = gateway(&config, ledger, &metrics)?;
         let plane = Plane::new(config, Arc::clone(&metrics));
-        let watcher = Watcher {
+        let observer: Arc<dyn Observer> = Arc::new(Watcher {
             metrics: Arc::clone(&metrics),
             problems: Arc::clone(&problems),
             audit: audit.as_ref().map(|opened| opened.audit.clone()),
-        };
+        });
         let (controller, handle) = Controller::new(
             Store::new(data_dir.path()),
             Arc::clone(&plane) as Arc<dyn lockstep_controller::DataPlane>,
-            Arc::new(watcher),
+            Arc::clone(&observer),
         )?;
         let cluster = cluster(&plane, data_dir.path())?;
         let shared = Shared {
@@ -66,6 +67,7 @@ impl Process {
             plane,
             controller: handle,
             cluster,
+            lead: Arc::default(),
             ai,
             audit: Arc::default(),
             metrics,
@@ -75,6 +77,7 @@ impl Process {
         Ok(Self {
             shared,
             controller,
+            observer,
             listeners,
             admin,
             access_log,

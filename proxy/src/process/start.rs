@@ -37,6 +37,7 @@ impl Process {
         let Self {
             shared,
             controller,
+            observer,
             listeners,
             admin,
             access_log,
@@ -61,7 +62,7 @@ impl Process {
         });
         route_first(&shared).await;
         spawn_routing(&mut supervisor, &shared);
-        cluster::spawn(&mut supervisor, &shared);
+        cluster::spawn(&mut supervisor, &shared, &observer);
         spawn_health(&mut supervisor, &shared);
         spawn_follower(&mut supervisor, reloader, contents);
         let recording = match audit {
