@@ -13,6 +13,10 @@ pub trait DataPlane: Send + Sync {
     /// where there is none.
     fn ready_endpoints(&self, app: &AppId, version: &VersionId) -> usize;
 
+    /// Endpoints that requests for a version are sent to at this moment, those that fail included;
+    /// `None` if it is not routed at all.
+    fn routed(&self, app: &AppId, version: &VersionId) -> Option<usize>;
+
     /// The traffic of a version.
     fn traffic(&self, app: &AppId, version: &VersionId) -> Traffic;
 }

@@ -18,8 +18,10 @@ const MAX_LENGTH: usize = 63;
 #[serde(try_from = "String", into = "String")]
 pub struct VersionId(Arc<str>);
 
-/// The identity of an application: its namespace, which may be empty, and its name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// The identity of an application: its namespace, which may be empty, and its name. Serialised as
+/// it is written: `namespace/name`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct AppId {
     namespace: Arc<str>,
     name: Arc<str>,
@@ -110,6 +112,20 @@ impl FromStr for AppId {
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let (namespace, name) = text.split_once('/').unwrap_or(("", text));
         Self::new(namespace, name)
+    }
+}
+
+impl TryFrom<String> for AppId {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        text.parse()
+    }
+}
+
+impl From<AppId> for String {
+    fn from(id: AppId) -> Self {
+        id.to_string()
     }
 }
 

@@ -7,6 +7,8 @@
 //! it routes.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "kube")]
+pub mod cluster;
 pub mod controller;
 pub mod data_plane;
 pub mod id;
@@ -24,7 +26,7 @@ pub use controller::{Controller, Handle};
 pub use data_plane::{DataPlane, Traffic};
 pub use id::{AppId, InvalidId, VersionId};
 pub use machine::command::{Command, CommandError};
-pub use policy::{Canary, Cleanup, Mode, Policy, ReadyRule};
+pub use policy::{Canary, Cleanup, Mode, Policy, ReadyRule, Webhook};
 pub use share::{InvalidShare, Share};
 pub use snapshot::{AppSnapshot, VersionSnapshot, VersionStatus};
 pub use spec::{AppSpec, VersionSpec};

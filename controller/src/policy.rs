@@ -20,6 +20,8 @@ pub struct Policy {
     pub max_versions: Option<usize>,
     /// Whether a new version waits for approval.
     pub requires_approval: bool,
+    /// Who has a say in whether an idle version may go; `None` if its traffic alone decides.
+    pub webhook: Option<Webhook>,
     /// What becomes of the workload of an expired version. Versions written in the file have none.
     pub cleanup: Cleanup,
     /// How far Lockstep may go with workloads. Versions written in the file have none.
@@ -33,6 +35,15 @@ pub struct ReadyRule {
     pub share: Share,
     /// After this long it counts as stalled; it stays pending.
     pub deadline: Duration,
+}
+
+/// Whom to ask whether an idle version may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// Its address.
+    pub url: String,
+    /// How long it may take to answer.
+    pub timeout: Duration,
 }
 
 /// A version that a share of new visitors get.

@@ -57,6 +57,37 @@ pub struct VersionRecord {
     /// Whether it is pending for longer than it should be.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stalled: bool,
+    /// What runs it, in a cluster.
+    #[serde(default, skip_serializing_if = "WorkloadRecord::is_empty")]
+    pub workload: WorkloadRecord,
+}
+
+/// What is remembered of the objects that run a version in a cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WorkloadRecord {
+    /// Name of its Deployment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<String>,
+    /// Name of its Service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Digest of its pod template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Replicas to restore if it is wanted again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+    /// Whether it is to be scaled back, because somebody or something wants it to serve again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub restore: bool,
+    /// Whether nothing routes it or runs on it any more, so that it may go. Set before anything is
+    /// done to it, so that whoever leads next goes on from there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub released: bool,
+    /// Whether it was seen gone since: what runs on it from then on came back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub vanished: bool,
 }
 
 /// One change of state.
@@ -126,6 +157,12 @@ pub enum Cause {
     Overdue,
 }
 
+impl WorkloadRecord {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl AppRecord {
     /// The version of that id.
     #[must_use]
@@ -140,7 +177,8 @@ impl AppRecord {
     /// Ids of the versions in `state`, newest first.
     #[must_use]
     pub fn in_state(&self, state: VersionState) -> Vec<VersionId> {
-        let mut found: Vec<_> = self.versions.iter().filter(|version| version.state == state).collect();
+        // Of two of the same revision the one that was noted last counts as newer.
+        let mut found: Vec<_> = self.versions.iter().rev().filter(|version| version.state == state).collect();
         found.sort_by_key(|version| std::cmp::Reverse(version.revision));
         found.into_iter().map(|version| version.id.clone()).collect()
     }

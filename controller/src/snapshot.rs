@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::{AppId, Canary, VersionId, VersionState};
 
 /// All apps and their versions at one instant.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct VersionSnapshot {
     /// Grows with each snapshot of a process.
     pub generation: u64,
@@ -27,6 +27,9 @@ pub struct AppSnapshot {
     pub canary: Option<Canary>,
     /// Its versions, expired ones included.
     pub versions: Vec<VersionStatus>,
+    /// What it gets in the routing table, if it is an app of the cluster.
+    #[cfg(feature = "kube")]
+    pub grant: Option<Arc<crate::cluster::grants::Grant>>,
 }
 
 /// One version of a snapshot.
@@ -38,4 +41,6 @@ pub struct VersionStatus {
     pub state: VersionState,
     /// Where it is reached.
     pub endpoints: Arc<[SocketAddr]>,
+    /// Whether they speak HTTP/2, also where the app's settings do not say so.
+    pub http2: bool,
 }

@@ -27,6 +27,8 @@ pub struct AppSpec {
 pub struct VersionSpec {
     /// Its id.
     pub id: VersionId,
+    /// Its age rank: higher is newer.
+    pub revision: u64,
     /// Where it is reached.
     pub endpoints: Arc<[SocketAddr]>,
 }

@@ -24,6 +24,14 @@ pub struct AppView {
     pub canary: Option<CanaryView>,
     /// Its versions, newest first.
     pub versions: Vec<VersionView>,
+    /// Whether it is served, and what is wrong, in a cluster.
+    #[cfg(feature = "kube")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>,
+    /// What should be done, in a cluster and in `advise` mode.
+    #[cfg(feature = "kube")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub plan: Vec<crate::cluster::resource::PlanStep>,
 }
 
 /// A canary as people see it.
@@ -101,6 +109,10 @@ impl AppView {
             active: record.active.clone(),
             canary,
             versions,
+            #[cfg(feature = "kube")]
+            conditions: Vec::new(),
+            #[cfg(feature = "kube")]
+            plan: Vec::new(),
         }
     }
 }

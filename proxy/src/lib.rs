@@ -14,6 +14,7 @@ pub mod audit;
 pub mod background;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod demo;
 pub mod edge;

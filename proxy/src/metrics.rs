@@ -12,6 +12,7 @@ use prometheus::{
 use crate::ai::metrics::AiMetrics;
 use crate::audit::watch::AuditMetrics;
 use crate::background::metrics::JobMetrics;
+use crate::cluster::ClusterMetrics;
 use crate::reason::Reason;
 
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -68,6 +69,8 @@ pub struct Metrics {
     pub audit: AuditMetrics,
     /// Background jobs.
     pub jobs: Arc<JobMetrics>,
+    /// The way to Kubernetes.
+    pub cluster: ClusterMetrics,
 }
 
 impl Metrics {
@@ -133,6 +136,7 @@ impl Metrics {
             ai: AiMetrics::new(&make)?,
             audit: AuditMetrics::new(&make)?,
             jobs: JobMetrics::new(&make)?,
+            cluster: ClusterMetrics::new(&make)?,
             registry,
         }))
     }

@@ -34,6 +34,7 @@ type Made = Vec<(AppId, Transition)>;
 
 struct AppWorld<'a> {
     app: &'a AppId,
+    spec: Option<&'a AppSpec>,
     data_plane: &'a dyn DataPlane,
     routes_record: bool,
 }
@@ -79,7 +80,7 @@ impl Apps {
         let unknown = || CommandError::UnknownApp(app.to_owned());
         let App { spec, record } = self.apps.get_mut(&id).ok_or_else(unknown)?;
         let spec = spec.as_ref().ok_or_else(unknown)?;
-        let world = AppWorld::new(&id, data_plane, self.generation, self.changed);
+        let world = AppWorld::new(&id, Some(spec), data_plane, self.generation, self.changed);
         let mut step = Step::new(record, Timestamp::now(), actor);
         step.command(spec, version, command)?;
         step.advance(spec, &world);
@@ -100,11 +101,13 @@ impl Apps {
     ) -> Made {
         let now = Timestamp::now();
         let mut made = Made::new();
-        for (id, App { spec, record }) in &mut self.apps {
-            let world = AppWorld::new(id, data_plane, self.generation, self.changed);
+        for (id, app) in &mut self.apps {
+            let App { spec, record } = app;
+            let spec = spec.as_ref();
+            let world = AppWorld::new(id, spec, data_plane, self.generation, self.changed);
             let before = record.versions.len();
             let mut step = Step::new(record, now, CONTROLLER);
-            first(&mut step, spec.as_ref());
+            first(&mut step, spec);
             match spec {
                 Some(spec) => step.advance(spec, &world),
                 None => step.advance_removed(&world),
@@ -137,12 +140,15 @@ impl Apps {
                 id: version.id.clone(),
                 state: version.state,
                 endpoints: Arc::clone(&version.endpoints),
+                http2: false,
             });
             Some(Arc::new(AppSnapshot {
                 id: id.clone(),
                 active: record.active.clone(),
                 canary: spec.canary().filter(|canary| may_be_canary(record, &canary.version)).cloned(),
                 versions: versions.collect(),
+                #[cfg(feature = "kube")]
+                grant: None,
             }))
         };
         VersionSnapshot {
@@ -196,8 +202,19 @@ fn may_be_canary(record: &AppRecord, id: &VersionId) -> bool {
 }
 
 impl<'a> AppWorld<'a> {
-    fn new(app: &'a AppId, data_plane: &'a dyn DataPlane, generation: u64, changed: bool) -> Self {
-        Self { app, data_plane, routes_record: !changed && data_plane.routed_generation() >= generation }
+    fn new(
+        app: &'a AppId,
+        spec: Option<&'a AppSpec>,
+        data_plane: &'a dyn DataPlane,
+        generation: u64,
+        changed: bool,
+    ) -> Self {
+        Self {
+            app,
+            spec,
+            data_plane,
+            routes_record: !changed && data_plane.routed_generation() >= generation,
+        }
     }
 }
 
@@ -206,11 +223,28 @@ impl World for AppWorld<'_> {
         self.data_plane.ready_endpoints(self.app, version)
     }
 
-    fn traffic(&self, version: &VersionId) -> Traffic {
-        self.data_plane.traffic(self.app, version)
+    fn desired(&self, version: &VersionId) -> usize {
+        self.spec.and_then(|spec| spec.version(version)).map_or(0, |version| version.endpoints.len())
     }
 
-    fn routes_record(&self) -> bool {
-        self.routes_record
+    fn traffic(&self, version: &VersionId) -> Option<Traffic> {
+        Some(self.data_plane.traffic(self.app, version))
+    }
+
+    fn everyone_can_route(&self, _: &VersionId) -> bool {
+        true
+    }
+
+    fn everyone_stopped(&self, version: &VersionId) -> bool {
+        self.routes_record && self.data_plane.traffic(self.app, version).in_flight == 0
+    }
+
+    /// Nothing runs a version of the file that we could end.
+    fn workload_gone(&self, _: &VersionId) -> bool {
+        true
+    }
+
+    fn may_expire(&self, _: &VersionId) -> bool {
+        true
     }
 }

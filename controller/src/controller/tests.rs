@@ -14,6 +14,9 @@ impl DataPlane for Idle {
     fn ready_endpoints(&self, _: &AppId, _: &VersionId) -> usize {
         1
     }
+    fn routed(&self, _: &AppId, _: &VersionId) -> Option<usize> {
+        Some(1)
+    }
     fn traffic(&self, _: &AppId, _: &VersionId) -> Traffic {
         Traffic { in_flight: 0, idle_for: Duration::MAX }
     }
@@ -37,10 +40,11 @@ impl Observer for Seen {
 fn spec(app: &str, versions: &[&str]) -> AppSpec {
     AppSpec {
         id: app.parse().unwrap(),
-        versions: versions
-            .iter()
-            .map(|id| VersionSpec {
+        versions: (1..)
+            .zip(versions)
+            .map(|(revision, id)| VersionSpec {
                 id: id.parse().unwrap(),
+                revision,
                 endpoints: [([127, 0, 0, 1], 9001).into()].into(),
             })
             .collect(),
@@ -54,6 +58,7 @@ fn spec(app: &str, versions: &[&str]) -> AppSpec {
             max_alive: Duration::from_secs(86_400),
             max_versions: None,
             requires_approval: false,
+            webhook: None,
             cleanup: Cleanup::None,
             mode: Mode::Manage,
         },

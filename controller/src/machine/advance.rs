@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Step, World, elapsed};
 use crate::record::{Cause, VersionRecord};
-use crate::{AppSpec, Policy, VersionId, VersionState};
+use crate::{AppSpec, Policy, Traffic, VersionId, VersionState};
 
 /// How long an expiring version waits for what still runs on it, where it must go anyway.
 const FORCED_WAIT: Duration = Duration::from_secs(60);
@@ -14,8 +14,10 @@ const TOMBSTONE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 impl Step<'_> {
     /// Does what is due.
     pub fn advance(&mut self, spec: &AppSpec, world: &dyn World) {
+        self.notice_returned(world);
         self.activate_ready(spec, world);
         self.replace_removed(spec, world);
+        self.fill_vacancy(spec, world);
         self.expire_drained(&spec.policy, world);
         self.confirm_expiring(world);
         self.bury();
@@ -27,10 +29,30 @@ impl Step<'_> {
         self.bury();
     }
 
+    /// A version that was taken down and runs again was brought back by somebody else: it is not
+    /// taken down once more, and does not become active by itself.
+    fn notice_returned(&mut self, world: &dyn World) {
+        for version in &mut self.record.versions {
+            let over = version.state == VersionState::Expired || version.workload.released;
+            if over && (!version.present || world.desired(&version.id) == 0) {
+                version.workload.vanished = true;
+            }
+        }
+        let over = |version: &&VersionRecord| !version.state.is_alive() && version.workload.vanished;
+        let over: Vec<_> =
+            self.record.versions.iter().filter(over).map(|version| version.id.clone()).collect();
+        for id in over {
+            let present = self.record.version(&id).is_some_and(|version| version.present);
+            if present && world.desired(&id) > 0 {
+                self.transit(&id, VersionState::Staged, Cause::Returned);
+            }
+        }
+    }
+
     fn activate_ready(&mut self, spec: &AppSpec, world: &dyn World) {
         for id in self.record.in_state(VersionState::Pending) {
-            if is_ready(spec, world, self.record.version(&id), spec.policy.ready.share.of(desired(spec, &id)))
-            {
+            let needed = spec.policy.ready.share.of(world.desired(&id));
+            if is_ready(spec, world, self.record.version(&id), needed) && world.everyone_can_route(&id) {
                 self.activate(&id, Cause::Ready);
                 continue;
             }
@@ -43,17 +65,17 @@ impl Step<'_> {
         }
     }
 
-    /// An active version that its source dropped goes once no successor is on its way; the newest
-    /// superseded one that works takes over.
+    /// An active version that its source dropped goes at once if nothing runs on it, else when no
+    /// successor is on its way; the newest superseded one that works takes over.
     fn replace_removed(&mut self, spec: &AppSpec, world: &dyn World) {
         let Some(active) = self.record.active.clone() else { return };
-        let present = self.record.version(&active).is_some_and(|version| version.present);
-        if present || !self.record.in_state(VersionState::Pending).is_empty() {
+        let version = self.record.version(&active);
+        let present = version.is_some_and(|version| version.present);
+        let serves = is_ready(spec, world, version, 1);
+        if present || (serves && !self.record.in_state(VersionState::Pending).is_empty()) {
             return;
         }
-        let mut successors = self.record.in_state(VersionState::Draining).into_iter();
-        let successor = successors.find(|id| is_ready(spec, world, self.record.version(id), 1));
-        match successor {
+        match self.successor(spec, world) {
             Some(successor) => self.activate(&successor, Cause::Successor),
             None => {
                 self.record.active = None;
@@ -62,20 +84,42 @@ impl Step<'_> {
         }
     }
 
+    /// Without an active version the newest superseded one that works takes over, unless the app is
+    /// new and its first active version is about to get ready.
+    fn fill_vacancy(&mut self, spec: &AppSpec, world: &dyn World) {
+        if self.record.active.is_some() {
+            return;
+        }
+        let was_active = self.record.history.iter().any(|past| past.to == VersionState::Active);
+        let awaited = self.record.versions.iter().any(|v| v.state == VersionState::Pending && !v.stalled);
+        if !was_active && awaited {
+            return;
+        }
+        if let Some(successor) = self.successor(spec, world) {
+            self.activate(&successor, Cause::Successor);
+        }
+    }
+
+    fn successor(&self, spec: &AppSpec, world: &dyn World) -> Option<VersionId> {
+        let mut draining = self.record.in_state(VersionState::Draining).into_iter();
+        draining.find(|id| is_ready(spec, world, self.record.version(id), 1))
+    }
+
     fn expire_drained(&mut self, policy: &Policy, world: &dyn World) {
         let draining = self.record.in_state(VersionState::Draining);
         let kept = policy.max_versions.unwrap_or(usize::MAX);
         for (rank, id) in draining.iter().enumerate() {
             let Some(version) = self.record.version(id) else { continue };
             let drained = elapsed(version.drained_at.unwrap_or(version.since), self.now);
-            let traffic = world.traffic(id);
-            let idle = traffic.in_flight == 0 && traffic.idle_for >= policy.idle_window;
+            let idle = world
+                .traffic(id)
+                .is_some_and(|traffic| traffic.in_flight == 0 && traffic.idle_for >= policy.idle_window);
             let asked = version.expiry_asked_by.clone();
             if drained >= policy.max_alive {
                 self.transit(id, VersionState::Expiring, Cause::MaxAlive);
             } else if rank >= kept {
                 self.transit(id, VersionState::Expiring, Cause::MaxVersions);
-            } else if drained >= policy.grace && idle {
+            } else if drained >= policy.grace && idle && world.may_expire(id) {
                 self.transit(id, VersionState::Expiring, Cause::Idle);
                 if let (Some(actor), Some(version)) = (asked, self.record.version_mut(id)) {
                     version.actor = actor;
@@ -84,21 +128,30 @@ impl Step<'_> {
         }
     }
 
-    /// Expiring versions are over once nothing routes them or runs on them.
+    /// Expiring versions are over once nothing routes them or runs on them and their workload is gone.
     fn confirm_expiring(&mut self, world: &dyn World) {
         for id in self.record.in_state(VersionState::Expiring) {
             // Moved there in this very step: nobody has heard of it yet.
             let Some(version) = self.record.version(&id).filter(|_| !self.made_now(&id)) else { continue };
             let waited = elapsed(version.since, self.now);
-            let traffic = world.traffic(&id);
-            let busy = traffic.in_flight > 0 || (waited > Duration::ZERO && traffic.idle_for < waited);
-            let forced = matches!(version.reason, Cause::MaxAlive | Cause::Now);
-            if version.reason == Cause::Idle && busy {
-                self.transit(&id, VersionState::Draining, Cause::Traffic);
-            } else if world.routes_record() && traffic.in_flight == 0 {
-                self.transit(&id, VersionState::Expired, Cause::Confirmed);
-            } else if forced && waited >= FORCED_WAIT {
-                self.transit(&id, VersionState::Expired, Cause::Overdue);
+            let overdue = matches!(version.reason, Cause::MaxAlive | Cause::Now) && waited >= FORCED_WAIT;
+            let stopped = world.everyone_stopped(&id);
+            if !version.workload.released {
+                let busy = world.traffic(&id).is_some_and(|traffic| is_busy(traffic, waited));
+                if version.reason == Cause::Idle && busy {
+                    self.transit(&id, VersionState::Draining, Cause::Traffic);
+                    continue;
+                }
+                if !stopped && !overdue {
+                    continue;
+                }
+                if let Some(version) = self.record.version_mut(&id) {
+                    version.workload.released = true;
+                }
+            }
+            if world.workload_gone(&id) {
+                let cause = if overdue && !stopped { Cause::Overdue } else { Cause::Confirmed };
+                self.transit(&id, VersionState::Expired, cause);
             }
         }
     }
@@ -125,6 +178,7 @@ fn is_ready(spec: &AppSpec, world: &dyn World, version: Option<&VersionRecord>, 
     ready > 0 && ready >= needed
 }
 
-fn desired(spec: &AppSpec, id: &VersionId) -> usize {
-    spec.version(id).map_or(0, |version| version.endpoints.len())
+/// Whether something ran on a version in the time that it has been expiring for.
+fn is_busy(traffic: Traffic, waited: Duration) -> bool {
+    traffic.in_flight > 0 || (waited > Duration::ZERO && traffic.idle_for < waited)
 }

@@ -56,11 +56,14 @@ pub enum CommandError {
         active: VersionId,
     },
     /// The source has no such version any more, so nothing could serve it.
-    #[error("version {version} is not in the configuration any more")]
+    #[error("version {version} is gone: its source has it no more")]
     Gone {
         /// The version.
         version: VersionId,
     },
+    /// The cluster, which keeps the states, does not take it.
+    #[error("the cluster did not take it: {0}")]
+    Cluster(String),
     /// The controller is ending.
     #[error("shutting down")]
     ShuttingDown,

@@ -1,5 +1,6 @@
 //! The state machine of an app's versions: what follows from the specification, from commands and
-//! from the passing of time. Pure: it is told the time and what the data plane sees, and only ever
+//! from the passing of time. It is the same for versions of the configuration and of a cluster; what
+//! differs is the [`World`] that they live in. Pure: it is told the time and what the data plane sees, and only ever
 //! changes the record that it is given. `reconcile` follows the source, `command` follows people,
 //! `advance` follows time.
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::record::{AppRecord, Cause, Transition};
+use crate::record::{AppRecord, Cause, Transition, WorkloadRecord};
 use crate::{AppSpec, Traffic, VersionId, VersionState};
 
 /// Who does what happens by itself.
@@ -21,10 +22,18 @@ pub const CONTROLLER: &str = "controller";
 pub trait World {
     /// Endpoints of a version that are ready.
     fn ready(&self, version: &VersionId) -> usize;
-    /// Its traffic.
-    fn traffic(&self, version: &VersionId) -> Traffic;
-    /// Whether everything that routes does so by the record as it stands.
-    fn routes_record(&self) -> bool;
+    /// Endpoints that there should be.
+    fn desired(&self, version: &VersionId) -> usize;
+    /// Its traffic, on everything that routes; `None` if that is not known, which is never idle.
+    fn traffic(&self, version: &VersionId) -> Option<Traffic>;
+    /// Whether everything that routes can send requests to it.
+    fn everyone_can_route(&self, version: &VersionId) -> bool;
+    /// Whether nothing routes it any more and nothing is in flight on it.
+    fn everyone_stopped(&self, version: &VersionId) -> bool;
+    /// Whether what ran it is gone, or is to be left alone.
+    fn workload_gone(&self, version: &VersionId) -> bool;
+    /// Whether nobody with a say in it wants to keep it although it is idle.
+    fn may_expire(&self, version: &VersionId) -> bool;
 }
 
 /// One step of one app.
@@ -33,6 +42,22 @@ pub struct Step<'s> {
     now: Timestamp,
     actor: &'s str,
     made: Vec<Transition>,
+}
+
+impl WorkloadRecord {
+    /// A version that is wanted again is scaled back; one that lives is not released.
+    fn follow(&mut self, from: VersionState, to: VersionState) {
+        use VersionState::{Active, Draining, Expired, Expiring, Pending, Staged};
+        match to {
+            Pending => self.restore |= matches!(from, Draining | Expiring | Expired),
+            Active | Staged | Draining | Expiring => self.restore = false,
+            Expired => {}
+        }
+        if matches!(to, Staged | Pending | Active | Draining) {
+            self.released = false;
+            self.vanished = false;
+        }
+    }
 }
 
 impl<'s> Step<'s> {
@@ -57,6 +82,7 @@ impl<'s> Step<'s> {
         actor.clone_into(&mut version.actor);
         version.since = now;
         version.stalled = false;
+        version.workload.follow(from, to);
         match to {
             // Traffic that returns does not begin the grace anew.
             VersionState::Draining if reason != Cause::Traffic => version.drained_at = Some(now),
@@ -137,5 +163,8 @@ fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
     to.duration_since(from).try_into().unwrap_or(Duration::ZERO)
 }
 
+#[cfg(feature = "kube")]
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

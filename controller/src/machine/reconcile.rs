@@ -2,7 +2,7 @@
 //! active version and the canary.
 
 use super::Step;
-use crate::record::{Cause, Transition, VersionRecord};
+use crate::record::{Cause, Transition, VersionRecord, WorkloadRecord};
 use crate::{AppSpec, VersionId, VersionSpec, VersionState};
 
 impl Step<'_> {
@@ -38,13 +38,13 @@ impl Step<'_> {
     /// Notes endpoints and order of all versions; returns those that were never seen before.
     fn take_over(&mut self, spec: &AppSpec) -> Vec<VersionId> {
         let mut new = Vec::new();
-        for (revision, version) in (1..).zip(&spec.versions) {
+        for version in &spec.versions {
             let Some(known) = self.record.version_mut(&version.id) else {
-                self.add(version, revision);
+                self.add(version);
                 new.push(version.id.clone());
                 continue;
             };
-            known.revision = revision;
+            known.revision = version.revision;
             known.endpoints = version.endpoints.clone();
             let was_away = !std::mem::replace(&mut known.present, true);
             if was_away && !known.state.is_alive() {
@@ -54,13 +54,13 @@ impl Step<'_> {
         new
     }
 
-    fn add(&mut self, version: &VersionSpec, revision: u64) {
+    fn add(&mut self, version: &VersionSpec) {
         self.record.versions.push(VersionRecord {
             id: version.id.clone(),
             state: VersionState::Staged,
             reason: Cause::New,
             actor: self.actor.to_owned(),
-            revision,
+            revision: version.revision,
             since: self.now,
             drained_at: None,
             expired_at: None,
@@ -68,6 +68,7 @@ impl Step<'_> {
             present: true,
             expiry_asked_by: None,
             stalled: false,
+            workload: WorkloadRecord::default(),
         });
         self.note(Transition {
             at: self.now,
@@ -80,15 +81,19 @@ impl Step<'_> {
     }
 
     /// An app that was never seen, or was gone: the newest goes on to become active, approval or not, since
-    /// nothing else could serve; older ones may have visitors from before.
+    /// nothing else could serve; older ones may have visitors from before. What is over stays so.
     fn first_sight(&mut self, spec: &AppSpec) {
+        let alive = |version: &&VersionSpec| {
+            self.record.version(&version.id).is_some_and(|known| known.state.is_alive())
+        };
+        let candidates: Vec<_> = spec.versions.iter().filter(alive).collect();
         let chosen = spec
             .active
             .clone()
-            .or_else(|| spec.versions.iter().rev().map(|v| &v.id).find(|id| !spec.is_canary(id)).cloned());
+            .or_else(|| candidates.iter().rev().map(|v| &v.id).find(|id| !spec.is_canary(id)).cloned());
         let Some(chosen) = chosen else { return };
         let mut older = true;
-        for version in &spec.versions {
+        for version in candidates {
             if version.id == chosen {
                 older = false;
                 self.make_pending(&chosen, if spec.active.is_some() { Cause::Fixed } else { Cause::New });
@@ -151,9 +156,8 @@ impl Step<'_> {
     /// The version that the configuration fixes is made active, whatever it was.
     fn follow_fixed(&mut self, spec: &AppSpec) {
         let Some(fixed) = &spec.active else { return };
-        let pending =
-            self.record.version(fixed).is_some_and(|version| version.state == VersionState::Pending);
-        if self.record.active.as_ref() != Some(fixed) && !pending {
+        let Some(version) = self.record.version(fixed).filter(|version| version.present) else { return };
+        if self.record.active.as_ref() != Some(fixed) && version.state != VersionState::Pending {
             self.make_pending(fixed, Cause::Fixed);
         }
     }

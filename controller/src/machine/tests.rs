@@ -22,12 +22,24 @@ impl World for Bench {
     fn ready(&self, version: &VersionId) -> usize {
         self.ready.get(version.as_str()).copied().unwrap_or(0)
     }
-    fn traffic(&self, version: &VersionId) -> Traffic {
-        let none = Traffic { in_flight: 0, idle_for: Duration::MAX };
-        self.traffic.borrow().get(version.as_str()).copied().unwrap_or(none)
+    fn desired(&self, version: &VersionId) -> usize {
+        self.spec.version(version).map_or(0, |version| version.endpoints.len())
     }
-    fn routes_record(&self) -> bool {
-        self.routes_record
+    fn traffic(&self, version: &VersionId) -> Option<Traffic> {
+        let none = Traffic { in_flight: 0, idle_for: Duration::MAX };
+        Some(self.traffic.borrow().get(version.as_str()).copied().unwrap_or(none))
+    }
+    fn everyone_can_route(&self, _: &VersionId) -> bool {
+        true
+    }
+    fn everyone_stopped(&self, version: &VersionId) -> bool {
+        self.routes_record && self.traffic(version).is_some_and(|traffic| traffic.in_flight == 0)
+    }
+    fn workload_gone(&self, _: &VersionId) -> bool {
+        true
+    }
+    fn may_expire(&self, _: &VersionId) -> bool {
+        true
     }
 }
 
@@ -44,6 +56,7 @@ impl Bench {
             max_alive: Duration::from_secs(86_400),
             max_versions: None,
             requires_approval: false,
+            webhook: None,
             cleanup: Cleanup::None,
             mode: Mode::Manage,
         };
@@ -67,11 +80,12 @@ impl Bench {
     }
 
     fn versions(&mut self, versions: &[&str]) {
-        let version = |text: &&str| VersionSpec {
+        let version = |(revision, text): (u64, &&str)| VersionSpec {
             id: id(text),
+            revision,
             endpoints: [([127, 0, 0, 1], 9001).into(), ([127, 0, 0, 1], 9002).into()].into(),
         };
-        self.spec.versions = versions.iter().map(version).collect();
+        self.spec.versions = (1..).zip(versions).map(version).collect();
     }
 
     fn step(&mut self, act: impl FnOnce(&mut Step<'_>, &AppSpec)) -> Vec<Transition> {

@@ -1,0 +1,135 @@
+//! What a status says of the app as a whole: whether it is served, and what is wrong. A condition
+//! other than `Available` is there while it holds.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::cluster::claim::Settled;
+use crate::cluster::found::{Problem, ProblemReason};
+use crate::record::AppRecord;
+use crate::{AppId, VersionState};
+
+/// A condition that is to be in a status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Held {
+    kind: &'static str,
+    status: bool,
+    reason: &'static str,
+    message: String,
+}
+
+/// What conditions follow from.
+pub(super) struct Causes<'a> {
+    pub(super) app: &'a AppId,
+    pub(super) record: &'a AppRecord,
+    pub(super) settled: &'a Settled,
+    pub(super) problems: &'a [Problem],
+    /// What was wrong with the status as it was read.
+    pub(super) repaired: &'a [String],
+    /// What could not be done to workloads.
+    pub(super) failed: &'a [String],
+    /// Replicas that pending and expiring versions wait for.
+    pub(super) awaited: &'a [String],
+}
+
+impl Causes<'_> {
+    /// All that hold.
+    pub(super) fn held(&self) -> Vec<Held> {
+        let all = [
+            Some(self.available()),
+            self.stalled(),
+            self.active_not_found(),
+            self.canary_not_found(),
+            self.invalid(),
+            some("Repaired", "StatusEdited", self.repaired, "the status was put right"),
+            some("ActionFailed", "WillRetry", self.failed, "it is tried again"),
+            some("Waiting", "ReplicaSilent", self.awaited, "they are waited for while their pods exist"),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    fn available(&self) -> Held {
+        let (status, reason, message) = match &self.record.active {
+            Some(active) => (true, "Active", format!("version {active} is active")),
+            None => (false, "NoActiveVersion", "no version is ready to become active".to_owned()),
+        };
+        Held { kind: "Available", status, reason, message }
+    }
+
+    fn stalled(&self) -> Option<Held> {
+        let stalled = self.record.versions.iter().find(|version| version.stalled)?;
+        let deadline = self.settled.policy.ready.deadline.as_secs();
+        let message = format!(
+            "version {} is not ready after {deadline} s: look at the pods of its Deployment",
+            stalled.id
+        );
+        Some(Held { kind: "Stalled", status: true, reason: "NotReady", message })
+    }
+
+    fn active_not_found(&self) -> Option<Held> {
+        let fixed = self.settled.active.as_ref()?;
+        let found = self.record.version(fixed).is_some_and(|version| version.present);
+        let message = format!("active names version {fixed}, which no Deployment carries");
+        (!found).then_some(Held { kind: "ActiveNotFound", status: true, reason: "UnknownVersion", message })
+    }
+
+    fn canary_not_found(&self) -> Option<Held> {
+        let canary = &self.settled.canary.as_ref()?.version;
+        let state =
+            self.record.version(canary).filter(|version| version.present).map(|version| version.state);
+        let (reason, message) = match state {
+            None => ("UnknownVersion", format!("canary names version {canary}, which no Deployment carries")),
+            Some(VersionState::Staged | VersionState::Pending | VersionState::Active) => return None,
+            Some(state) => (
+                "NotStaged",
+                format!("version {canary} is {state}: the canary must be newer than the active one"),
+            ),
+        };
+        Some(Held { kind: "CanaryWithoutEffect", status: true, reason, message })
+    }
+
+    fn invalid(&self) -> Option<Held> {
+        let own = |problem: &&Problem| {
+            problem.namespace == self.app.namespace()
+                && problem.kind == "VersionedApp"
+                && problem.name == self.app.name()
+        };
+        let problem = self.problems.iter().find(own)?;
+        let reason = match problem.reason {
+            ProblemReason::RouteConflict | ProblemReason::HostNotAllowed => problem.reason.as_str(),
+            _ => ProblemReason::InvalidSettings.as_str(),
+        };
+        Some(Held { kind: "Invalid", status: true, reason, message: problem.message.clone() })
+    }
+}
+
+/// The conditions of a status: those that held before keep their time.
+pub(super) fn conditions(before: &[Condition], held: Vec<Held>, now: Timestamp) -> Vec<Condition> {
+    let condition = |held: Held| {
+        let status = if held.status { "True" } else { "False" };
+        let since = before
+            .iter()
+            .find(|before| before.type_ == held.kind && before.status == status)
+            .map_or(time(now), |before| before.last_transition_time.clone());
+        Condition {
+            type_: held.kind.to_owned(),
+            status: status.to_owned(),
+            reason: held.reason.to_owned(),
+            message: held.message,
+            last_transition_time: since,
+            observed_generation: None,
+        }
+    };
+    held.into_iter().map(condition).collect()
+}
+
+/// The API's own types have a time of an earlier release of the same library.
+fn time(at: Timestamp) -> Time {
+    let seconds = k8s_openapi::jiff::Timestamp::from_second(at.as_second());
+    Time(seconds.unwrap_or(k8s_openapi::jiff::Timestamp::UNIX_EPOCH))
+}
+
+fn some(kind: &'static str, reason: &'static str, what: &[String], then: &str) -> Option<Held> {
+    let message = || format!("{}; {then}", what.join("; "));
+    (!what.is_empty()).then(|| Held { kind, status: true, reason, message: message() })
+}

@@ -1,0 +1,132 @@
+//! What follows for an app from what was found of it, what is written of it and what the replicas
+//! say: its next states, and the status that says so. Pure.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::world::ClusterWorld;
+use crate::cluster::claim::Settled;
+use crate::cluster::found::{FoundApp, FoundVersion, Problem};
+use crate::cluster::resource::convert::Figures;
+use crate::machine::{CONTROLLER, Step, World as _};
+use crate::record::{AppRecord, Transition};
+use crate::{AppId, AppSpec, VersionId, VersionSpec, VersionState};
+
+/// What a step is decided on.
+pub(super) struct Case<'a> {
+    pub(super) app: &'a AppId,
+    pub(super) found: Option<&'a FoundApp>,
+    pub(super) settled: &'a Settled,
+    /// What is wrong with objects of the app's namespace.
+    pub(super) problems: &'a [Problem],
+    pub(super) now: Timestamp,
+}
+
+/// What was decided.
+#[derive(Debug)]
+pub(super) struct Decision {
+    pub(super) record: AppRecord,
+    pub(super) made: Vec<Transition>,
+    /// What was wrong with the states as they were written.
+    pub(super) repaired: Vec<String>,
+    /// Versions whose pod template changed under their id.
+    pub(super) changed: Vec<VersionId>,
+    pub(super) figures: BTreeMap<VersionId, Figures>,
+}
+
+impl Case<'_> {
+    /// The app as the state machine sees it.
+    pub(super) fn spec(&self, record: &AppRecord) -> AppSpec {
+        let mut versions: Vec<_> = self.versions().map(spec_of).collect();
+        versions.extend(record.versions.iter().filter(|version| self.is_troubled(version)).map(|version| {
+            VersionSpec { id: version.id.clone(), revision: version.revision, endpoints: [].into() }
+        }));
+        versions.sort_by(|a, b| (a.revision, &a.id).cmp(&(b.revision, &b.id)));
+        let known = |id: &&VersionId| {
+            record.version(id).is_some() || versions.iter().any(|version| version.id == **id)
+        };
+        let active = self.settled.active.as_ref().filter(known).cloned();
+        AppSpec {
+            id: self.app.clone(),
+            versions,
+            active,
+            canary: self.settled.canary.clone(),
+            health_checked: true,
+            policy: self.settled.policy.clone(),
+        }
+    }
+
+    /// Decides. `written` is what the world's reports are about.
+    pub(super) fn decide(&self, written: &AppRecord, world: &ClusterWorld<'_>) -> Decision {
+        let mut record = written.clone();
+        let repaired = record.repair(self.now);
+        let spec = self.spec(&record);
+        let mut step = Step::new(&mut record, self.now, CONTROLLER);
+        step.reconcile(&spec);
+        step.advance(&spec, world);
+        let made = step.finish();
+        let changed = self.note_workloads(&mut record);
+        let figures = self.figures(&record, world);
+        Decision { record, made, repaired, changed, figures }
+    }
+
+    fn versions(&self) -> impl Iterator<Item = &FoundVersion> {
+        self.found.into_iter().flat_map(|found| &found.versions).filter(|version| !version.workload.deleting)
+    }
+
+    /// A version that is there, but whose objects can't be used at the moment: it is not gone.
+    fn is_troubled(&self, version: &crate::record::VersionRecord) -> bool {
+        if !version.present || self.versions().any(|found| found.id == version.id) {
+            return false;
+        }
+        let names = [("Deployment", &version.workload.deployment), ("Service", &version.workload.service)];
+        self.problems.iter().any(|problem| {
+            let named = |(kind, name): &(&str, &Option<String>)| {
+                problem.kind == *kind && name.as_ref().is_some_and(|name| *name == problem.name)
+            };
+            problem.namespace == self.app.namespace() && names.iter().any(named)
+        })
+    }
+
+    /// Notes what runs the versions; returns those whose template is not the one that they began with.
+    fn note_workloads(&self, record: &mut AppRecord) -> Vec<VersionId> {
+        let mut changed = Vec::new();
+        for found in self.versions() {
+            let Some(version) = record.version_mut(&found.id) else { continue };
+            let (state, known) = (version.state, &mut version.workload);
+            known.deployment = Some(found.workload.deployment.clone());
+            known.service.clone_from(&found.workload.service);
+            let template = known.template.replace(found.workload.template.clone());
+            if template.is_some_and(|template| template != found.workload.template) && state.is_alive() {
+                changed.push(found.id.clone());
+            }
+            if state != VersionState::Expired && !known.vanished && found.workload.desired > 0 {
+                let ends = state == VersionState::Expiring;
+                known.replicas = if ends { Some(found.workload.desired) } else { None };
+            }
+        }
+        changed
+    }
+
+    fn figures(&self, record: &AppRecord, world: &ClusterWorld<'_>) -> BTreeMap<VersionId, Figures> {
+        let small = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let figures = record.versions.iter().map(|version| {
+            let figures = Figures {
+                ready: small(world.ready(&version.id)),
+                desired: small(world.desired(&version.id)),
+                in_flight: world.traffic(&version.id).map_or(0, |traffic| traffic.in_flight),
+            };
+            (version.id.clone(), figures)
+        });
+        figures.collect()
+    }
+}
+
+fn spec_of(version: &FoundVersion) -> VersionSpec {
+    VersionSpec {
+        id: version.id.clone(),
+        revision: version.revision,
+        endpoints: std::sync::Arc::clone(&version.endpoints),
+    }
+}

@@ -1,0 +1,131 @@
+//! Kubernetes Events: each transition of a version, on its Deployment, and each problem with an
+//! object, on the object. They are for people to read; a cluster that does not take them holds
+//! nothing up.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use tokio::sync::mpsc;
+
+use super::identity::Identity;
+use crate::cluster::found::Problem;
+use crate::record::Transition;
+use crate::{AppId, VersionState};
+
+/// Events that may wait; those beyond are left out, for a cluster keeps them for an hour anyway.
+const QUEUE: usize = 4096;
+/// A note that is longer is cut: the API takes 1 kB.
+const MAX_NOTE: usize = 1000;
+
+/// Takes Events.
+#[derive(Clone)]
+pub(super) struct Events(mpsc::Sender<(Event, ObjectReference)>);
+
+/// Sends them to the cluster, one after the other.
+pub(super) struct EventSender {
+    recorder: Recorder,
+    queue: mpsc::Receiver<(Event, ObjectReference)>,
+}
+
+/// Problems that were told while they hold.
+#[derive(Default)]
+pub(super) struct Told(BTreeSet<Problem>);
+
+/// Events and whoever sends them.
+pub(super) fn channel(client: Client, identity: &Identity) -> (Events, EventSender) {
+    let (sender, queue) = mpsc::channel(QUEUE);
+    let reporter = Reporter { controller: "lockstep".to_owned(), instance: Some(identity.name.clone()) };
+    (Events(sender), EventSender { recorder: Recorder::new(client, reporter), queue })
+}
+
+impl Events {
+    /// A version changed its state.
+    pub(super) fn transition(&self, object: ObjectReference, transition: &Transition) {
+        let Transition { version, from, to, reason, actor, .. } = transition;
+        let from = from.map_or_else(|| "new".to_owned(), |from| from.to_string());
+        let note = format!("version {version}: {from} → {to} ({}, by {actor})", reason.as_str());
+        self.send(EventType::Normal, reason_of(*to), &note, object);
+    }
+
+    /// Something is wrong.
+    pub(super) fn warn(&self, object: ObjectReference, reason: &str, note: &str) {
+        self.send(EventType::Warning, reason, note, object);
+    }
+
+    /// Tells of problems that are new.
+    pub(super) fn problems(&self, told: &mut Told, problems: &[Problem]) {
+        let now: BTreeSet<Problem> = problems.iter().cloned().collect();
+        for problem in now.difference(&told.0) {
+            let object = reference(problem.kind, &problem.namespace, &problem.name, &problem.uid);
+            self.warn(object, problem.reason.as_str(), &problem.message);
+        }
+        told.0 = now;
+    }
+
+    fn send(&self, type_: EventType, reason: &str, note: &str, object: ObjectReference) {
+        let note = note.chars().take(MAX_NOTE).collect();
+        let action = "Versioning".to_owned();
+        let event = Event { type_, reason: reason.to_owned(), note: Some(note), action, secondary: None };
+        if self.0.try_send((event, object)).is_err() {
+            tracing::warn!(reason, "an Event was left out: too many are waiting");
+        }
+    }
+}
+
+impl EventSender {
+    /// Sends until nobody can send any more.
+    pub(super) async fn run(mut self) {
+        while let Some((event, object)) = self.queue.recv().await {
+            if let Err(error) = self.recorder.publish(&event, &object).await {
+                tracing::debug!(%error, reason = event.reason, "an Event was not taken");
+            }
+        }
+    }
+}
+
+/// The object of an Event.
+pub(super) fn reference(kind: &str, namespace: &str, name: &str, uid: &str) -> ObjectReference {
+    let api_version = match kind {
+        "Deployment" => "apps/v1",
+        "EndpointSlice" => "discovery.k8s.io/v1",
+        "VersionedApp" => "lockstep.dev/v1",
+        _ => "v1",
+    };
+    ObjectReference {
+        api_version: Some(api_version.to_owned()),
+        kind: Some(kind.to_owned()),
+        namespace: Some(namespace.to_owned()),
+        name: Some(name.to_owned()),
+        uid: Some(uid.to_owned()).filter(|uid| !uid.is_empty()),
+        ..ObjectReference::default()
+    }
+}
+
+/// The object that a transition of a version is told on.
+pub(super) fn object_of(
+    app: &AppId,
+    version: &crate::VersionId,
+    found: Option<&crate::cluster::found::FoundApp>,
+    resource_uid: &str,
+) -> ObjectReference {
+    let workload = found
+        .and_then(|found| found.versions.iter().find(|found| found.id == *version))
+        .map(|version| &version.workload);
+    match workload {
+        Some(workload) => reference("Deployment", app.namespace(), &workload.deployment, &workload.uid),
+        None => reference("VersionedApp", app.namespace(), app.name(), resource_uid),
+    }
+}
+
+fn reason_of(state: VersionState) -> &'static str {
+    match state {
+        VersionState::Staged => "Staged",
+        VersionState::Pending => "Pending",
+        VersionState::Active => "Activated",
+        VersionState::Draining => "Draining",
+        VersionState::Expiring => "Expiring",
+        VersionState::Expired => "Expired",
+    }
+}

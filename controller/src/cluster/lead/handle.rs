@@ -1,0 +1,239 @@
+//! The way to ask about apps of the cluster and to command them, on any replica. A command is decided
+//! by the state machine on the resource as it is at this moment, and written with its
+//! resourceVersion: if somebody else wrote meanwhile, it is read and decided again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::decide::Case;
+use super::election::Term;
+use super::events::{Events, object_of};
+use super::perform::PATIENCE;
+use super::step::log;
+use crate::cluster::claim::Settled;
+use crate::cluster::found::FoundApp;
+use crate::cluster::resource::convert::Figures;
+use crate::cluster::resource::{VersionedApp, VersionedAppStatus};
+use crate::cluster::state::ClusterState;
+use crate::controller::Observer;
+use crate::machine::Step;
+use crate::record::Transition;
+use crate::view::{AppView, HistoryView};
+use crate::{AppId, Command, CommandError, DataPlane, VersionId};
+
+/// How often a command is decided again because somebody else wrote.
+const ATTEMPTS: usize = 8;
+
+/// Asks about apps of the cluster and commands them. Cheap to clone.
+#[derive(Clone)]
+pub struct LeadHandle {
+    client: Client,
+    cluster: watch::Receiver<Arc<ClusterState>>,
+    term: watch::Receiver<Option<Term>>,
+    data_plane: Arc<dyn DataPlane>,
+    observer: Arc<dyn Observer>,
+    events: Events,
+}
+
+impl LeadHandle {
+    pub(super) fn new(
+        client: Client,
+        cluster: watch::Receiver<Arc<ClusterState>>,
+        term: watch::Receiver<Option<Term>>,
+        data_plane: Arc<dyn DataPlane>,
+        observer: Arc<dyn Observer>,
+        events: Events,
+    ) -> Self {
+        Self { client, cluster, term, data_plane, observer, events }
+    }
+
+    /// Whether this replica leads.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.term.borrow().is_some_and(|term| term.lasts(Instant::now()))
+    }
+
+    /// Carries a command out in the name of `actor`.
+    ///
+    /// # Errors
+    /// If it is refused, or the cluster does not take it.
+    pub async fn command(
+        &self,
+        app: &str,
+        version: &str,
+        command: Command,
+        actor: &str,
+    ) -> Result<AppView, CommandError> {
+        let cluster = self.cluster();
+        let id = find(&cluster, app)?;
+        let unknown = || CommandError::UnknownApp(app.to_owned());
+        let settled = cluster.settled.get(&id).ok_or_else(unknown)?;
+        let found = found_of(&cluster, &id);
+        let api: Api<VersionedApp> = Api::namespaced(self.client.clone(), id.namespace());
+        for _ in 0..ATTEMPTS {
+            let mut resource = answer(api.get(id.name())).await?.map_err(|error| refusal(&error))?;
+            let case = case(&id, found, settled, &cluster);
+            let made = decide(&case, &mut resource, version, command, actor)?;
+            match answer(api.replace_status(id.name(), &PostParams::default(), &resource)).await? {
+                Ok(written) => {
+                    self.tell(&case, &written, &made);
+                    return Ok(self.view(&id, &cluster, &written));
+                }
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                Err(error) => return Err(refusal(&error)),
+            }
+        }
+        Err(CommandError::Cluster("others kept writing at the same time; try again".to_owned()))
+    }
+
+    /// All apps.
+    #[must_use]
+    pub fn apps(&self) -> Vec<AppView> {
+        let cluster = self.cluster();
+        let mut resources: Vec<_> = cluster.resources.iter().collect();
+        resources.sort_by_key(|(id, _)| *id);
+        resources.into_iter().map(|(id, resource)| self.view(id, &cluster, resource)).collect()
+    }
+
+    /// One app, by `namespace/name`, or by its name if only one namespace has it.
+    ///
+    /// # Errors
+    /// If there is no such app, or more than one.
+    pub fn app(&self, app: &str) -> Result<AppView, CommandError> {
+        let cluster = self.cluster();
+        let id = find(&cluster, app)?;
+        let resource = cluster.resources.get(&id);
+        let resource = resource.ok_or_else(|| CommandError::UnknownApp(app.to_owned()))?;
+        Ok(self.view(&id, &cluster, resource))
+    }
+
+    /// The last transitions of an app.
+    ///
+    /// # Errors
+    /// If there is no such app, or more than one.
+    pub fn history(&self, app: &str) -> Result<HistoryView, CommandError> {
+        let cluster = self.cluster();
+        let id = find(&cluster, app)?;
+        let status = cluster.resources.get(&id).and_then(|resource| resource.status.as_ref());
+        Ok(HistoryView {
+            app: id.name().to_owned(),
+            namespace: id.namespace().to_owned(),
+            history: status.map(|status| status.history.clone()).unwrap_or_default(),
+        })
+    }
+
+    fn cluster(&self) -> Arc<ClusterState> {
+        Arc::clone(&self.cluster.borrow())
+    }
+
+    /// What the resource remembers, with what was found and what runs on this replica.
+    fn view(&self, id: &AppId, cluster: &ClusterState, resource: &VersionedApp) -> AppView {
+        let mut record = resource.record();
+        let found = found_of(cluster, id);
+        for version in found.iter().flat_map(|found| &found.versions) {
+            if let Some(known) = record.version_mut(&version.id) {
+                known.endpoints = Arc::clone(&version.endpoints);
+            }
+        }
+        let settled = cluster.settled.get(id);
+        let case = settled.map(|settled| case(id, found, settled, cluster));
+        let spec = case.map(|case| case.spec(&record));
+        let mut view = AppView::new(id, spec.as_ref(), &record, &*self.data_plane);
+        let status = resource.status.as_ref();
+        for version in &mut view.versions {
+            let entry = status.and_then(|status| status.versions.iter().find(|entry| entry.id == version.id));
+            let workload = found
+                .and_then(|found| found.versions.iter().find(|found| found.id == version.id))
+                .map(|version| &version.workload);
+            version.desired = workload.map_or(0, |workload| usize::try_from(workload.desired).unwrap_or(0));
+            // Other replicas have requests, too: the leader counts them now and then.
+            version.in_flight = version.in_flight.max(entry.map_or(0, |entry| entry.in_flight));
+        }
+        if let Some(status) = status {
+            view.conditions.clone_from(&status.conditions);
+            view.plan.clone_from(&status.plan);
+        }
+        view
+    }
+
+    fn tell(&self, case: &Case<'_>, written: &VersionedApp, made: &[Transition]) {
+        let uid = written.metadata.uid.as_deref().unwrap_or_default();
+        for transition in made {
+            log(case.app, transition);
+            self.observer.transitioned(case.app, transition);
+            self.events.transition(object_of(case.app, &transition.version, case.found, uid), transition);
+        }
+    }
+}
+
+/// Changes the status as the command wants it.
+fn decide(
+    case: &Case<'_>,
+    resource: &mut VersionedApp,
+    version: &str,
+    command: Command,
+    actor: &str,
+) -> Result<Vec<Transition>, CommandError> {
+    let mut record = resource.record();
+    record.repair(case.now);
+    let spec = case.spec(&record);
+    let mut step = Step::new(&mut record, case.now, actor);
+    step.command(&spec, version, command)?;
+    let made = step.finish();
+    let status = resource.status.get_or_insert_default();
+    let figures = figures(status);
+    status.set_record(&record, &figures);
+    Ok(made)
+}
+
+/// The figures stay as the leader wrote them.
+fn figures(status: &VersionedAppStatus) -> BTreeMap<VersionId, Figures> {
+    let figures = status.versions.iter().map(|entry| {
+        let figures = Figures { ready: entry.ready, desired: entry.desired, in_flight: entry.in_flight };
+        (entry.id.clone(), figures)
+    });
+    figures.collect()
+}
+
+/// The app of that identity, or the only one of that name.
+fn find(cluster: &ClusterState, app: &str) -> Result<AppId, CommandError> {
+    if let Some(id) = app.parse::<AppId>().ok().filter(|id| cluster.resources.contains_key(id)) {
+        return Ok(id);
+    }
+    let mut named = cluster.resources.keys().filter(|id| id.name() == app);
+    match (named.next(), named.next()) {
+        (Some(id), None) => Ok(id.clone()),
+        (None, _) => Err(CommandError::UnknownApp(app.to_owned())),
+        (Some(_), Some(_)) => Err(CommandError::AmbiguousApp(app.to_owned())),
+    }
+}
+
+fn found_of<'c>(cluster: &'c ClusterState, id: &AppId) -> Option<&'c Arc<FoundApp>> {
+    cluster.found.apps.iter().find(|found| found.id == *id)
+}
+
+fn case<'a>(
+    app: &'a AppId,
+    found: Option<&'a Arc<FoundApp>>,
+    settled: &'a Settled,
+    cluster: &'a ClusterState,
+) -> Case<'a> {
+    let found = found.map(|found| &**found);
+    Case { app, found, settled, problems: &cluster.found.problems, now: Timestamp::now() }
+}
+
+async fn answer<T>(
+    asked: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<Result<T, kube::Error>, CommandError> {
+    timeout(PATIENCE, asked).await.map_err(|_| CommandError::Cluster("the API does not answer".to_owned()))
+}
+
+fn refusal(error: &kube::Error) -> CommandError {
+    CommandError::Cluster(error.to_string())
+}

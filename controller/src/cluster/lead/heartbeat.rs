@@ -1,0 +1,102 @@
+//! Keeps this replica's Lease: it says that the replica lives, and carries its [`Report`]. Written
+//! every heartbeat, and within a second when something changes that others wait for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::identity::Identity;
+use super::report::{ANNOTATION, Report};
+use crate::DataPlane;
+use crate::cluster::state::ClusterState;
+
+/// The label of the Leases of replicas.
+pub const REPLICA_LABEL: &str = "lockstep.dev/replica";
+/// How often it is looked whether there is something to tell.
+const LOOK: Duration = Duration::from_millis(500);
+/// A write that takes longer is tried again.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Tells others how this replica is.
+pub struct Heartbeat {
+    leases: Api<Lease>,
+    identity: Identity,
+    every: Duration,
+    cluster: watch::Receiver<Arc<ClusterState>>,
+    data_plane: Arc<dyn DataPlane>,
+}
+
+impl Heartbeat {
+    /// A heartbeat of `identity`, every so often.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        identity: Identity,
+        every: Duration,
+        cluster: watch::Receiver<Arc<ClusterState>>,
+        data_plane: Arc<dyn DataPlane>,
+    ) -> Self {
+        let leases = Api::namespaced(client, &identity.namespace);
+        Self { leases, identity, every, cluster, data_plane }
+    }
+
+    /// Beats until it is dropped.
+    pub async fn run(self) {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told: Option<(Instant, Report)> = None;
+        loop {
+            looks.tick().await;
+            let cluster = Arc::clone(&self.cluster.borrow());
+            let report = Report::of(&self.identity.process, &cluster, &*self.data_plane);
+            let due = told
+                .as_ref()
+                .is_none_or(|(at, last)| at.elapsed() >= self.every || last.urgent() != report.urgent());
+            if due && self.tell(&report).await {
+                told = Some((Instant::now(), report));
+            }
+        }
+    }
+
+    async fn tell(&self, report: &Report) -> bool {
+        let lease = self.lease(report);
+        let params = PatchParams::apply("lockstep").force();
+        let name = self.identity.lease();
+        match timeout(PATIENCE, self.leases.patch(&name, &params, &Patch::Apply(&lease))).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, lease = name, "the heartbeat can't be written: versions expire later");
+                false
+            }
+            Err(_) => {
+                tracing::warn!(lease = name, "the heartbeat can't be written: the API does not answer");
+                false
+            }
+        }
+    }
+
+    fn lease(&self, report: &Report) -> Lease {
+        let seconds = i32::try_from(self.every.as_millis().div_ceil(1000).max(1)).unwrap_or(i32::MAX);
+        Lease {
+            metadata: ObjectMeta {
+                name: Some(self.identity.lease()),
+                labels: Some([(REPLICA_LABEL.to_owned(), "true".to_owned())].into()),
+                annotations: Some([(ANNOTATION.to_owned(), report.text())].into()),
+                owner_references: self.identity.owner().map(|owner| vec![owner]),
+                ..ObjectMeta::default()
+            },
+            spec: Some(LeaseSpec {
+                holder_identity: Some(self.identity.holder()),
+                lease_duration_seconds: Some(seconds),
+                renew_time: Some(MicroTime(k8s_openapi::jiff::Timestamp::now())),
+                ..LeaseSpec::default()
+            }),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Does to workloads what is due. Before anything is done the state is read once more, so that what
+//! somebody decided a moment ago is respected; each write carries what it was decided on, so that it
+//! has its effect once, whoever else believes to lead.
+
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Service;
+use kube::api::{DeleteParams, PostParams, Preconditions, PropagationPolicy};
+use kube::{Api, Client};
+use thiserror::Error;
+use tokio::time::timeout;
+
+use super::acts::{Act, ActKind};
+use super::report::Life;
+use crate::AppId;
+use crate::cluster::resource::VersionedApp;
+
+/// An act that takes longer has failed: it is over well before another replica may lead.
+pub(super) const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Why an act was not done.
+#[derive(Debug, Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+    #[error("the API does not answer")]
+    Timeout,
+}
+
+/// What became of an act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It took effect.
+    Done,
+    /// It was done before, or is not wanted any more.
+    NotNeeded,
+}
+
+/// Does one.
+pub(super) async fn perform(client: &Client, app: &AppId, act: &Act, life: Life) -> Result<Outcome, Failure> {
+    match timeout(PATIENCE, attempt(client, app, act, life)).await {
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Outcome::NotNeeded),
+        Ok(done) => Ok(done?),
+        Err(_) => Err(Failure::Timeout),
+    }
+}
+
+async fn attempt(client: &Client, app: &AppId, act: &Act, life: Life) -> Result<Outcome, kube::Error> {
+    let namespace = app.namespace();
+    let resources: Api<VersionedApp> = Api::namespaced(client.clone(), namespace);
+    let record = resources.get(app.name()).await?.record();
+    let version = record.version(&act.version).filter(|version| Life::of(version) == life);
+    let Some(version) = version else { return Ok(Outcome::NotNeeded) };
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    match &act.kind {
+        ActKind::ScaleDown if version.workload.released => scale(&deployments, act, 0).await,
+        ActKind::ScaleUp { replicas } if version.workload.restore => {
+            scale(&deployments, act, *replicas).await
+        }
+        ActKind::Delete { service } if version.workload.released => {
+            if let Some(service) = service {
+                let services: Api<Service> = Api::namespaced(client.clone(), namespace);
+                unless_gone(services.delete(service, &DeleteParams::default()).await)?;
+            }
+            let params = DeleteParams {
+                preconditions: Some(Preconditions { uid: Some(act.uid.clone()), resource_version: None }),
+                propagation_policy: Some(PropagationPolicy::Background),
+                ..DeleteParams::default()
+            };
+            unless_gone(deployments.delete(&act.deployment, &params).await)?;
+            Ok(Outcome::Done)
+        }
+        _ => Ok(Outcome::NotNeeded),
+    }
+}
+
+/// Sets the replicas by the scale subresource, unless they are there already.
+async fn scale(deployments: &Api<Deployment>, act: &Act, replicas: u32) -> Result<Outcome, kube::Error> {
+    let mut scale = deployments.get_scale(&act.deployment).await?;
+    let wanted = i32::try_from(replicas).unwrap_or(i32::MAX);
+    let present = scale.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(0);
+    let same = scale.metadata.uid.as_ref().is_none_or(|uid| *uid == act.uid);
+    // What somebody scaled up is not scaled up further.
+    if !same || present == wanted || (wanted > 0 && present > 0) {
+        return Ok(Outcome::NotNeeded);
+    }
+    scale.spec.get_or_insert_default().replicas = Some(wanted);
+    // It carries the resourceVersion of the Deployment that was read.
+    deployments.replace_scale(&act.deployment, &PostParams::default(), &scale).await?;
+    Ok(Outcome::Done)
+}
+
+fn unless_gone<T>(deleted: Result<T, kube::Error>) -> Result<(), kube::Error> {
+    match deleted {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        deleted => deleted.map(drop),
+    }
+}

@@ -1,0 +1,188 @@
+//! What a replica says of itself, in an annotation of its Lease: for the versions whose next step
+//! depends on it, whether it routes them and what runs on them. Ages, not times: the clocks of
+//! replicas are never compared. Each entry names the state that the replica knows the version in, so
+//! that what was said of an earlier life of a version is never taken for the present one.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::resource::VersionEntry;
+use crate::cluster::state::ClusterState;
+use crate::record::VersionRecord;
+use crate::{AppId, DataPlane, VersionId, VersionState};
+
+/// The annotation that holds it.
+pub const ANNOTATION: &str = "lockstep.dev/report";
+/// The form that this release writes and reads.
+const FORM: u32 = 1;
+/// Annotations of an object have 256 KiB together.
+const MAX_BYTES: usize = 200 * 1024;
+
+/// What a replica says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    v: u32,
+    /// Tells a process from an earlier one of the same name, which took its ages with it.
+    pub process: String,
+    /// Versions, by app.
+    pub apps: BTreeMap<AppId, BTreeMap<VersionId, Said>>,
+}
+
+/// What it says of one version. Written as a list: a big cluster has thousands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Row", into = "Row")]
+pub struct Said {
+    /// The state that it knows the version in.
+    pub life: Life,
+    /// Endpoints that it sends requests to; `None` if it does not route the version.
+    pub routed: Option<u64>,
+    /// Requests and streams that run.
+    pub in_flight: u64,
+    /// Milliseconds since the last one ended, when the report was made.
+    pub idle_ms: u64,
+}
+
+/// One stay of a version in a state, told from an earlier one by the time at which it began. The
+/// time is only ever compared for equality.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    state: VersionState,
+    since_us: i64,
+}
+
+type Row = (VersionState, i64, Option<u64>, u64, u64);
+
+impl Report {
+    /// A report that says nothing.
+    #[must_use]
+    pub fn new(process: &str) -> Self {
+        Self { v: FORM, process: process.to_owned(), apps: BTreeMap::new() }
+    }
+
+    /// What this replica has to say now.
+    #[must_use]
+    pub fn of(process: &str, cluster: &ClusterState, data_plane: &dyn DataPlane) -> Self {
+        let mut entries = Vec::new();
+        for (app, resource) in cluster.resources.iter().filter(|_| cluster.stored) {
+            for version in resource.status.iter().flat_map(|status| &status.versions) {
+                if is_reported(version.state) {
+                    let said = Said::of(app, version, data_plane);
+                    entries.push((
+                        version.state == VersionState::Draining,
+                        version.since,
+                        app,
+                        &version.id,
+                        said,
+                    ));
+                }
+            }
+        }
+        // What is waited for first, then what has drained for longest.
+        entries.sort_by(|a, b| (a.0, a.1, a.2, a.3).cmp(&(b.0, b.1, b.2, b.3)));
+        let mut report = Self::new(process);
+        let mut bytes = 0;
+        for (_, _, app, version, said) in entries {
+            // The size of a row at its longest, with names.
+            bytes += app.to_string().len() + version.as_str().len() + 90;
+            if bytes > MAX_BYTES {
+                tracing::warn!("more versions than a report can hold: some are kept until others have gone");
+                break;
+            }
+            report.apps.entry(app.clone()).or_default().insert(version.clone(), said);
+        }
+        report
+    }
+
+    /// Reads one; `None` if it is none, or of a form that this release does not know.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        serde_json::from_str::<Self>(text).ok().filter(|report| report.v == FORM)
+    }
+
+    /// As text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// What it says of a version in one of its lives.
+    #[must_use]
+    pub fn said(&self, app: &AppId, version: &VersionId, life: Life) -> Option<Said> {
+        self.apps.get(app)?.get(version).copied().filter(|said| said.life == life)
+    }
+
+    /// What others wait for: a change of it is told at once.
+    #[must_use]
+    pub fn urgent(&self) -> Vec<(AppId, VersionId, Life, Option<u64>, bool)> {
+        let rows = self.apps.iter().flat_map(|(app, versions)| versions.iter().map(move |v| (app, v)));
+        rows.filter(|(_, (_, said))| said.life.state != VersionState::Draining)
+            .map(|(app, (id, said))| (app.clone(), id.clone(), said.life, said.routed, said.in_flight > 0))
+            .collect()
+    }
+}
+
+impl Said {
+    fn of(app: &AppId, version: &VersionEntry, data_plane: &dyn DataPlane) -> Self {
+        let traffic = data_plane.traffic(app, &version.id);
+        let routed = data_plane.routed(app, &version.id);
+        Self {
+            life: Life::new(version.state, version.since),
+            routed: routed.map(|endpoints| u64::try_from(endpoints).unwrap_or(u64::MAX)),
+            in_flight: traffic.in_flight,
+            idle_ms: u64::try_from(traffic.idle_for.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl Life {
+    /// The life that a version is in.
+    #[must_use]
+    pub fn of(version: &VersionRecord) -> Self {
+        Self::new(version.state, version.since)
+    }
+
+    pub(super) fn new(state: VersionState, since: Timestamp) -> Self {
+        Self { state, since_us: since.as_microsecond() }
+    }
+}
+
+impl From<Row> for Said {
+    fn from((state, since_us, routed, in_flight, idle_ms): Row) -> Self {
+        Self { life: Life { state, since_us }, routed, in_flight, idle_ms }
+    }
+}
+
+impl From<Said> for Row {
+    fn from(said: Said) -> Self {
+        (said.life.state, said.life.since_us, said.routed, said.in_flight, said.idle_ms)
+    }
+}
+
+fn is_reported(state: VersionState) -> bool {
+    matches!(state, VersionState::Pending | VersionState::Draining | VersionState::Expiring)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_are_read_as_they_are_written() {
+        let app: AppId = "web/shop".parse().unwrap();
+        let version: VersionId = "v1".parse().unwrap();
+        let life = Life::new(VersionState::Draining, "2026-11-23T17:00:00.123456789Z".parse().unwrap());
+        let said = Said { life, routed: Some(2), in_flight: 1, idle_ms: u64::MAX };
+        let mut report = Report::new("1");
+        report.apps.entry(app.clone()).or_default().insert(version.clone(), said);
+        let read = Report::read(&report.text()).unwrap();
+        assert_eq!(read, report);
+        assert_eq!(read.said(&app, &version, life), Some(said));
+        let later = Life::new(VersionState::Draining, "2026-11-23T17:00:01Z".parse().unwrap());
+        assert_eq!(read.said(&app, &version, later), None, "of an earlier life");
+        for text in ["", "{}", "[]", r#"{"v":2,"process":"","apps":{}}"#] {
+            assert_eq!(Report::read(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The status that says what was decided, and whether it has to be written: what people merely look
+//! at, such as requests in flight, is not worth a write of its own.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::acts::Act;
+use super::conditions::{Held, conditions};
+use super::decide::Decision;
+use super::plan::plan;
+use crate::cluster::claim::Settled;
+use crate::cluster::resource::{CanaryStatus, VersionedApp, VersionedAppStatus};
+use crate::{AppId, Mode, VersionState};
+
+/// Figures that changed alone are written at most this often.
+const FIGURES_EVERY: Duration = Duration::from_secs(10);
+
+/// What a status is made of.
+pub(super) struct Parts<'a> {
+    pub(super) app: &'a AppId,
+    pub(super) resource: &'a VersionedApp,
+    pub(super) settled: &'a Settled,
+    pub(super) decision: &'a Decision,
+    pub(super) acts: &'a [Act],
+    pub(super) held: Vec<Held>,
+    pub(super) now: Timestamp,
+}
+
+impl Parts<'_> {
+    /// The status that should be.
+    pub(super) fn status(self) -> VersionedAppStatus {
+        let before: &[Condition] = self.resource.status.as_ref().map_or(&[], |status| &status.conditions);
+        let mut status = VersionedAppStatus {
+            canary: self.canary(),
+            conditions: conditions(before, self.held, self.now),
+            plan: match self.settled.policy.mode {
+                Mode::Advise => plan(self.app, self.acts),
+                Mode::Manage | Mode::Observe => Vec::new(),
+            },
+            observed_generation: self.resource.metadata.generation,
+            ..VersionedAppStatus::default()
+        };
+        status.set_record(&self.decision.record, &self.decision.figures);
+        status
+    }
+
+    fn canary(&self) -> Option<CanaryStatus> {
+        let canary = self.settled.canary.as_ref()?;
+        let version = self.decision.record.version(&canary.version)?;
+        let waits = matches!(version.state, VersionState::Staged | VersionState::Pending);
+        waits.then(|| CanaryStatus { version: canary.version.clone(), share: canary.share.to_string() })
+    }
+}
+
+/// Whether `wanted` has to be written over `present`, which was written so long ago.
+pub(super) fn is_due(
+    present: Option<&VersionedAppStatus>,
+    wanted: &VersionedAppStatus,
+    written: Option<Duration>,
+) -> bool {
+    let Some(present) = present else { return true };
+    let figures_count = written.is_none_or(|written| written >= FIGURES_EVERY);
+    let comparable = |status: &VersionedAppStatus| {
+        let mut status = status.clone();
+        for version in &mut status.versions {
+            version.in_flight = 0;
+            if !figures_count {
+                version.ready = 0;
+                version.desired = 0;
+            }
+        }
+        status
+    };
+    // What could not be read of it has to go, too.
+    comparable(present) != comparable(wanted)
+}

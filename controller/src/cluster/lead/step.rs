@@ -1,0 +1,329 @@
+//! One step of one app: decide, write, tell, act.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::Api;
+use kube::api::{ObjectMeta, PostParams};
+use tokio::time::{Instant, timeout};
+
+use super::acts::{Act, due};
+use super::conditions::Causes;
+use super::decide::{Case, Decision};
+use super::events::{object_of, reference};
+use super::fleet::Fleet;
+use super::leader::Leader;
+use super::perform::{Outcome, PATIENCE, perform};
+use super::report::Life;
+use super::status::{Parts, is_due};
+use super::world::ClusterWorld;
+use crate::cluster::claim::Settled;
+use crate::cluster::found::FoundApp;
+use crate::cluster::resource::{VersionedApp, VersionedAppSpec, VersionedAppStatus};
+use crate::cluster::state::ClusterState;
+use crate::record::{AppRecord, VersionRecord};
+use crate::{AppId, Cleanup, Mode, Policy, ReadyRule, Share, VersionId, VersionState};
+
+/// How long a version waits before its status says for whom.
+const SAY_WHY_AFTER: std::time::Duration = std::time::Duration::from_secs(30);
+
+impl Leader {
+    /// Does what is due for an app.
+    pub(super) async fn step(
+        &mut self,
+        cluster: &ClusterState,
+        fleet: &Fleet,
+        app: &AppId,
+        found: Option<&Arc<FoundApp>>,
+    ) {
+        let watched = cluster.resources.get(app);
+        let settled = cluster.settled.get(app).cloned();
+        let memo = self.memos.entry(app.clone()).or_default();
+        let Some(resource) = memo.resource(watched) else {
+            if found.is_some() && settled.is_some() && memo.may_write() {
+                self.create(app).await;
+            }
+            return;
+        };
+        if !memo.is_due(Some(&resource), found, settled.as_ref()) {
+            return;
+        }
+        let gone = || found.is_none().then(|| Arc::new(gone()));
+        let Some(settled) = settled.clone().or_else(gone) else { return };
+        if resource.metadata.deletion_timestamp.is_some() {
+            return;
+        }
+        let case = Case {
+            app,
+            found: found.map(|found| &**found),
+            settled: &settled,
+            problems: &cluster.found.problems,
+            now: Timestamp::now(),
+        };
+        let (wanted, decision) = self.decide(&case, fleet, &resource);
+        let memo = self.memos.entry(app.clone()).or_default();
+        let present = resource.status.as_ref();
+        let unreadable = present.is_some_and(|present| !present.unreadable.is_empty());
+        let due_write = unreadable || is_due(present, &wanted, memo.written_ago());
+        let settles = !due_write || memo.may_write();
+        let written = match due_write {
+            true if memo.may_write() => self.write(&case, watched, &resource, wanted, &decision).await,
+            true => None,
+            false => Some(Arc::clone(&resource)),
+        };
+        if let Some(written) = &written {
+            self.act(&case, &written.record()).await;
+        }
+        let memo = self.memos.entry(app.clone()).or_default();
+        let settled = cluster.settled.get(app).cloned();
+        let settles = settles && written.is_some();
+        memo.stepped(written.or(Some(resource)), found.cloned(), settled, &decision.record, settles);
+    }
+
+    /// What should be written of an app.
+    fn decide(
+        &mut self,
+        case: &Case<'_>,
+        fleet: &Fleet,
+        resource: &VersionedApp,
+    ) -> (VersionedAppStatus, Decision) {
+        let written = resource.record();
+        let now = Instant::now();
+        let wished = RefCell::new(Vec::new());
+        let released = |version: &VersionId| {
+            if self.webhooks.is_due(case.app, version) {
+                wished.borrow_mut().push(version.clone());
+            }
+            self.webhooks.lets_go(case.app, version)
+        };
+        let policy = &case.settled.policy;
+        let world = ClusterWorld {
+            app: case.app,
+            found: case.found,
+            written: &written,
+            policy,
+            checks: case.settled.health_checked.then_some(&*self.data_plane),
+            fleet,
+            now,
+            released: &released,
+        };
+        let decision = case.decide(&written, &world);
+        if let Some(webhook) = &policy.webhook {
+            let questions = wished.into_inner().into_iter();
+            self.questions.extend(questions.map(|version| (webhook.clone(), case.app.clone(), version)));
+        }
+        let acts = due(&decision.record, case.found, policy);
+        let memo = self.memos.entry(case.app.clone()).or_default();
+        let failed = memo.failing(&acts);
+        let unreadable = resource.status.iter().flat_map(|status| status.unreadable.iter().cloned());
+        let repaired = memo.repaired(unreadable.chain(decision.repaired.iter().cloned()).collect());
+        let awaited = awaited(case, fleet, &decision.record, now);
+        let causes = Causes {
+            app: case.app,
+            record: &decision.record,
+            settled: case.settled,
+            problems: case.problems,
+            repaired,
+            failed: &failed,
+            awaited: &awaited,
+        };
+        let held = causes.held();
+        let parts = Parts {
+            app: case.app,
+            resource,
+            settled: case.settled,
+            decision: &decision,
+            acts: &acts,
+            held,
+            now: case.now,
+        };
+        (parts.status(), decision)
+    }
+
+    /// Writes a status over the one that it was decided on.
+    async fn write(
+        &mut self,
+        case: &Case<'_>,
+        watched: Option<&Arc<VersionedApp>>,
+        resource: &VersionedApp,
+        wanted: VersionedAppStatus,
+        decision: &Decision,
+    ) -> Option<Arc<VersionedApp>> {
+        if !self.leads() {
+            return None;
+        }
+        let api = self.api(case.app);
+        let mut new = resource.clone();
+        new.status = Some(wanted);
+        let sent = timeout(PATIENCE, api.replace_status(case.app.name(), &PostParams::default(), &new)).await;
+        let memo = self.memos.entry(case.app.clone()).or_default();
+        match sent {
+            Ok(Ok(written)) => {
+                memo.wrote();
+                memo.overlay(watched, written.clone());
+                self.tell(case, resource, decision);
+                Some(Arc::new(written))
+            }
+            Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
+                if let Ok(Ok(newer)) = timeout(PATIENCE, api.get(case.app.name())).await {
+                    memo.overlay(watched, newer);
+                }
+                None
+            }
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
+                memo.forget_overlay();
+                None
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(app = %case.app, %error, "the status can't be written");
+                memo.write_failed(error.to_string());
+                None
+            }
+            Err(_) => {
+                memo.write_failed("the API does not answer".to_owned());
+                None
+            }
+        }
+    }
+
+    /// Says what was written, once it is.
+    fn tell(&self, case: &Case<'_>, before: &VersionedApp, decision: &Decision) {
+        let uid = before.metadata.uid.as_deref().unwrap_or_default();
+        for transition in &decision.made {
+            log(case.app, transition);
+            self.observer.transitioned(case.app, transition);
+            self.events.transition(object_of(case.app, &transition.version, case.found, uid), transition);
+        }
+        let record = before.record();
+        let was_stalled = |id: &VersionId| record.version(id).is_some_and(|version| version.stalled);
+        for version in decision.record.versions.iter().filter(|v| v.stalled && !was_stalled(&v.id)) {
+            let object = object_of(case.app, &version.id, case.found, uid);
+            let note = format!("version {} is not ready: look at its pods", version.id);
+            self.events.warn(object, "Stalled", &note);
+        }
+        for version in &decision.changed {
+            let object = object_of(case.app, version, case.found, uid);
+            let note = format!(
+                "the pod template changed under version {version}: its visitors may be broken; give every build an \
+                 id of its own"
+            );
+            tracing::warn!(app = %case.app, %version, "the pod template changed under the same version");
+            self.events.warn(object, "TemplateChanged", &note);
+        }
+    }
+
+    /// Does what is due to workloads, by the states as they are written.
+    async fn act(&mut self, case: &Case<'_>, written: &AppRecord) {
+        if case.settled.policy.mode != Mode::Manage {
+            return;
+        }
+        for act in due(written, case.found, &case.settled.policy) {
+            let memo = self.memos.entry(case.app.clone()).or_default();
+            let Some(life) = written.version(&act.version).map(Life::of).filter(|_| memo.may_act(&act))
+            else {
+                continue;
+            };
+            if !self.leads() {
+                return;
+            }
+            let done = perform(&self.client, case.app, &act, life).await;
+            let memo = self.memos.entry(case.app.clone()).or_default();
+            match done {
+                Ok(outcome) => {
+                    memo.acted(&act);
+                    if outcome == Outcome::Done {
+                        tracing::info!(app = %case.app, version = %act.version, act = ?act.kind, "acted");
+                    }
+                }
+                Err(error) => {
+                    let what = format!("Deployment {}: {:?}: {error}", act.deployment, act.kind);
+                    tracing::warn!(app = %case.app, version = %act.version, what, "an act failed");
+                    if memo.act_failed(&act, what.clone()) {
+                        self.events.warn(of_deployment(case.app, &act), "ActionFailed", &what);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes the resource of an app that has none.
+    async fn create(&mut self, app: &AppId) {
+        let resource = VersionedApp {
+            metadata: ObjectMeta { name: Some(app.name().to_owned()), ..ObjectMeta::default() },
+            spec: VersionedAppSpec::default(),
+            status: None,
+        };
+        let made = timeout(PATIENCE, self.api(app).create(&PostParams::default(), &resource)).await;
+        let memo = self.memos.entry(app.clone()).or_default();
+        match made {
+            Ok(Ok(made)) => memo.overlay(None, made),
+            // Somebody else made it: the watch will show it.
+            Ok(Err(kube::Error::Api(status))) if status.code == 409 => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%app, %error, "its VersionedApp can't be made");
+                memo.write_failed(error.to_string());
+            }
+            Err(_) => memo.write_failed("the API does not answer".to_owned()),
+        }
+    }
+
+    fn api(&self, app: &AppId) -> Api<VersionedApp> {
+        Api::namespaced(self.client.clone(), app.namespace())
+    }
+}
+
+/// Logs a transition.
+pub(super) fn log(app: &AppId, transition: &crate::record::Transition) {
+    tracing::info!(
+        %app, version = %transition.version, from = transition.from.map(VersionState::as_str),
+        to = transition.to.as_str(), reason = transition.reason.as_str(), actor = transition.actor,
+        "version changed its state",
+    );
+}
+
+fn of_deployment(app: &AppId, act: &Act) -> k8s_openapi::api::core::v1::ObjectReference {
+    reference("Deployment", app.namespace(), &act.deployment, &act.uid)
+}
+
+/// Replicas that pending and expiring versions have been waiting for.
+fn awaited(case: &Case<'_>, fleet: &Fleet, record: &AppRecord, now: Instant) -> Vec<String> {
+    let waits = |version: &&VersionRecord| {
+        let waited = case.now.duration_since(version.since).unsigned_abs();
+        let waits = match version.state {
+            VersionState::Pending => true,
+            VersionState::Expiring => !version.workload.released,
+            _ => false,
+        };
+        waits && waited >= SAY_WHY_AFTER
+    };
+    let missing = |version: &VersionRecord| {
+        let missing = fleet.missing(case.app, &version.id, Life::of(version), now);
+        let text = format!("version {} waits for the report of {}", version.id, missing.join(", "));
+        (!missing.is_empty()).then_some(text)
+    };
+    record.versions.iter().filter(waits).filter_map(missing).collect()
+}
+
+/// What an app gets of which nothing is left but its resource.
+fn gone() -> Settled {
+    let day = std::time::Duration::from_secs(24 * 60 * 60);
+    Settled {
+        hosts: Vec::new(),
+        path: "/".to_owned(),
+        policy: Policy {
+            ready: ReadyRule { share: Share::ALL, deadline: day },
+            grace: day,
+            idle_window: day,
+            max_alive: day,
+            max_versions: None,
+            requires_approval: false,
+            webhook: None,
+            cleanup: Cleanup::None,
+            mode: Mode::Observe,
+        },
+        active: None,
+        canary: None,
+        health_checked: false,
+    }
+}

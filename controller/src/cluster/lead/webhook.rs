@@ -1,0 +1,78 @@
+//! Asks an app's webhook whether an idle version may go. It is asked with `POST {app, namespace,
+//! version}`, and lets the version go with status 200 and `{"idle": true}`. Any other answer, or
+//! none, keeps the version, up to `max_alive`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::{AppId, VersionId, Webhook};
+
+/// How long a yes counts.
+const YES_LASTS: Duration = Duration::from_secs(30);
+/// How soon after another answer it is asked again.
+const NO_LASTS: Duration = Duration::from_secs(30);
+/// An answer that is longer is none.
+const MAX_ANSWER: u64 = 64 * 1024;
+
+/// What webhooks answered.
+#[derive(Default)]
+pub(super) struct Webhooks(HashMap<(AppId, VersionId), (Instant, bool)>);
+
+#[derive(Deserialize)]
+struct Answer {
+    idle: bool,
+}
+
+impl Webhooks {
+    /// Whether a version may go, by an answer that still counts.
+    pub(super) fn lets_go(&self, app: &AppId, version: &VersionId) -> bool {
+        let answer = self.0.get(&(app.clone(), version.clone()));
+        answer.is_some_and(|(at, idle)| *idle && at.elapsed() < YES_LASTS)
+    }
+
+    /// Whether it is time to ask.
+    pub(super) fn is_due(&self, app: &AppId, version: &VersionId) -> bool {
+        let answer = self.0.get(&(app.clone(), version.clone()));
+        answer.is_none_or(|(at, idle)| at.elapsed() >= if *idle { YES_LASTS } else { NO_LASTS })
+    }
+
+    /// Notes an answer, and forgets those that count no more.
+    pub(super) fn note(&mut self, app: &AppId, version: &VersionId, idle: bool) {
+        self.0.retain(|_, (at, _)| at.elapsed() < YES_LASTS.max(NO_LASTS));
+        self.0.insert((app.clone(), version.clone()), (Instant::now(), idle));
+    }
+}
+
+/// Asks. The answer takes as long as the webhook's timeout allows.
+pub(super) async fn ask(webhook: &Webhook, app: &AppId, version: &VersionId) -> bool {
+    let body = json!({"app": app.name(), "namespace": app.namespace(), "version": version});
+    let (url, patience) = (webhook.url.clone(), webhook.timeout);
+    let asked = tokio::task::spawn_blocking(move || request(&url, patience, &body)).await;
+    match asked {
+        Ok(Ok(idle)) => idle,
+        Ok(Err(error)) => {
+            tracing::warn!(%app, %version, error, "the webhook gave no answer: the version is kept");
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+fn request(url: &str, patience: Duration, body: &serde_json::Value) -> Result<bool, String> {
+    let config = ureq::Agent::config_builder().timeout_global(Some(patience)).max_redirects(0).build();
+    let sent = ureq::Agent::new_with_config(config)
+        .post(url)
+        .header("content-type", "application/json")
+        .send(body.to_string());
+    let mut answer = sent.map_err(|error| error.to_string())?;
+    if answer.status() != 200 {
+        return Err(format!("it answered {}", answer.status()));
+    }
+    let text = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
+    let text = text.map_err(|error| error.to_string())?;
+    serde_json::from_str::<Answer>(&text).map(|answer| answer.idle).map_err(|error| error.to_string())
+}

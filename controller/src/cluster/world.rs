@@ -1,0 +1,210 @@
+//! All objects that were seen, by namespace, and how each watch fares. Whoever changes something
+//! learns which namespaces have to be looked at again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::discovery::Objects;
+use super::discovery::objects::{Kept, Key};
+use super::watch::{Change, Failure, Kind, News, Report, Scope, Update};
+
+/// What was seen of the cluster.
+#[derive(Default)]
+pub(crate) struct World {
+    pub(crate) namespaces: BTreeMap<String, Objects>,
+    watches: BTreeMap<Scope, Watch>,
+    dirty: BTreeSet<String>,
+}
+
+/// How a watch fares.
+#[derive(Default)]
+struct Watch {
+    /// Whether all was listed once.
+    listed: bool,
+    failure: Option<Failure>,
+    /// How often it had to begin anew.
+    restarts: u64,
+}
+
+type Shelf<K> = BTreeMap<String, Arc<K>>;
+
+impl World {
+    /// A world in which these watches have seen nothing yet.
+    pub(crate) fn new(scopes: impl IntoIterator<Item = Scope>) -> Self {
+        Self {
+            watches: scopes.into_iter().map(|scope| (scope, Watch::default())).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes a report in.
+    pub(crate) fn take(&mut self, report: Report) {
+        let Report { scope, news } = report;
+        let sight = self.sees(Kind::Pods);
+        let watch = self.watches.entry(scope.clone()).or_default();
+        match news {
+            News::Change(change) => {
+                watch.restarts += u64::from(watch.listed && change.is_complete());
+                watch.listed |= change.is_complete();
+                watch.failure = None;
+                self.change(scope.namespace.as_deref(), change);
+            }
+            News::Mended => watch.failure = None,
+            News::Failed(failure) => {
+                watch.restarts += 1;
+                watch.failure = Some(failure);
+            }
+        }
+        if sight != self.sees(Kind::Pods) {
+            self.dirty.extend(self.namespaces.keys().cloned());
+        }
+    }
+
+    fn change(&mut self, within: Option<&str>, change: Change) {
+        match change {
+            Change::Deployments(update) => self.update(within, update, |all| &mut all.deployments),
+            Change::Services(update) => self.update(within, update, |all| &mut all.services),
+            Change::Slices(update) => self.update(within, update, |all| &mut all.slices),
+            Change::Pods(update) => self.update(within, update, |all| &mut all.pods),
+            Change::Apps(update) => self.update(within, update, |all| &mut all.resources),
+        }
+    }
+
+    fn update<K: Kept>(
+        &mut self,
+        within: Option<&str>,
+        update: Update<K>,
+        shelf: fn(&mut Objects) -> &mut Shelf<K>,
+    ) {
+        match update {
+            Update::One(key, object) => self.put(key, *object, shelf),
+            Update::Gone((namespace, name)) => {
+                let known = self.namespaces.get_mut(&namespace);
+                if known.is_some_and(|known| shelf(known).remove(&name).is_some()) {
+                    self.dirty.insert(namespace);
+                }
+            }
+            Update::All(objects) => {
+                let seen: BTreeSet<Key> = objects.iter().map(|(key, _)| key.clone()).collect();
+                for (key, object) in objects {
+                    self.put(key, object, shelf);
+                }
+                for (namespace, known) in &mut self.namespaces {
+                    if within.is_some_and(|within| within != namespace) {
+                        continue;
+                    }
+                    let before = shelf(known).len();
+                    shelf(known).retain(|name, _| seen.contains(&(namespace.clone(), name.clone())));
+                    if shelf(known).len() != before {
+                        self.dirty.insert(namespace.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    fn put<K: Kept>(&mut self, (namespace, name): Key, object: K, shelf: fn(&mut Objects) -> &mut Shelf<K>) {
+        let shelf = shelf(self.namespaces.entry(namespace.clone()).or_default());
+        if shelf.get(&name).is_none_or(|known| **known != object) {
+            shelf.insert(name, Arc::new(object));
+            self.dirty.insert(namespace);
+        }
+    }
+
+    /// The namespaces that have to be looked at again.
+    pub(crate) fn take_dirty(&mut self) -> BTreeSet<String> {
+        let dirty = std::mem::take(&mut self.dirty);
+        let pods_known = self.sees(Kind::Pods);
+        for namespace in &dirty {
+            if let Some(objects) = self.namespaces.get_mut(namespace) {
+                objects.pods_known = pods_known;
+            }
+        }
+        dirty
+    }
+
+    /// Whether all was seen that can be. What may not be seen, or is of an unknown kind, is not
+    /// waited for; without Deployments there is nothing to say.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.watches.iter().all(|(scope, watch)| {
+            let given_up = matches!(watch.failure, Some(Failure::Unknown | Failure::Forbidden(_)));
+            watch.listed || (given_up && scope.kind != Kind::Deployments)
+        })
+    }
+
+    /// Whether objects of a kind are seen, or at least were.
+    pub(crate) fn sees(&self, kind: Kind) -> bool {
+        let mut watches = self.watches.iter().filter(|(scope, _)| scope.kind == kind);
+        watches.all(|(_, watch)| {
+            watch.listed || !matches!(watch.failure, Some(Failure::Unknown | Failure::Forbidden(_)))
+        })
+    }
+
+    /// Whether states are kept in the cluster.
+    pub(crate) fn is_stored(&self) -> bool {
+        let mut watches = self.watches.iter().filter(|(scope, _)| scope.kind == Kind::VersionedApps);
+        watches.all(|(_, watch)| {
+            watch.listed && !matches!(watch.failure, Some(Failure::Unknown | Failure::Forbidden(_)))
+        })
+    }
+
+    /// What keeps watches from working, and what to do.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        let failing = |(scope, watch): (&Scope, &Watch)| Some(describe(scope, watch.failure.as_ref()?));
+        self.watches.iter().filter_map(failing).collect()
+    }
+
+    /// How often watches of a kind had to begin anew.
+    pub(crate) fn restarts(&self, kind: Kind) -> u64 {
+        let watches = self.watches.iter().filter(|(scope, _)| scope.kind == kind);
+        watches.map(|(_, watch)| watch.restarts).sum()
+    }
+
+    /// How many objects of a kind are kept.
+    pub(crate) fn count(&self, kind: Kind) -> usize {
+        let count = |namespace: &Objects| match kind {
+            Kind::Deployments => namespace.deployments.len(),
+            Kind::Services => namespace.services.len(),
+            Kind::EndpointSlices => namespace.slices.len(),
+            Kind::Pods => namespace.pods.len(),
+            Kind::VersionedApps => namespace.resources.len(),
+        };
+        self.namespaces.values().map(count).sum()
+    }
+}
+
+fn describe(scope: &Scope, failure: &Failure) -> String {
+    let kind = scope.kind.as_str();
+    let place = scope
+        .namespace
+        .as_ref()
+        .map_or_else(|| "in all namespaces".to_owned(), |namespace| format!("in namespace {namespace}"));
+    match failure {
+        Failure::Unknown if scope.kind == Kind::VersionedApps => {
+            "the cluster does not know VersionedApps: kubectl apply -f conf/k8s/base/crd.yaml; until then \
+             versions are routed by their labels, and none expires"
+                .to_owned()
+        }
+        Failure::Unknown => format!("the cluster does not know {kind}"),
+        Failure::Forbidden(message) => {
+            format!("may not list and watch {kind} {place}: bind the roles of conf/k8s/base ({message})")
+        }
+        Failure::Other(message) => format!("can't watch {kind} {place}: {message}"),
+    }
+}
+
+impl Change {
+    fn is_complete(&self) -> bool {
+        matches!(
+            self,
+            Self::Deployments(Update::All(_))
+                | Self::Services(Update::All(_))
+                | Self::Slices(Update::All(_))
+                | Self::Pods(Update::All(_))
+                | Self::Apps(Update::All(_))
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;
