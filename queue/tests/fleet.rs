@@ -1,12 +1,15 @@
 //! Ten workers in three processes, two reapers, and one process killed in the middle: each of many jobs is
 //! completed once. On each storage that several processes can share; one more is a variant of [`Place`].
 #![cfg(test)]
-#![cfg(any(feature = "sqlite", feature = "postgres"))]
+#![cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
 
 mod support {
     pub(crate) mod children;
     #[cfg(feature = "postgres")]
     pub(crate) mod postgres;
+    #[cfg(feature = "redis")]
+    #[expect(dead_code, reason = "the tests of the storage use more of it")]
+    pub(crate) mod redis;
 }
 
 use std::collections::HashSet;
@@ -21,9 +24,13 @@ use lockstep_queue::jobs::{
 };
 #[cfg(feature = "postgres")]
 use lockstep_queue::jobs::{PostgresOptions, PostgresStorage};
+#[cfg(feature = "redis")]
+use lockstep_queue::jobs::{RedisOptions, RedisStorage};
 #[cfg(feature = "sqlite")]
 use lockstep_queue::jobs::{SqliteOptions, SqliteStorage};
 use support::children::{Process, Said, say};
+#[cfg(feature = "redis")]
+use support::redis::{Flavour, Server};
 
 /// Tells a child where to work, and how many workers it is.
 const PLACE: &str = "LOCKSTEP_FLEET_PLACE";
@@ -45,6 +52,8 @@ enum Place {
     Sqlite(String),
     #[cfg(feature = "postgres")]
     Postgres { address: String, schema: String },
+    #[cfg(feature = "redis")]
+    Redis(String),
 }
 
 #[cfg(feature = "sqlite")]
@@ -60,6 +69,20 @@ async fn on_one_sqlite_file() {
 async fn on_postgres() {
     let address = support::postgres::Postgres::shared().address();
     each_job_is_completed_once(&Place::Postgres { address, schema: "fleet".to_owned() }).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_redis() {
+    let server = Server::start(Flavour::Redis, &[]);
+    each_job_is_completed_once(&Place::Redis(server.url())).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_valkey() {
+    let server = Server::start(Flavour::Valkey, &[]);
+    each_job_is_completed_once(&Place::Redis(server.url())).await;
 }
 
 async fn each_job_is_completed_once(place: &Place) {
@@ -101,6 +124,7 @@ fn run_fleet(place: &str) -> HashSet<String> {
 fn listen(hear: &mpsc::Receiver<Said>, victim: &mut Process) -> HashSet<String> {
     let mut completed = HashSet::new();
     for said in hear {
+        assert_eq!(said.what, "-");
         assert!(completed.insert(said.id.clone()), "{} was completed twice", said.id);
         if completed.len() == JOBS / 2 {
             victim.kill();
@@ -178,6 +202,8 @@ impl Place {
                 let options = PostgresOptions { schema: schema.clone(), ..PostgresOptions::default() };
                 Arc::new(PostgresStorage::connect(address, options).await.unwrap())
             }
+            #[cfg(feature = "redis")]
+            Self::Redis(url) => Arc::new(RedisStorage::connect(RedisOptions::new(url)).await.unwrap()),
         }
     }
 
@@ -190,6 +216,8 @@ impl Place {
             ["postgres", address, schema] => {
                 Self::Postgres { address: address.to_owned(), schema: schema.to_owned() }
             }
+            #[cfg(feature = "redis")]
+            ["redis", url] => Self::Redis(url.to_owned()),
             _ => panic!("no such place: {text}"),
         }
     }
@@ -202,6 +230,8 @@ impl std::fmt::Display for Place {
             Self::Sqlite(file) => write!(formatter, "sqlite|{file}"),
             #[cfg(feature = "postgres")]
             Self::Postgres { address, schema } => write!(formatter, "postgres|{address}|{schema}"),
+            #[cfg(feature = "redis")]
+            Self::Redis(url) => write!(formatter, "redis|{url}"),
         }
     }
 }

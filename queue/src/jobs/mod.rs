@@ -27,6 +27,7 @@ mod reaper;
 mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod state;
 mod storage;
 mod worker;
 

@@ -123,6 +123,12 @@ impl Journal {
         Pending::new(receiver, queued)
     }
 
+    /// Resolves when everything that was appended before this call is on disk, unsynced appends included.
+    pub fn sync(&self) -> Acknowledge {
+        // Acknowledges nothing new, and is answered after a sync as every acknowledgement is.
+        self.acknowledge(Position::START)
+    }
+
     /// Acknowledges everything before a position: it will not be needed again, and goes from the disk
     /// as soon as its whole segment is acknowledged and no open group has frames in it. The future
     /// resolves when the acknowledgement is on disk. A lower position than before changes nothing.

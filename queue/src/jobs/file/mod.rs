@@ -38,21 +38,20 @@ use futures::stream::BoxStream;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::clock::Clock;
 use super::error::StorageError;
 use super::event::Event;
-use super::hub::Hub;
-use super::index::{Index, Outlook, QueueIndex};
-use super::job::{Generation, Job, JobState, NewJob, StorageTime, Token};
+use super::index::{Outlook, QueueIndex};
+use super::job::{Generation, Job, JobState, NewJob, Token};
 use super::local;
 use super::name::{JobId, QueueName, WorkerId};
+use super::state::State;
 use super::storage::{
     Cancelled, Claim, Counts, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
 };
 use crate::journal;
 use log::{Loaded, Log};
 use step::{Outcome, Step};
-use writer::{Request, Shared, Writer};
+use writer::{Request, Writer};
 
 /// Steps that may wait for the thread; who asks for more waits.
 const REQUESTS: usize = 4096;
@@ -71,7 +70,7 @@ pub struct FileStorage(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    shared: Arc<Shared>,
+    state: Arc<State>,
     /// None once closed.
     requests: Mutex<Option<mpsc::Sender<Request>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -113,21 +112,17 @@ impl FileStorage {
     /// [`StorageError::Refused`] if the file system refuses.
     pub fn open(options: &Options) -> Result<Self, StorageError> {
         let (log, Loaded { index, last }) = Log::open(options)?;
-        let shared = Arc::new(Shared {
-            clock: Clock::starting(last),
-            hub: Hub::default(),
-            index: Mutex::new(Some(index)),
-        });
+        let state = Arc::new(State::new(index, last));
         let (requests, queue) = mpsc::channel(REQUESTS);
         let (end, ended) = watch::channel(None);
-        let writer = Writer { shared: Arc::clone(&shared), log, requests: queue, last };
+        let writer = Writer { state: Arc::clone(&state), log, requests: queue, last };
         let run = move || drop(end.send(Some(writer.run())));
         let thread = thread::Builder::new()
             .name("jobs".to_owned())
             .spawn(run)
             .map_err(|error| StorageError::Refused { action: "start a thread", source: Arc::new(error) })?;
         let requests = Mutex::new(Some(requests));
-        Ok(Self(Arc::new(Inner { shared, requests, thread: Mutex::new(Some(thread)), ended })))
+        Ok(Self(Arc::new(Inner { state, requests, thread: Mutex::new(Some(thread)), ended })))
     }
 
     /// Has a step done. It is done whether or not the future is kept, once it was handed over.
@@ -144,21 +139,6 @@ impl FileStorage {
             Outcome::Done(done) => Ok(done),
             _ => Err(StorageError::Closed),
         }
-    }
-
-    fn with<T>(&self, step: impl FnOnce(&mut Index, StorageTime) -> T) -> Result<T, StorageError> {
-        let mut index = self.0.shared.index.lock();
-        let now = self.0.shared.clock.now();
-        index.as_mut().map(|index| step(index, now)).ok_or(StorageError::Closed)
-    }
-
-    /// Asks about a queue; the default if it never saw it.
-    fn ask<T: Default>(
-        &self,
-        queue: &QueueName,
-        ask: impl FnOnce(&QueueIndex, StorageTime) -> T,
-    ) -> Result<T, StorageError> {
-        self.with(|index, now| index.queue(queue).map(|queue| ask(queue, now)).unwrap_or_default())
     }
 }
 
@@ -194,10 +174,10 @@ impl Storage for FileStorage {
         next: Option<Claim>,
     ) -> Result<Finished, StorageError> {
         local::check_ends(&ends)?;
-        let idle = ends.is_empty() && !matches!(self.ask(queue, QueueIndex::outlook)?, Outlook::Work);
+        let idle = ends.is_empty() && !matches!(self.0.state.ask(queue, QueueIndex::outlook)?, Outlook::Work);
         if idle {
             // Nothing would happen, so nothing is written.
-            let next_in = next.and(self.ask(queue, |queue, now| queue.next_in(now))?);
+            let next_in = next.and(self.0.state.ask(queue, |queue, now| queue.next_in(now))?);
             return Ok(Finished { next_in, ..Finished::default() });
         }
         match self.step(queue, Step::Finish { ends, next }).await? {
@@ -207,9 +187,7 @@ impl Storage for FileStorage {
     }
 
     async fn wait_for_work(&self, queue: &QueueName, at_most: Duration) -> Result<(), StorageError> {
-        let outlook = || self.ask(queue, QueueIndex::outlook).unwrap_or(Outlook::Closed);
-        self.0.shared.hub.channel(queue).wait(at_most, outlook).await;
-        self.with(|_, _| ())
+        self.0.state.wait_for_work(queue, at_most).await
     }
 
     async fn extend(
@@ -225,7 +203,7 @@ impl Storage for FileStorage {
     }
 
     async fn get(&self, queue: &QueueName, id: &JobId) -> Result<Option<Job>, StorageError> {
-        self.ask(queue, |queue, now| queue.get(now, id))
+        self.0.state.get(queue, id)
     }
 
     async fn cancel(&self, queue: &QueueName, id: &JobId) -> Result<Cancelled, StorageError> {
@@ -259,18 +237,15 @@ impl Storage for FileStorage {
         after: Option<Generation>,
         limit: usize,
     ) -> Result<Vec<Job>, StorageError> {
-        self.ask(queue, |queue, now| queue.list(now, state, after, limit))
+        self.0.state.list(queue, state, after, limit)
     }
 
     async fn counts(&self, queue: &QueueName) -> Result<Counts, StorageError> {
-        self.ask(queue, |queue, now| queue.counts(now))
+        self.0.state.counts(queue)
     }
 
     async fn queues(&self) -> Result<Vec<QueueName>, StorageError> {
-        self.with(|index, _| {
-            let used = index.queues().filter(|(_, queue)| !queue.is_empty());
-            used.map(|(name, _)| name.clone()).collect()
-        })
+        self.0.state.queues()
     }
 
     async fn configure(&self, queue: &QueueName, settings: Settings) -> Result<(), StorageError> {
@@ -278,7 +253,7 @@ impl Storage for FileStorage {
     }
 
     async fn settings(&self, queue: &QueueName) -> Result<Settings, StorageError> {
-        self.ask(queue, |queue, _| queue.settings())
+        self.0.state.settings(queue)
     }
 
     async fn reap(
@@ -288,7 +263,7 @@ impl Storage for FileStorage {
         lease_expired: Bytes,
     ) -> Result<Reaped, StorageError> {
         local::check_len(lease_expired.len())?;
-        if !self.ask(queue, |queue, now| queue.is_behind(now))? {
+        if !self.0.state.ask(queue, |queue, now| queue.is_behind(now))? {
             return Ok(Reaped::default());
         }
         match self.step(queue, Step::Reap { limit, error: lease_expired }).await? {
@@ -298,16 +273,15 @@ impl Storage for FileStorage {
     }
 
     async fn lead(&self, role: &QueueName, holder: &WorkerId, ttl: Duration) -> Result<bool, StorageError> {
-        // Roles end with the process, as everybody who could have one does.
-        self.with(|index, now| index.roles.lead(now, role, holder, ttl))
+        self.0.state.lead(role, holder, ttl)
     }
 
     async fn resign(&self, role: &QueueName, holder: &WorkerId) -> Result<(), StorageError> {
-        self.with(|index, _| index.roles.resign(role, holder))
+        self.0.state.resign(role, holder)
     }
 
     async fn events(&self, queue: &QueueName) -> Result<BoxStream<'static, Event>, StorageError> {
-        self.with(|_, _| self.0.shared.hub.channel(queue).events())
+        self.0.state.events(queue)
     }
 
     async fn close(&self) -> Result<(), StorageError> {

@@ -3,16 +3,13 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::clock::Clock;
 use super::super::error::StorageError;
-use super::super::hub::Hub;
-use super::super::index::Index;
 use super::super::job::StorageTime;
 use super::super::local;
 use super::super::name::QueueName;
+use super::super::state::State;
 use super::log::{Log, journal_error};
 use super::step::{Entry, Outcome, Step};
 use crate::journal::Append;
@@ -28,19 +25,10 @@ pub(super) struct Request {
     pub(super) reply: oneshot::Sender<Result<Outcome, StorageError>>,
 }
 
-/// What the thread shares with those who ask.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) clock: Clock,
-    pub(super) hub: Hub,
-    /// None once closed. Held for single steps only.
-    pub(super) index: Mutex<Option<Index>>,
-}
-
 /// The thread's own.
 #[derive(Debug)]
 pub(super) struct Writer {
-    pub(super) shared: Arc<Shared>,
+    pub(super) state: Arc<State>,
     pub(super) log: Log,
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) last: StorageTime,
@@ -66,8 +54,7 @@ impl Writer {
             written.into_iter().for_each(|written| self.apply(written));
             self.compact_if_long();
         }
-        self.shared.index.lock().take();
-        self.shared.hub.close();
+        self.state.close();
         self.log.close()
     }
 
@@ -79,7 +66,7 @@ impl Writer {
             drop(reply.send(Err(error)));
             return;
         }
-        self.last = self.last.max(self.shared.clock.now());
+        self.last = self.last.max(self.state.clock.now());
         let entry = Entry { at: self.last, queue, step };
         match self.log.append(&entry) {
             Ok(append) => written.push(Written { entry, append, reply }),
@@ -93,7 +80,7 @@ impl Writer {
         let Written { entry, append, reply } = written;
         let outcome =
             append.wait().map_err(|error| journal_error("write to the log", &error)).and_then(|_| {
-                let mut index = self.shared.index.lock();
+                let mut index = self.state.index.lock();
                 index.as_mut().map(|index| entry.apply(index)).ok_or(StorageError::Closed)
             });
         if let Ok(outcome) = &outcome {
@@ -104,7 +91,7 @@ impl Writer {
     }
 
     fn tell(&self, entry: &Entry, outcome: &Outcome) {
-        let channel = self.shared.hub.channel(&entry.queue);
+        let channel = self.state.channel(&entry.queue);
         match (&entry.step, outcome) {
             (Step::Enqueue(jobs), Outcome::Enqueued(Ok(enqueued))) => {
                 local::tell_enqueued(&channel, jobs, enqueued);
@@ -133,7 +120,7 @@ impl Writer {
     }
 
     fn compact(&mut self) -> Result<(), StorageError> {
-        let index = self.shared.index.lock();
+        let index = self.state.index.lock();
         let index = index.as_ref().ok_or(StorageError::Closed)?;
         self.log.compact(index, self.last)
     }

@@ -7,60 +7,28 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use parking_lot::Mutex;
 
-use super::clock::Clock;
 use super::error::StorageError;
 use super::event::Event;
-use super::hub::{Channel, Hub};
-use super::index::{Index, Outlook, QueueIndex};
+use super::hub::Channel;
+use super::index::{Index, QueueIndex};
 use super::job::{Generation, Job, JobState, NewJob, StorageTime, Token};
 use super::local;
 use super::name::{JobId, QueueName, WorkerId};
+use super::state::State;
 use super::storage::{
     Cancelled, Claim, Counts, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
 };
 
 /// Keeps jobs in memory. Clones share them.
-///
-/// ```
-/// # use std::sync::Arc;
-/// # use std::time::Duration;
-/// # use lockstep_queue::jobs::*;
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let storage = Arc::new(MemoryStorage::new());
-/// let queue: Queue<String, ()> = Queue::builder(storage.clone(), "mails").build()?;
-/// queue.enqueue("a", &"Hello".to_owned(), EnqueueOptions::default()).await?;
-/// assert_eq!(storage.counts(queue.name()).await?.waiting, 1);
-/// # Ok(())
-/// # }
-/// ```
 #[derive(Debug, Clone)]
-pub struct MemoryStorage(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    clock: Clock,
-    hub: Hub,
-    /// None once closed. Held for single steps only.
-    index: Mutex<Option<Index>>,
-}
+pub struct MemoryStorage(Arc<State>);
 
 impl MemoryStorage {
     /// An empty one.
     #[must_use]
     pub fn new() -> Self {
-        let index = Mutex::new(Some(Index::default()));
-        Self(Arc::new(Inner { clock: Clock::starting(StorageTime::default()), hub: Hub::default(), index }))
-    }
-
-    /// Does one step, at one moment.
-    fn with<T>(&self, step: impl FnOnce(&mut Index, StorageTime) -> T) -> Result<T, StorageError> {
-        let mut index = self.0.index.lock();
-        // The time is taken under the lock, so that it never goes back from step to step.
-        let now = self.0.clock.now();
-        index.as_mut().map(|index| step(index, now)).ok_or(StorageError::Closed)
+        Self(Arc::new(State::new(Index::default(), StorageTime::default())))
     }
 
     fn step<T>(
@@ -68,20 +36,11 @@ impl MemoryStorage {
         queue: &QueueName,
         step: impl FnOnce(&mut QueueIndex, StorageTime) -> T,
     ) -> Result<T, StorageError> {
-        self.with(|index, now| step(index.queue_mut(queue), now))
-    }
-
-    /// Asks about a queue; the default if it never saw it.
-    fn ask<T: Default>(
-        &self,
-        queue: &QueueName,
-        ask: impl FnOnce(&QueueIndex, StorageTime) -> T,
-    ) -> Result<T, StorageError> {
-        self.with(|index, now| index.queue(queue).map(|queue| ask(queue, now)).unwrap_or_default())
+        self.0.with(|index, now| step(index.queue_mut(queue), now))
     }
 
     fn channel(&self, queue: &QueueName) -> Arc<Channel> {
-        self.0.hub.channel(queue)
+        self.0.channel(queue)
     }
 }
 
@@ -114,9 +73,7 @@ impl Storage for MemoryStorage {
     }
 
     async fn wait_for_work(&self, queue: &QueueName, at_most: Duration) -> Result<(), StorageError> {
-        let outlook = || self.ask(queue, |queue, now| queue.outlook(now)).unwrap_or(Outlook::Closed);
-        self.channel(queue).wait(at_most, outlook).await;
-        self.with(|_, _| ())
+        self.0.wait_for_work(queue, at_most).await
     }
 
     async fn extend(
@@ -129,7 +86,7 @@ impl Storage for MemoryStorage {
     }
 
     async fn get(&self, queue: &QueueName, id: &JobId) -> Result<Option<Job>, StorageError> {
-        self.ask(queue, |queue, now| queue.get(now, id))
+        self.0.get(queue, id)
     }
 
     async fn cancel(&self, queue: &QueueName, id: &JobId) -> Result<Cancelled, StorageError> {
@@ -164,18 +121,15 @@ impl Storage for MemoryStorage {
         after: Option<Generation>,
         limit: usize,
     ) -> Result<Vec<Job>, StorageError> {
-        self.ask(queue, |queue, now| queue.list(now, state, after, limit))
+        self.0.list(queue, state, after, limit)
     }
 
     async fn counts(&self, queue: &QueueName) -> Result<Counts, StorageError> {
-        self.ask(queue, |queue, now| queue.counts(now))
+        self.0.counts(queue)
     }
 
     async fn queues(&self) -> Result<Vec<QueueName>, StorageError> {
-        self.with(|index, _| {
-            let used = index.queues().filter(|(_, queue)| !queue.is_empty());
-            used.map(|(name, _)| name.clone()).collect()
-        })
+        self.0.queues()
     }
 
     async fn configure(&self, queue: &QueueName, settings: Settings) -> Result<(), StorageError> {
@@ -185,7 +139,7 @@ impl Storage for MemoryStorage {
     }
 
     async fn settings(&self, queue: &QueueName) -> Result<Settings, StorageError> {
-        self.ask(queue, |queue, _| queue.settings())
+        self.0.settings(queue)
     }
 
     async fn reap(
@@ -201,20 +155,19 @@ impl Storage for MemoryStorage {
     }
 
     async fn lead(&self, role: &QueueName, holder: &WorkerId, ttl: Duration) -> Result<bool, StorageError> {
-        self.with(|index, now| index.roles.lead(now, role, holder, ttl))
+        self.0.lead(role, holder, ttl)
     }
 
     async fn resign(&self, role: &QueueName, holder: &WorkerId) -> Result<(), StorageError> {
-        self.with(|index, _| index.roles.resign(role, holder))
+        self.0.resign(role, holder)
     }
 
     async fn events(&self, queue: &QueueName) -> Result<BoxStream<'static, Event>, StorageError> {
-        self.with(|_, _| self.channel(queue).events())
+        self.0.events(queue)
     }
 
     async fn close(&self) -> Result<(), StorageError> {
-        self.0.index.lock().take();
-        self.0.hub.close();
+        self.0.close();
         Ok(())
     }
 }

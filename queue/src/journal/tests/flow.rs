@@ -299,3 +299,15 @@ fn a_mark_is_kept_with_the_acknowledgement_and_outlives_the_segments() {
     drop(journal);
     assert_eq!(open(&disk).1.mark, "two");
 }
+
+#[test]
+fn a_sync_takes_along_what_nobody_waited_for() {
+    let disk = MemDisk::default();
+    let (journal, _) = Journal::open(options(&disk).sync_within(Duration::from_secs(3600))).unwrap();
+    journal.append_unsynced(SINGLE, 0, "late").wait().unwrap();
+    assert!(read(&journal, Position::START).is_empty(), "readers see what is on disk only");
+    let acknowledged = journal.acknowledged();
+    journal.sync().wait().unwrap();
+    assert_eq!(bodies(&read(&journal, Position::START)), [b"late".to_vec()]);
+    assert_eq!(journal.acknowledged(), acknowledged);
+}
