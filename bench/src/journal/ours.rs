@@ -15,7 +15,7 @@ const SINGLE: Kind = Kind::single::<0>();
 /// About this much is written in each run.
 const BYTES: usize = 48 * 1024 * 1024;
 /// At most so many frames in all and for each appender, or one at a time would take long.
-const FRAMES: usize = 16_000;
+const FRAMES: usize = 48_000;
 const OF_APPENDER: usize = 2_000;
 /// What the journal adds to the contents of a frame.
 const HEADER: usize = 32;

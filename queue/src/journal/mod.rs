@@ -69,8 +69,8 @@
 //! # Files
 //!
 //! Segments are named after the position of their first byte, and filled with zeros ahead of the
-//! writer. One thread writes, another makes the next segment. The directory is locked; files have
-//! mode 0600.
+//! writer; when it syncs much at a time, their room is only reserved. One thread writes, another makes
+//! the next segment. The directory is locked; files have mode 0600.
 
 mod append;
 mod chunk;

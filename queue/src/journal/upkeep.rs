@@ -178,7 +178,7 @@ impl Writer {
     /// Has the next segment made early enough.
     pub(crate) fn look_ahead(&mut self) {
         if self.log.head - self.log.base > u64::from(self.shared.options.segment_bytes) / 4 {
-            self.preparer.order();
+            self.preparer.order(self.log.next_zeros());
         }
     }
 }

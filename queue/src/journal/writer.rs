@@ -125,7 +125,7 @@ impl Writer {
                 }
                 self.idle_due = Instant::now() + self.shared.options.idle_after;
             } else {
-                self.preparer.order();
+                self.preparer.order(self.log.next_zeros());
                 self.idle_due = Instant::now() + POLL;
             }
         }
