@@ -11,7 +11,8 @@ use super::notes::{self, AckNote, FORMAT, SegmentNote};
 use super::position::wide;
 use super::queue::Ack;
 use super::segment;
-use super::writer::{Waiter, Writer};
+use super::tell::Waiter;
+use super::writer::Writer;
 
 /// An idle journal keeps this much of what is acknowledged.
 const IDLE_BYTES: u64 = 4096;
