@@ -35,14 +35,16 @@ lint:
 	@scripts/deny.sh
 
 # Side by side with bare Pingora, nginx, HAProxy and Envoy; about ten minutes after the build. Then the job queue
-# beside those of others, `make bench-queue`.
+# beside those of others and the journal beside a bare loop, `make bench-queue`.
 bench: build
 	@bench/setup.sh
 	cargo run --locked --release --package lockstep-bench -- $(ARGS)
+	cargo run --locked --release --package lockstep-bench -- journal
 	cargo run --locked --release --package lockstep-bench -- queue
 
 bench-queue:
 	@bench/setup.sh
+	cargo run --locked --release --package lockstep-bench -- journal
 	cargo run --locked --release --package lockstep-bench -- queue $(ARGS)
 
 # Each fuzz target for a minute.

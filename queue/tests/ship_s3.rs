@@ -6,7 +6,7 @@ mod support;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lockstep_queue::journal::{self, Journal, Kind, Recovery};
@@ -107,7 +107,7 @@ async fn everything_arrives_signed_and_in_each_compression() {
 
 #[tokio::test]
 async fn faults_delay_objects_but_lose_and_double_none() {
-    let mut server = S3Server::start();
+    let server = S3Server::start();
     let proxy = FaultProxy::start(server.address()).await;
     let dir = tempfile::tempdir().unwrap();
     let journal = open(&dir);
@@ -129,10 +129,40 @@ async fn faults_delay_objects_but_lose_and_double_none() {
             assert!(journal.0.acknowledged() > acknowledged);
             assert_eq!(shipper.stats().refusals, 0, "{mode:?} passes");
         }
+    })
+    .await;
+    assert_eq!(texts(&*sink, None).await, shown(&all));
+    let stats = shipper.stats();
+    assert_eq!((stats.records, stats.conflicts, stats.changed), (all.len() as u64, 0, 0));
+    assert_eq!(stats.oldest_unshipped, None);
+}
+
+/// In real time: the client has connections, and timeouts of its own.
+#[tokio::test]
+async fn a_server_that_is_gone_for_a_minute_gets_everything_once() {
+    const GONE: Duration = Duration::from_secs(60);
+    let mut server = S3Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(&dir);
+    let sink = sink(options(server.address())).await;
+    let shipper = shipper(&journal, &sink, None, &ship_options());
+    let mut all = records("before");
+    while_running(&shipper, async {
+        append(&journal.0, &all).await;
+        shipper.flush(LONG).await.unwrap();
         server.kill();
-        append(&journal.0, &records("gone")).await;
-        all.extend(records("gone"));
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        let (begun, acknowledged) = (Instant::now(), journal.0.acknowledged());
+        for round in 0..6 {
+            let records = records(&format!("gone-{round}"));
+            append(&journal.0, &records).await;
+            all.extend(records);
+            let before = shipper.stats().retries;
+            tokio::time::sleep(GONE / 6).await;
+            assert!(shipper.stats().retries > before, "it goes on trying");
+        }
+        assert!(begun.elapsed() >= GONE);
+        assert_eq!(journal.0.acknowledged(), acknowledged, "nothing is confirmed");
+        assert!(shipper.stats().oldest_unshipped.unwrap() >= GONE.mul_f64(0.9));
         assert!(shipper.flush(Duration::ZERO).await.is_err());
         server.restart();
         shipper.flush(LONG).await.unwrap();
@@ -140,7 +170,7 @@ async fn faults_delay_objects_but_lose_and_double_none() {
     .await;
     assert_eq!(texts(&*sink, None).await, shown(&all));
     let stats = shipper.stats();
-    assert_eq!((stats.records, stats.conflicts, stats.changed), (all.len() as u64, 0, 0));
+    assert_eq!((stats.records, stats.refusals, stats.conflicts), (all.len() as u64, 0, 0));
     assert_eq!(stats.oldest_unshipped, None);
 }
 

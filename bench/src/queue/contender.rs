@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use super::peers;
+use super::server::Server;
 
 /// A queue on a storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -23,6 +24,8 @@ pub enum Contender {
     JobQueueRedis,
     /// BullMQ on Redis.
     Bullmq,
+    /// Ours in PostgreSQL.
+    LockstepPostgres,
 }
 
 /// Contenders that are compared with each other.
@@ -34,6 +37,8 @@ pub enum Family {
     Files,
     /// On one Redis server.
     Redis,
+    /// In one PostgreSQL server.
+    Postgres,
 }
 
 /// How fast a contender is, about.
@@ -51,19 +56,20 @@ pub enum Pace {
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Memory, Self::Files, Self::Redis];
+    pub const ALL: [Self; 4] = [Self::Memory, Self::Files, Self::Redis, Self::Postgres];
 
     /// Its contenders.
     pub fn contenders(self) -> impl Iterator<Item = Contender> {
         Contender::value_variants().iter().copied().filter(move |contender| contender.family() == self)
     }
 
-    /// The one that the others are compared with.
-    pub fn reference(self) -> Contender {
+    /// The one that the others are compared with, if there is one.
+    pub fn reference(self) -> Option<Contender> {
         match self {
-            Self::Memory => Contender::JobQueueMemory,
-            Self::Files => Contender::JobQueueFile,
-            Self::Redis => Contender::Bullmq,
+            Self::Memory => Some(Contender::JobQueueMemory),
+            Self::Files => Some(Contender::JobQueueFile),
+            Self::Redis => Some(Contender::Bullmq),
+            Self::Postgres => None,
         }
     }
 
@@ -76,6 +82,9 @@ impl Family {
                  step, each with an fsync of its own, none of the directory"
             }
             Self::Redis => "On one Redis server that writes nothing to the disk",
+            Self::Postgres => {
+                "In one PostgreSQL server with its default settings: each commit waits for its sync"
+            }
         }
     }
 }
@@ -92,6 +101,7 @@ impl Contender {
             Self::JobQueueFile => "job-queue-file",
             Self::JobQueueRedis => "job-queue-redis",
             Self::Bullmq => "bullmq",
+            Self::LockstepPostgres => "lockstep-postgres",
         }
     }
 
@@ -101,6 +111,7 @@ impl Contender {
             Self::LockstepMemory | Self::JobQueueMemory => Family::Memory,
             Self::LockstepFile | Self::LockstepSqlite | Self::JobQueueFile => Family::Files,
             Self::LockstepRedis | Self::JobQueueRedis | Self::Bullmq => Family::Redis,
+            Self::LockstepPostgres => Family::Postgres,
         }
     }
 
@@ -109,7 +120,7 @@ impl Contender {
         match self {
             Self::LockstepMemory | Self::JobQueueMemory => Pace::Memory,
             Self::LockstepRedis | Self::JobQueueRedis | Self::Bullmq => Pace::Network,
-            Self::LockstepFile | Self::LockstepSqlite => Pace::Disk,
+            Self::LockstepFile | Self::LockstepSqlite | Self::LockstepPostgres => Pace::Disk,
             Self::JobQueueFile => Pace::Crawl,
         }
     }
@@ -121,7 +132,14 @@ impl Contender {
 
     /// Whether it is ours, and runs in this program.
     pub fn is_ours(self) -> bool {
-        matches!(self, Self::LockstepMemory | Self::LockstepFile | Self::LockstepSqlite | Self::LockstepRedis)
+        matches!(
+            self,
+            Self::LockstepMemory
+                | Self::LockstepFile
+                | Self::LockstepSqlite
+                | Self::LockstepRedis
+                | Self::LockstepPostgres
+        )
     }
 
     /// Why it cannot run on this machine, if it can't.
@@ -129,7 +147,7 @@ impl Contender {
         if !self.is_ours() && peers::node().is_none() {
             return Some("its packages are not on this machine; bench/setup.sh installs them");
         }
-        let no_server = self.family() == Family::Redis && crate::contender::search("redis-server").is_none();
-        no_server.then_some("redis-server is not on this machine; bench/setup.sh installs it")
+        (!Server::is_there(self.family()))
+            .then_some("its server is not on this machine; bench/setup.sh installs it")
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use super::cell::Cell;
 use super::contender::{Contender, Family};
 use super::options::{CellOptions, QueuePlan};
-use super::server::Redis;
+use super::server::Server;
 use super::visit::{Sample, visit};
 use crate::error::{Context as _, Result};
 use crate::report;
@@ -36,7 +36,7 @@ impl Entrant {
 /// Visits every entrant once in each round. In each, another contender of a cell is the first.
 pub(super) async fn run(entrants: &mut [Entrant], plan: &QueuePlan, family: Family) -> Result<()> {
     let dir = directory(plan)?;
-    let server = Redis::of(family, dir.path())?;
+    let server = Server::of(family, dir.path())?;
     for round in 0..plan.rounds {
         report::progress(round + 1, plan.rounds);
         for of_cell in entrants.chunk_by_mut(|one, next| one.cell == next.cell) {
@@ -51,24 +51,24 @@ pub(super) async fn run(entrants: &mut [Entrant], plan: &QueuePlan, family: Fami
     Ok(())
 }
 
-async fn take_turn(entrant: &mut Entrant, plan: &QueuePlan, server: Option<&Redis>) -> Result<()> {
+async fn take_turn(entrant: &mut Entrant, plan: &QueuePlan, server: Option<&Server>) -> Result<()> {
     if entrant.failed.is_some() {
         return Ok(());
     }
     let dir = directory(plan)?;
     let data = dir.path().join("data");
     fs::create_dir(&data).context(|| format!("cannot make {}", data.display()))?;
-    server.map_or(Ok(()), Redis::empty)?;
+    server.map_or(Ok(()), Server::empty)?;
     let options = CellOptions {
         contender: entrant.contender,
-        at: server.map_or_else(|| data.display().to_string(), Redis::url),
+        at: server.map_or_else(|| data.display().to_string(), Server::address),
         shape: entrant.cell.shape,
         concurrency: entrant.cell.concurrency,
         jobs: entrant.jobs,
         warm_up: entrant.contender.warm_up(),
         payload: plan.payload,
     };
-    match visit(&options, server.map(Redis::id), dir.path()).await {
+    match visit(&options, server.map(Server::id), dir.path()).await {
         Ok(sample) => entrant.samples.push(sample),
         Err(failure) => entrant.failed = Some(failure.to_string()),
     }

@@ -22,13 +22,19 @@ const COLUMNS: [&str; 8] = [
 pub(super) fn print(entrants: &[Entrant], family: Family) {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
-    let name = family.reference().name();
-    let ratios = ["jobs/s", "jobs/CPU s", "p50"].map(|figure| format!("{figure} x {name}"));
-    table.set_header(COLUMNS.map(str::to_owned).into_iter().chain(ratios));
+    let reference = family.reference();
+    let ratios = reference.map(|reference| {
+        let name = reference.name();
+        ["jobs/s", "jobs/CPU s", "p50"].map(|figure| format!("{figure} x {name}"))
+    });
+    table.set_header(COLUMNS.map(str::to_owned).into_iter().chain(ratios.into_iter().flatten()));
     for entrant in entrants {
-        let reference =
-            |other: &&Entrant| other.contender == family.reference() && other.cell == entrant.cell;
-        table.add_row(row(entrant, entrants.iter().find(reference)));
+        let mut row = row(entrant);
+        if reference.is_some() {
+            let of_cell = |other: &&Entrant| Some(other.contender) == reference && other.cell == entrant.cell;
+            row.extend(ratios_to(entrant, entrants.iter().find(of_cell)));
+        }
+        table.add_row(row);
     }
     for column in table.column_iter_mut().skip(2) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -41,10 +47,10 @@ pub(super) fn print(entrants: &[Entrant], family: Family) {
     report::disturbance(entrants.iter().flat_map(|entrant| &entrant.samples).map(|sample| sample.others));
 }
 
-fn row(entrant: &Entrant, reference: Option<&Entrant>) -> Vec<String> {
+fn row(entrant: &Entrant) -> Vec<String> {
     let of = |figure: fn(&Sample) -> f64| median(&sorted(entrant.samples.iter().map(figure)));
     let best = sorted(entrant.samples.iter().map(Sample::rate)).last().copied().unwrap_or(f64::NAN);
-    let mut row = vec![
+    vec![
         entrant.cell.label(),
         entrant.contender.name().to_owned(),
         entrant.jobs.to_string(),
@@ -53,10 +59,12 @@ fn row(entrant: &Entrant, reference: Option<&Entrant>) -> Vec<String> {
         format!("{:.4}", of(|sample| sample.server * 1e3 / sample.jobs)),
         known(of(|sample| sample.p50)),
         known(of(|sample| sample.p95)),
-    ];
+    ]
+}
+
+fn ratios_to(entrant: &Entrant, reference: Option<&Entrant>) -> [String; 3] {
     let figures: [fn(&Sample) -> f64; 3] = [Sample::rate, Sample::per_cpu, |sample| sample.p50];
-    row.extend(figures.map(|figure| known(ratio(entrant, reference, figure))));
-    row
+    figures.map(|figure| known(ratio(entrant, reference, figure)))
 }
 
 /// The median of the ratios within each round: what slowed a whole round down cancels out.

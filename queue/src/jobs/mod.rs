@@ -51,6 +51,8 @@ pub use queue::{
 pub use reaper::Reaper;
 #[cfg(feature = "redis")]
 pub use redis::{NotReplicated, RedisOptions, RedisStorage, WaitReplicas};
+#[cfg(feature = "redis-tls")]
+pub use redis::{RedisIdentity, RedisTls};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteStorage};
 pub use storage::{

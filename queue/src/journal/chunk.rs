@@ -13,7 +13,8 @@ use super::options::WhenFull;
 use super::position::{Position, wide};
 use super::queue::{Entry, Reply};
 use super::stamp;
-use super::writer::{Waiter, Writer};
+use super::tell::Waiter;
+use super::writer::Writer;
 
 /// A write of more bytes begins before the batch is complete.
 const FLUSH: usize = 4 * 1024 * 1024;

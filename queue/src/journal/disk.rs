@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt, OpenOptionsExt as _};
 use std::path::Path;
 
+use rustix::fs::FallocateFlags;
+
 use super::position::wide;
 
 /// A directory's worth of files.
@@ -64,6 +66,15 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// # Errors
     /// If its length is the old one.
     fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Makes a file of this many zeros out of an empty one without writing them. It has room for what is written
+    /// over them; but each sync after that has to note where it is.
+    ///
+    /// # Errors
+    /// If there is no room, or the file system cannot do this.
+    fn reserve(&self, len: u64) -> io::Result<()> {
+        let _ = len;
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// The file's length.
     ///
     /// # Errors
@@ -141,6 +152,10 @@ impl DiskFile for File {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         Self::set_len(self, len)
+    }
+
+    fn reserve(&self, len: u64) -> io::Result<()> {
+        Ok(rustix::fs::fallocate(self, FallocateFlags::empty(), 0, len)?)
     }
 
     fn size(&self) -> io::Result<u64> {

@@ -23,6 +23,7 @@ use super::recover::{Recovered, at, recover};
 use super::recovery::Recovery;
 use super::shared::{Progress, Shared};
 use super::stats::Stats;
+use super::tell::Teller;
 use super::writer::Writer;
 
 /// An open journal. Clones share it; the last one to be dropped closes it.
@@ -56,6 +57,7 @@ impl Journal {
         let Recovered { log, replay, id, headless, report } = recover(&options)?;
         let size = u64::from(options.segment_bytes);
         let preparer = Preparer::start(Arc::clone(&options.disk), dir.clone(), size).map_err(at(&dir))?;
+        let teller = Teller::start().map_err(at(&dir))?;
         let sealed = replay.retention.sealed().map(|(base, end)| (base, Some(end)));
         let shared = Arc::new(Shared {
             id,
@@ -77,6 +79,7 @@ impl Journal {
             last_at: replay.last_at,
             chunk: Chunk::default(),
             waiting: Vec::new(),
+            teller,
             must_sync: false,
             unsynced_since: None,
             dropped_groups: std::collections::HashSet::new(),

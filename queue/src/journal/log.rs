@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile, write_all};
 use super::position::{narrow, wide};
-use super::segment::{self, NEXT};
+use super::segment::{self, NEXT, Zeros};
+
+/// From so many bytes for each sync on, writing them takes longer than to note where they are.
+const MUCH: u64 = 64 * 1024;
 
 /// The head of the journal on disk.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(crate) struct Log {
     pub(crate) head: u64,
     /// End of what is on disk for certain.
     pub(crate) durable: u64,
+    /// How often this segment was synced.
+    pub(crate) syncs: u64,
 }
 
 /// A write or a rotation failed.
@@ -69,7 +74,14 @@ impl Log {
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
         self.durable = self.head;
+        self.syncs += 1;
         Ok(())
+    }
+
+    /// What zeros the next segment should have, if it is written as this one.
+    pub(crate) fn next_zeros(&self) -> Zeros {
+        let per_sync = (self.head - self.base).checked_div(self.syncs);
+        if per_sync.is_some_and(|bytes| bytes >= MUCH) { Zeros::Reserved } else { Zeros::Written }
     }
 
     /// Goes on in the file made by [`segment::prepare`]. What is written must be synced.
@@ -85,6 +97,7 @@ impl Log {
         self.file = next;
         self.base = base;
         self.allocated = size;
+        self.syncs = 0;
         Ok(())
     }
 }

@@ -69,8 +69,8 @@
 //! # Files
 //!
 //! Segments are named after the position of their first byte, and filled with zeros ahead of the
-//! writer. One thread writes, another makes the next segment. The directory is locked; files have
-//! mode 0600.
+//! writer; when it syncs much at a time, their room is only reserved. One thread writes, one makes
+//! the next segment, and one tells who need not wait any more while the first is at the next batch. The directory is locked; files have mode 0600.
 
 mod append;
 mod chunk;
@@ -99,6 +99,7 @@ mod shared;
 mod stamp;
 mod stats;
 mod survey;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod upkeep;

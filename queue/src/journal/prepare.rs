@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use super::disk::{Disk, DiskFile};
-use super::segment::{self, NEXT};
+use super::segment::{self, NEXT, Zeros};
 
 type Made = io::Result<Box<dyn DiskFile>>;
 
@@ -15,7 +15,7 @@ type Made = io::Result<Box<dyn DiskFile>>;
 pub(crate) struct Preparer {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    orders: Option<mpsc::Sender<()>>,
+    orders: Option<mpsc::Sender<Zeros>>,
     made: mpsc::Receiver<Made>,
     ordered: bool,
     next: Option<Made>,
@@ -29,16 +29,18 @@ impl Preparer {
         let thread = thread::Builder::new().name("journal-prepare".to_owned()).spawn({
             let (disk, dir) = (Arc::clone(&disk), dir.clone());
             move || {
-                while ordered.recv().is_ok() && done.send(segment::prepare(&*disk, &dir, size)).is_ok() {}
+                while let Ok(zeros) = ordered.recv()
+                    && done.send(segment::prepare(&*disk, &dir, size, zeros)).is_ok()
+                {}
             }
         })?;
         Ok(Self { disk, dir, orders: Some(orders), made, ordered: false, next: None, thread: Some(thread) })
     }
 
     /// Has the next segment made, unless it is there or on its way.
-    pub(crate) fn order(&mut self) {
+    pub(crate) fn order(&mut self, zeros: Zeros) {
         if !self.ordered && self.next.is_none() {
-            self.ordered = self.orders.as_ref().is_some_and(|orders| orders.send(()).is_ok());
+            self.ordered = self.orders.as_ref().is_some_and(|orders| orders.send(zeros).is_ok());
         }
     }
 
@@ -60,7 +62,7 @@ impl Preparer {
         if let Some(Ok(file)) = early {
             return Ok(file);
         }
-        self.order();
+        self.order(Zeros::Reserved);
         self.receive()
     }
 

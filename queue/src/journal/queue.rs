@@ -127,6 +127,11 @@ impl Queue {
         }
     }
 
+    /// Whether somebody waits for the writer.
+    pub(crate) fn has_requests(&self) -> bool {
+        !self.waiting.lock().requests.is_empty()
+    }
+
     /// Takes nothing more; what is waiting is still served.
     pub(crate) fn close(&self) {
         self.waiting.lock().closed = true;

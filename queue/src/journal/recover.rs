@@ -16,7 +16,7 @@ use super::recovery::Recovery;
 use super::repair;
 use super::replay::Replay;
 use super::scan::{Piece, Scan, scan};
-use super::segment::{self, NEXT};
+use super::segment::{self, NEXT, Zeros};
 use super::survey::{Planned, survey};
 
 /// A journal's state as found on disk.
@@ -40,7 +40,7 @@ pub(crate) fn recover(options: &Options) -> Result<Recovered, OpenError> {
     }
     if files.is_empty() {
         let path = segment::path(dir, 0);
-        segment::prepare(disk, dir, u64::from(options.segment_bytes)).map_err(at(&path))?;
+        segment::prepare(disk, dir, u64::from(options.segment_bytes), Zeros::Written).map_err(at(&path))?;
         disk.rename(&dir.join(NEXT), &path).map_err(at(&path))?;
         files.insert(0);
     }
@@ -108,6 +108,7 @@ impl Recoverer<'_> {
             base,
             head,
             durable: head,
+            syncs: 0,
         };
         Ok(Some((log, found.end > 0 && !starts_with_note(&found))))
     }

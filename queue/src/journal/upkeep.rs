@@ -11,7 +11,8 @@ use super::notes::{self, AckNote, FORMAT, SegmentNote};
 use super::position::wide;
 use super::queue::Ack;
 use super::segment;
-use super::writer::{Waiter, Writer};
+use super::tell::Waiter;
+use super::writer::Writer;
 
 /// An idle journal keeps this much of what is acknowledged.
 const IDLE_BYTES: u64 = 4096;
@@ -178,7 +179,7 @@ impl Writer {
     /// Has the next segment made early enough.
     pub(crate) fn look_ahead(&mut self) {
         if self.log.head - self.log.base > u64::from(self.shared.options.segment_bytes) / 4 {
-            self.preparer.order();
+            self.preparer.order(self.log.next_zeros());
         }
     }
 }

@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::append::{Outcome, Receipt};
 use super::chunk::Chunk;
 use super::error::JournalError;
 use super::log::Log;
 use super::notes;
 use super::position::Position;
 use super::prepare::Preparer;
-use super::queue::{Reply, Request, Woken};
+use super::queue::{Request, Woken};
 use super::retention::Retention;
 use super::shared::Shared;
 use super::stats::Stats;
+use super::tell::{Teller, Waiter};
 
 /// How soon an idle journal asks again for the segment that it ordered.
 const POLL: Duration = Duration::from_millis(20);
@@ -40,6 +40,7 @@ pub(crate) struct Writer {
     pub(crate) chunk: Chunk,
     /// Who is told once everything written is synced.
     pub(crate) waiting: Vec<Waiter>,
+    pub(crate) teller: Teller,
     pub(crate) must_sync: bool,
     pub(crate) unsynced_since: Option<Instant>,
     /// Open groups whose begin was dropped.
@@ -52,30 +53,6 @@ pub(crate) struct Writer {
     pub(crate) idle_due: Instant,
     pub(crate) poison: Option<JournalError>,
     pub(crate) stats: Stats,
-}
-
-/// Somebody who waits for the disk.
-#[derive(Debug)]
-pub(crate) enum Waiter {
-    Append(Reply<Outcome>, Receipt),
-    Acknowledge(Reply<()>),
-}
-
-impl Waiter {
-    fn done(self) {
-        // Whoever does not wait any more does not want to know.
-        match self {
-            Self::Append(reply, receipt) => drop(reply.send(Ok(Outcome::Stored(receipt)))),
-            Self::Acknowledge(reply) => drop(reply.send(Ok(()))),
-        }
-    }
-
-    fn failed(self, error: JournalError) {
-        match self {
-            Self::Append(reply, _) => drop(reply.send(Err(error))),
-            Self::Acknowledge(reply) => drop(reply.send(Err(error))),
-        }
-    }
 }
 
 impl Writer {
@@ -125,7 +102,7 @@ impl Writer {
                 }
                 self.idle_due = Instant::now() + self.shared.options.idle_after;
             } else {
-                self.preparer.order();
+                self.preparer.order(self.log.next_zeros());
                 self.idle_due = Instant::now() + POLL;
             }
         }
@@ -159,8 +136,17 @@ impl Writer {
         self.remove_files();
         // Whoever waited finds everything as it is told: the room, the files and the figures.
         self.publish();
-        self.waiting.drain(..).for_each(Waiter::done);
+        self.tell();
         Ok(())
+    }
+
+    /// Tells those whose frames are on disk. While others wait for it already, another thread does that.
+    fn tell(&mut self) {
+        if self.waiting.len() > 1 && self.shared.queue.has_requests() {
+            self.teller.tell(mem::take(&mut self.waiting));
+        } else {
+            self.waiting.drain(..).for_each(Waiter::done);
+        }
     }
 
     /// After this nothing is written any more, for nobody knows what the disk holds.
@@ -208,6 +194,7 @@ impl Writer {
             }
         }
         self.publish();
+        self.teller.stop();
         // Before the end is told, for who waits for it does not expect to wait for the disk then.
         self.preparer.stop();
     }

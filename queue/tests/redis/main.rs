@@ -13,3 +13,4 @@ mod restarts;
 #[path = "../support/redis.rs"]
 mod server;
 mod thrift;
+mod tls;

@@ -19,7 +19,7 @@ use super::children::{Process, Said, say};
 /// Name the file and the round for the child.
 const FILE: &str = "LOCKSTEP_CRASH_FILE";
 const ROUND: &str = "LOCKSTEP_CRASH_ROUND";
-const KILLS: usize = 50;
+const KILLS: usize = 200;
 /// Short, so that the next process gets what the killed one had.
 const LEASE: Duration = Duration::from_secs(1);
 const KEPT: Duration = Duration::from_secs(3_600);

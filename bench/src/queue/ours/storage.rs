@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lockstep_queue::jobs::{
-    FileOptions, FileStorage, MemoryStorage, RedisOptions, RedisStorage, SqliteOptions, SqliteStorage,
-    Storage, StorageError,
+    FileOptions, FileStorage, MemoryStorage, PostgresOptions, PostgresStorage, RedisOptions, RedisStorage,
+    SqliteOptions, SqliteStorage, Storage, StorageError,
 };
 
 use crate::error::{Context as _, Failure, Result};
@@ -22,6 +22,9 @@ pub(super) async fn open(options: &CellOptions) -> Result<Arc<dyn Storage>> {
             SqliteStorage::open(file, SqliteOptions::default()).await.map(shared)
         }
         Contender::LockstepRedis => RedisStorage::connect(RedisOptions::new(&options.at)).await.map(shared),
+        Contender::LockstepPostgres => {
+            PostgresStorage::connect(&options.at, PostgresOptions::default()).await.map(shared)
+        }
         other => return Err(Failure::new(format!("{} is not ours", other.name()))),
     };
     opened.context(|| "cannot open the storage".to_owned())

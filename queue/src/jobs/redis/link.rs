@@ -56,7 +56,7 @@ impl Link {
     /// # Errors
     /// [`StorageError::Refused`] if an address makes no sense.
     pub(super) fn new(options: RedisOptions, prefix: &Prefix) -> Result<Self, StorageError> {
-        let clients: Result<Vec<_>, _> = options.urls.iter().map(|url| Client::open(url.as_str())).collect();
+        let clients: Result<Vec<_>, _> = options.urls.iter().map(|url| client(url, &options)).collect();
         let clients = clients.map_err(|error| Failure::Refused(error).of("read its address"))?;
         let longest_wait = options.wait_replicas.map_or(Duration::ZERO, |wait| wait.timeout);
         let config = AsyncConnectionConfig::new()
@@ -272,6 +272,15 @@ impl std::fmt::Debug for Current {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Current").field("number", &self.number).finish_non_exhaustive()
     }
+}
+
+fn client(url: &str, options: &RedisOptions) -> Result<Client, RedisError> {
+    #[cfg(feature = "redis-tls")]
+    if url.starts_with("rediss:") {
+        return Client::build_with_tls(url, options.tls.certificates());
+    }
+    let _ = options;
+    Client::open(url)
 }
 
 async fn check_schema(connection: &mut MultiplexedConnection, key: &str) -> Result<(), Failure> {

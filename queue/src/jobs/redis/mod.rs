@@ -11,6 +11,8 @@ mod listener;
 mod options;
 mod reply;
 mod script;
+#[cfg(feature = "redis-tls")]
+mod tls;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -35,6 +37,8 @@ use self::link::Link;
 pub use self::options::{NotReplicated, RedisOptions, WaitReplicas};
 use self::reply::Reply;
 use self::script::Call;
+#[cfg(feature = "redis-tls")]
+pub use self::tls::{RedisIdentity, RedisTls};
 use super::error::StorageError;
 use super::event::Event;
 use super::job::{Generation, Job, JobState, NewJob, Token};

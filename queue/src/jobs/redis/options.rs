@@ -6,7 +6,8 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct RedisOptions {
     /// Where the servers are, such as `redis://user:password@host:6379/0` or `unix:///run/redis.sock`. With several,
-    /// the first one that is a primary is used: after a failover that is another one.
+    /// the first one that is a primary is used: after a failover that is another one. `rediss://` speaks TLS and
+    /// needs the feature `redis-tls`.
     pub urls: Vec<String>,
     /// Begins all keys and channels, so that storages can share a server.
     pub prefix: String,
@@ -18,6 +19,9 @@ pub struct RedisOptions {
     pub patience: Duration,
     /// How long to wait for a connection, and for an answer until the connection is given up.
     pub timeout: Duration,
+    /// What `rediss://` addresses need. The default trusts whom the operating system trusts.
+    #[cfg(feature = "redis-tls")]
+    pub tls: super::tls::RedisTls,
 }
 
 /// How many replicas must have a change before it is acknowledged.
@@ -48,6 +52,8 @@ impl RedisOptions {
             wait_replicas: None,
             patience: Duration::from_secs(5),
             timeout: Duration::from_secs(5),
+            #[cfg(feature = "redis-tls")]
+            tls: super::tls::RedisTls::default(),
         }
     }
 }

@@ -311,3 +311,22 @@ fn a_sync_takes_along_what_nobody_waited_for() {
     assert_eq!(bodies(&read(&journal, Position::START)), [b"late".to_vec()]);
     assert_eq!(journal.acknowledged(), acknowledged);
 }
+
+#[test]
+fn zeros_are_written_ahead_of_small_syncs_and_reserved_ahead_of_large_ones() {
+    for (len, is_reserved) in [(1024, false), (256 * 1024, true)] {
+        let disk = MemDisk::default();
+        let options = options(&disk).segment_bytes(1024 * 1024).max_bytes(16 * 1024 * 1024);
+        let (journal, _) = Journal::open(options.clone()).unwrap();
+        let body = vec![7; len];
+        let receipts: Vec<_> =
+            (0..2 * 1024 * 1024 / len).map(|_| append(&journal, SINGLE, 0, &body)).collect();
+        assert_eq!(disk.reserved() > 0, is_reserved, "frames of {len} bytes");
+        journal.close().unwrap();
+        let (journal, recovery) = Journal::open(options).unwrap();
+        assert!(recovery.gaps.is_empty());
+        let found = bodies(&read(&journal, Position::START));
+        assert_eq!(found.len(), receipts.len());
+        assert!(found.iter().all(|found| *found == body));
+    }
+}

@@ -24,6 +24,8 @@ struct State {
     claimed: bool,
     faults: Faults,
     syncs: u64,
+    /// Files that were reserved instead of written.
+    reserved: u64,
     /// How far the test is, and the content before each change with how far it was then.
     record: Option<Arc<AtomicUsize>>,
     recorded: Vec<(usize, Content)>,
@@ -86,6 +88,10 @@ impl MemDisk {
 
     pub(super) fn syncs(&self) -> u64 {
         self.0.lock().syncs
+    }
+
+    pub(super) fn reserved(&self) -> u64 {
+        self.0.lock().reserved
     }
 
     /// The files with this ending, by name.
@@ -306,6 +312,18 @@ impl DiskFile for MemFile {
         faults.room = faults.room.map(|room| room + before.saturating_sub(len));
         inode.data.resize(len, 0);
         inode.touch(len, before);
+        Ok(())
+    }
+
+    fn reserve(&self, len: u64) -> io::Result<()> {
+        if self.0.0.lock().faults.room.is_some_and(|room| wide(room) < len) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.set_len(len)?;
+        let mut state = self.0.0.lock();
+        state.reserved += 1;
+        let room = &mut state.faults.room;
+        *room = room.map(|room| room - narrow(len));
         Ok(())
     }
 

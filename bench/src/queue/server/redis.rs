@@ -1,34 +1,26 @@
-//! The server that a family's contenders share, with nothing in it at each visit.
+//! Redis that writes nothing to the disk.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::contender::Family;
+use super::{AGAIN, PATIENCE};
 use crate::contender::search;
 use crate::error::{Context as _, Failure, Result};
 use crate::process::{Process, free_address};
 
-/// How long it may take to start or to answer.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// A running Redis server. Dropping it ends it.
-pub(super) struct Redis {
+pub(in crate::queue) struct Redis {
     process: Process,
     address: SocketAddr,
 }
 
 impl Redis {
-    /// The server of a family that needs one.
-    pub(super) fn of(family: Family, dir: &Path) -> Result<Option<Self>> {
-        if family == Family::Redis { Self::start(dir).map(Some) } else { Ok(None) }
-    }
-
-    /// Starts one that writes nothing to the disk.
-    fn start(dir: &Path) -> Result<Self> {
-        let program = search("redis-server").ok_or_else(|| Failure::new("no redis-server"))?;
+    /// Starts one.
+    pub(super) fn start(dir: &Path) -> Result<Self> {
+        let program = program().ok_or_else(|| Failure::new("no redis-server"))?;
         let address = free_address()?;
         let mut command = Command::new(program);
         command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port"]);
@@ -39,7 +31,7 @@ impl Redis {
             if begun.elapsed() > PATIENCE || !redis.process.is_alive() {
                 return Err(Failure::new(format!("Redis does not start: {}", redis.process.last_words())));
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(AGAIN);
         }
         Ok(redis)
     }
@@ -71,4 +63,9 @@ impl Redis {
             false => Err(Failure::new(format!("Redis says {answer}"))),
         }
     }
+}
+
+/// Its program, if this machine has it.
+pub(super) fn program() -> Option<PathBuf> {
+    search("redis-server")
 }
