@@ -50,12 +50,12 @@ impl ControlPlane {
     pub fn start() -> Self {
         let files = Files::new();
         let etcd = start_etcd(&files);
-        let api_server = start_api_server(&files);
+        let mut api_server = start_api_server(&files);
         // Its certificate is made at its start.
         let made = within(START, || files.authority().exists().then_some(()));
         made.expect("the API server makes a certificate");
         let admin = Api::new(SERVER, &files.authority(), ADMIN);
-        await_ready(&admin);
+        await_ready(&admin, &mut api_server);
         kubeconfig::write(files.kubeconfig(), SERVER, Some(&files.authority()), ADMIN, "default");
         let manager = start_manager(&files);
         Self { _manager: manager, api_server: Mutex::new(api_server), etcd: Mutex::new(etcd), admin, files }
@@ -103,8 +103,9 @@ impl ControlPlane {
 
     /// Starts it again and waits until it is ready.
     pub fn start_api_server(&self) {
-        *self.api_server.lock() = start_api_server(&self.files);
-        await_ready(&self.admin);
+        let mut api_server = self.api_server.lock();
+        *api_server = start_api_server(&self.files);
+        await_ready(&self.admin, &mut api_server);
     }
 
     /// Kills etcd and starts it again, with the same data.
@@ -112,7 +113,7 @@ impl ControlPlane {
         let mut etcd = self.etcd.lock();
         etcd.kill();
         *etcd = start_etcd(&self.files);
-        await_ready(&self.admin);
+        await_ready(&self.admin, &mut self.api_server.lock());
     }
 
     /// Forgets all older revisions in etcd: watches from before it, opened after a restart of the API server, are
@@ -207,8 +208,12 @@ fn start_manager(files: &Files) -> Process {
     Process::start("kube-controller-manager", &mut command)
 }
 
-fn await_ready(admin: &Api) {
-    within(START, || admin.get("/readyz").ok()).expect("the API server gets ready");
+fn await_ready(admin: &Api, api_server: &mut Process) {
+    let ready = within(START, || {
+        assert!(api_server.exited().is_none(), "the API server has ended");
+        admin.get("/readyz").ok()
+    });
+    ready.expect("the API server gets ready");
 }
 
 /// A program of the control plane, from `KUBEBUILDER_ASSETS` or as the setup script built it.
