@@ -144,8 +144,9 @@ impl Files {
         let files = Self(tempfile::tempdir().expect("a directory"));
         let tokens = format!("{ADMIN},admin,admin,\"system:masters\"\n{NOBODY},nobody,nobody\n");
         std::fs::write(files.path("tokens.csv"), tokens).expect("the tokens");
-        let key = rcgen::KeyPair::generate().expect("a key").serialize_pem();
-        std::fs::write(files.path("service-account.key"), key).expect("the key");
+        let key = rcgen::KeyPair::generate().expect("a key");
+        std::fs::write(files.path("service-account.key"), key.serialize_pem()).expect("the key");
+        std::fs::write(files.path("service-account.pub"), key.public_key_pem()).expect("its public part");
         files
     }
 
@@ -188,7 +189,7 @@ fn start_api_server(files: &Files) -> Process {
         .args(["--authorization-mode=RBAC", "--service-account-issuer=https://kubernetes.default.svc"])
         .arg(files.option("cert-dir", "certificates"))
         .arg(files.option("token-auth-file", "tokens.csv"))
-        .arg(files.option("service-account-key-file", "service-account.key"))
+        .arg(files.option("service-account-key-file", "service-account.pub"))
         .arg(files.option("service-account-signing-key-file", "service-account.key"));
     Process::start("kube-apiserver", &mut command)
 }

@@ -38,6 +38,7 @@ struct Seen(Mutex<Vec<String>>);
 
 impl Replica {
     pub fn start(cluster: &Cluster, name: &str) -> Self {
+        let _set_before = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).try_init();
         let runtime = Runtime::new().expect("a runtime");
         let file = cluster.kubeconfig();
         let client = runtime.block_on(async {
