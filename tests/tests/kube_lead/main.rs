@@ -233,7 +233,7 @@ fn observe_touches_nothing_and_advise_says_what_to_do() {
         });
         assert!(command.contains("scale deployment/shop-v2 --replicas=0"), "{command}");
         expect(cluster, "v1=expired v2=expiring v3=active");
-        assert_eq!(a.handle.app("shop").expect("the app").plan.len(), 1);
+        until("the API shows it", || a.handle.app("shop").is_ok_and(|app| app.plan.len() == 1));
         let words: Vec<_> = command.split_whitespace().skip(1).collect();
         cluster.kubectl(&words);
         expect(cluster, "v1=expired v2=expired v3=active");
