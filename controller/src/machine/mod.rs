@@ -176,6 +176,8 @@ fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
     to.duration_since(from).try_into().unwrap_or(Duration::ZERO)
 }
 
+#[cfg(test)]
+mod cluster_tests;
 #[cfg(feature = "kube")]
 #[cfg(test)]
 mod properties;
