@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::{AppId, Canary, VersionId, VersionState};
 
 /// All apps and their versions at one instant.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct VersionSnapshot {
     /// Grows with each snapshot of a process.
     pub generation: u64,

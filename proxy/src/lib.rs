@@ -13,6 +13,7 @@ pub mod ai;
 pub mod audit;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod demo;
 pub mod edge;

@@ -11,6 +11,7 @@ use prometheus::{
 
 use crate::ai::metrics::AiMetrics;
 use crate::audit::watch::AuditMetrics;
+use crate::cluster::ClusterMetrics;
 use crate::reason::Reason;
 
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -65,6 +66,8 @@ pub struct Metrics {
     pub ai: AiMetrics,
     /// The audit.
     pub audit: AuditMetrics,
+    /// The way to Kubernetes.
+    pub cluster: ClusterMetrics,
 }
 
 impl Metrics {
@@ -129,6 +132,7 @@ impl Metrics {
             task_panics: make.counters("task_panics_total", "Background tasks that panicked.", &["task"])?,
             ai: AiMetrics::new(&make)?,
             audit: AuditMetrics::new(&make)?,
+            cluster: ClusterMetrics::new(&make)?,
             registry,
         }))
     }

@@ -6,27 +6,40 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
+use lockstep_controller::cluster::claim::Claim;
 use lockstep_controller::{AppId, DataPlane, Traffic, VersionId, VersionSnapshot};
 use parking_lot::Mutex;
 
 use crate::clock;
 use crate::config::Config;
+use crate::config::model::App;
 use crate::endpoints::Pool;
 use crate::metrics::Metrics;
 use crate::routing::RoutingTable;
 use crate::routing::compile::{CompileError, Compiler};
+use crate::routing::table::Named;
 
 /// The shared state of the data plane.
 pub struct Plane {
     config: ArcSwap<Config>,
     table: ArcSwap<RoutingTable>,
     compiler: Compiler,
-    /// Orders replacements, so that an older table never follows a newer one.
-    compiling: Mutex<()>,
+    /// What the table is compiled from. Locked while it is, so that an older table never follows a
+    /// newer one.
+    sources: Mutex<Sources>,
     compiled_at: AtomicU64,
     ready: AtomicBool,
     draining: AtomicBool,
     metrics: Arc<Metrics>,
+}
+
+/// The snapshots that are routed by.
+#[derive(Clone, Default)]
+struct Sources {
+    /// Of the configuration's apps.
+    fixed: Arc<VersionSnapshot>,
+    /// Of the cluster's apps.
+    cluster: Arc<VersionSnapshot>,
 }
 
 impl Plane {
@@ -37,7 +50,7 @@ impl Plane {
             table: ArcSwap::from_pointee(RoutingTable::empty(config.server.limits)),
             config: ArcSwap::from_pointee(config),
             compiler: Compiler::new(Arc::clone(&metrics)),
-            compiling: Mutex::default(),
+            sources: Mutex::default(),
             compiled_at: AtomicU64::new(clock::now_ms()),
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -63,16 +76,38 @@ impl Plane {
         self.table.load_full()
     }
 
-    /// Routes by a new snapshot.
+    /// Routes by a new snapshot of the configuration's apps.
     ///
     /// # Errors
     /// If no table can be made of it: the last one stays.
-    pub fn route(&self, snapshot: &VersionSnapshot) -> Result<(), CompileError> {
-        let _order = self.compiling.lock();
-        if snapshot.generation < self.table.load().generation() {
+    pub fn route(&self, snapshot: &Arc<VersionSnapshot>) -> Result<(), CompileError> {
+        let mut sources = self.sources.lock();
+        if snapshot.generation < sources.fixed.generation {
             return Ok(());
         }
-        self.compile(&self.config(), snapshot)
+        let new = Sources { fixed: Arc::clone(snapshot), ..sources.clone() };
+        self.compile(&self.config(), &mut sources, new)
+    }
+
+    /// Routes by a new snapshot of the cluster's apps.
+    ///
+    /// # Errors
+    /// If no table can be made of it: the last one stays.
+    pub fn route_cluster(&self, snapshot: &Arc<VersionSnapshot>) -> Result<(), CompileError> {
+        let mut sources = self.sources.lock();
+        if snapshot.generation < sources.cluster.generation {
+            return Ok(());
+        }
+        let new = Sources { cluster: Arc::clone(snapshot), ..sources.clone() };
+        self.compile(&self.config(), &mut sources, new)
+    }
+
+    /// What an app of the cluster gets by the configuration of the moment.
+    ///
+    /// # Errors
+    /// All that is wrong with what it asks for.
+    pub fn resolve(&self, claim: &Arc<Claim>) -> Result<Arc<App>, Vec<String>> {
+        self.compiler.resolve(&self.config(), claim)
     }
 
     /// Checks whether a table could be made of a new configuration.
@@ -88,17 +123,19 @@ impl Plane {
     ///
     /// # Errors
     /// If no table can be made of it: configuration and table stay.
-    pub fn reconfigure(&self, config: Config, snapshot: &VersionSnapshot) -> Result<(), CompileError> {
-        let _order = self.compiling.lock();
+    pub fn reconfigure(&self, config: Config, snapshot: &Arc<VersionSnapshot>) -> Result<(), CompileError> {
+        let mut sources = self.sources.lock();
         let config = Arc::new(config);
-        self.compile(&config, snapshot)?;
+        let new = Sources { fixed: Arc::clone(snapshot), ..sources.clone() };
+        self.compile(&config, &mut sources, new)?;
         self.config.store(config);
         Ok(())
     }
 
-    fn compile(&self, config: &Config, snapshot: &VersionSnapshot) -> Result<(), CompileError> {
-        match self.compiler.compile(config, snapshot) {
+    fn compile(&self, config: &Config, sources: &mut Sources, new: Sources) -> Result<(), CompileError> {
+        match self.compiler.compile(config, &new.fixed, &new.cluster) {
             Ok(table) => {
+                *sources = new;
                 self.metrics.table_compiles.with_label_values(&["success"]).inc();
                 self.metrics.snapshot_generation.set(i64::try_from(table.generation()).unwrap_or(i64::MAX));
                 self.table.store(Arc::new(table));
@@ -169,7 +206,15 @@ impl Plane {
 
 impl DataPlane for Plane {
     fn routed_generation(&self) -> u64 {
-        self.table.load().generation()
+        self.table.load().static_generation()
+    }
+
+    fn routed(&self, app: &AppId, version: &VersionId) -> Option<usize> {
+        let table = self.table.load();
+        match table.app(app)?.find(version.as_str()) {
+            Named::Served(version) => Some(version.pool().endpoints().len()),
+            Named::Gone(_) | Named::Unknown => None,
+        }
     }
 
     fn ready_endpoints(&self, app: &AppId, version: &VersionId) -> usize {

@@ -18,6 +18,11 @@ pub enum Source {
     Routing,
     /// Version states can't be written.
     State,
+    /// The Kubernetes API can't be reached or does not show what is needed.
+    Cluster,
+    /// Objects of the cluster can't be used. That is for those to mend whose they are; this process
+    /// is well.
+    Objects,
     /// Evidence piles up, or something is wrong with where it goes.
     Audit,
 }
@@ -43,14 +48,23 @@ impl Problems {
     /// Replaces what a source reported before; with nothing, all is well there.
     pub fn report(&self, source: Source, messages: impl IntoIterator<Item = String>) {
         let since = jiff::Timestamp::now();
-        let problems: Vec<_> =
-            messages.into_iter().map(|message| Problem { source, message, since }).collect();
         let mut by_source = self.by_source.lock();
-        if problems.is_empty() {
-            by_source.remove(&source);
-        } else {
+        let known = by_source.remove(&source).unwrap_or_default();
+        // What was wrong before is wrong since then.
+        let since = |message: &str| {
+            known.iter().find(|known| known.message == message).map_or(since, |known| known.since)
+        };
+        let problems: Vec<_> =
+            messages.into_iter().map(|message| Problem { source, since: since(&message), message }).collect();
+        if !problems.is_empty() {
             by_source.insert(source, problems);
         }
+    }
+
+    /// Whether this process is not as it should be.
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        self.by_source.lock().keys().any(|source| *source != Source::Objects)
     }
 
     /// All of them.
@@ -71,6 +85,10 @@ mod tests {
         problems.report(Source::State, ["c".to_owned()]);
         assert_eq!(problems.list().len(), 3);
         problems.report(Source::Config, []);
-        assert_eq!(problems.list().iter().map(|p| p.message.as_str()).collect::<Vec<_>>(), ["c"]);
+        problems.report(Source::Objects, ["d".to_owned()]);
+        assert!(problems.is_degraded());
+        problems.report(Source::State, []);
+        assert!(!problems.is_degraded());
+        assert_eq!(problems.list().iter().map(|p| p.message.as_str()).collect::<Vec<_>>(), ["d"]);
     }
 }

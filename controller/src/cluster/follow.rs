@@ -60,6 +60,8 @@ struct Inner {
     scopes: Scopes,
     settings: Arc<dyn Settings>,
     kept: Kept,
+    /// Whether something was kept.
+    remembers: bool,
     contact: Contact,
     snapshots: channel::Sender<Arc<VersionSnapshot>>,
     states: channel::Sender<Arc<ClusterState>>,
@@ -77,6 +79,7 @@ impl Cluster {
     /// If what was kept can't be read.
     pub fn new(scopes: Scopes, settings: Arc<dyn Settings>, kept: Kept) -> Result<Self, KeptError> {
         let memory = kept.load()?;
+        let remembers = memory.is_some();
         let picture = Picture::new(memory, &*settings);
         let (snapshots, _) = channel::channel(Arc::new(picture.snapshot(true)));
         let (states, _) = channel::channel(Arc::default());
@@ -85,6 +88,7 @@ impl Cluster {
                 scopes,
                 settings,
                 kept,
+                remembers,
                 contact: Contact::default(),
                 snapshots,
                 states,
@@ -106,6 +110,12 @@ impl Cluster {
     #[must_use]
     pub fn states(&self) -> channel::Receiver<Arc<ClusterState>> {
         self.inner.states.subscribe()
+    }
+
+    /// Whether something was kept, so that the first snapshot is worth routing by.
+    #[must_use]
+    pub fn remembers(&self) -> bool {
+        self.inner.remembers
     }
 
     /// When the API was last heard.

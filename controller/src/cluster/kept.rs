@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::claim::Claim;
 use super::grants::Grant;
-use crate::{AppSnapshot, Canary, VersionId, VersionState, VersionStatus};
+use crate::{AppSnapshot, Canary, VersionId, VersionSnapshot, VersionState, VersionStatus};
 
 /// The file's name in the data directory.
 pub const FILE: &str = "cluster.json";
@@ -102,6 +102,22 @@ impl Kept {
             "what was kept of the cluster is damaged and was set aside; routing waits for the API",
         );
         Ok(None)
+    }
+
+    /// What would be routed without the API, without touching a damaged file.
+    ///
+    /// # Errors
+    /// If the file is there but can't be read.
+    pub fn peek(&self) -> Result<VersionSnapshot, KeptError> {
+        match fs::read(&self.path) {
+            Ok(text) => {
+                let memory: Memory =
+                    serde_json::from_slice::<File>(&text).map(Memory::from).unwrap_or_default();
+                Ok(VersionSnapshot { generation: 1, stale: true, apps: memory.apps })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(VersionSnapshot::default()),
+            Err(source) => Err(self.error(source)),
+        }
     }
 
     /// Replaces what was kept.

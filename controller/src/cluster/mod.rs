@@ -16,6 +16,7 @@ pub mod lead;
 pub mod resource;
 mod standing;
 pub mod state;
+mod view;
 mod watch;
 mod world;
 

@@ -75,7 +75,7 @@ pub(crate) enum Update<K> {
     /// These are all.
     All(Vec<(Key, K)>),
     /// This one is new or another.
-    One(Key, K),
+    One(Key, Box<K>),
     /// This one is gone, or of no use any more.
     Gone(Key),
 }
@@ -170,7 +170,7 @@ where
         Event::Apply(object) => {
             let place = key(object.meta())?;
             Some(match K::keep(object) {
-                Some(kept) => Update::One(place, kept),
+                Some(kept) => Update::One(place, Box::new(kept)),
                 None => Update::Gone(place),
             })
         }

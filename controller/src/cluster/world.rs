@@ -77,7 +77,7 @@ impl World {
         shelf: fn(&mut Objects) -> &mut Shelf<K>,
     ) {
         match update {
-            Update::One(key, object) => self.put(key, object, shelf),
+            Update::One(key, object) => self.put(key, *object, shelf),
             Update::Gone((namespace, name)) => {
                 let known = self.namespaces.get_mut(&namespace);
                 if known.is_some_and(|known| shelf(known).remove(&name).is_some()) {

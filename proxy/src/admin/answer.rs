@@ -41,6 +41,7 @@ impl From<CommandError> for Refusal {
             CommandError::State { .. } => (StatusCode::CONFLICT, "wrong_state"),
             CommandError::Fixed { .. } => (StatusCode::CONFLICT, "fixed_by_config"),
             CommandError::Gone { .. } => (StatusCode::CONFLICT, "version_gone"),
+            CommandError::Cluster(_) => (StatusCode::SERVICE_UNAVAILABLE, "cluster"),
             CommandError::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
         };
         Self::new(status, name, error.to_string())

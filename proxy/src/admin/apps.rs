@@ -4,8 +4,8 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use lockstep_controller::Command;
 use lockstep_controller::view::{AppView, HistoryView};
+use lockstep_controller::{Command, CommandError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -22,7 +22,13 @@ pub(super) struct Options {
 }
 
 pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Value>, Refusal> {
-    Ok(Json(json!({"apps": shared.controller.apps().await?})))
+    let mut apps = shared.controller.apps().await?;
+    apps.extend(shared.lead.load().iter().flat_map(|lead| lead.apps()));
+    if let Some(cluster) = &shared.cluster {
+        let (state, routed) = (cluster.states(), cluster.snapshots());
+        apps.extend(state.borrow().unstored(&routed.borrow(), &*shared.plane));
+    }
+    Ok(Json(json!({"apps": apps})))
 }
 
 pub(super) async fn show(
@@ -30,7 +36,19 @@ pub(super) async fn show(
     app: Result<Path<String>, PathRejection>,
 ) -> Result<Json<AppView>, Refusal> {
     let Path(app) = app?;
-    Ok(Json(shared.controller.app(&app).await?))
+    let fixed = shared.controller.app(&app).await;
+    let stored = shared.lead.load().as_ref().map(|lead| lead.app(&app));
+    let view = either(&app, fixed, stored).or_else(|error| match (&error, &shared.cluster) {
+        (CommandError::UnknownApp(_), Some(cluster)) => {
+            let (state, routed) = (cluster.states(), cluster.snapshots());
+            let apps = state.borrow().unstored(&routed.borrow(), &*shared.plane);
+            let is_meant =
+                |view: &AppView| app == view.app || app == format!("{}/{}", view.namespace, view.app);
+            apps.into_iter().find(is_meant).ok_or(error)
+        }
+        _ => Err(error),
+    });
+    Ok(Json(view?))
 }
 
 pub(super) async fn history(
@@ -38,7 +56,25 @@ pub(super) async fn history(
     app: Result<Path<String>, PathRejection>,
 ) -> Result<Json<HistoryView>, Refusal> {
     let Path(app) = app?;
-    Ok(Json(shared.controller.history(&app).await?))
+    let fixed = shared.controller.history(&app).await;
+    let stored = shared.lead.load().as_ref().map(|lead| lead.history(&app));
+    Ok(Json(either(&app, fixed, stored)?))
+}
+
+/// What the configuration or the cluster has under a name: if both have it, it says too little.
+/// Under a whole identity the configuration wins.
+fn either<T>(
+    app: &str,
+    fixed: Result<T, CommandError>,
+    found: Option<Result<T, CommandError>>,
+) -> Result<T, CommandError> {
+    match (fixed, found) {
+        (Ok(_), Some(Ok(_) | Err(CommandError::AmbiguousApp(_)))) if !app.contains('/') => {
+            Err(CommandError::AmbiguousApp(app.to_owned()))
+        }
+        (Err(CommandError::UnknownApp(_)), Some(found)) => found,
+        (fixed, _) => fixed,
+    }
 }
 
 pub(super) async fn command(
@@ -64,5 +100,13 @@ pub(super) async fn command(
             ));
         }
     };
-    Ok(Json(shared.controller.command(&app, &version, command, &actor).await?))
+    let lead = shared.lead.load_full();
+    // Whose it is shows from who knows it.
+    let (fixed, stored) = (shared.controller.app(&app).await, lead.as_ref().map(|lead| lead.app(&app)));
+    let is_fixed = fixed.is_ok();
+    either(&app, fixed, stored)?;
+    Ok(Json(match lead {
+        Some(lead) if !is_fixed => Box::pin(lead.command(&app, &version, command, &actor)).await?,
+        _ => shared.controller.command(&app, &version, command, &actor).await?,
+    }))
 }

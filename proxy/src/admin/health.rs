@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::cluster;
 use crate::process::Shared;
 
 /// The content type of the text exposition format.
@@ -27,9 +28,12 @@ pub(super) async fn ready(State(shared): State<Shared>) -> (StatusCode, &'static
 pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
     shared.plane.refresh_gauges();
     shared.ai.refresh_gauges();
+    if let Some(cluster) = &shared.cluster {
+        cluster::refresh_gauges(cluster, &shared.metrics.cluster);
+    }
     if let Some(watch) = shared.audit.get() {
         watch.refresh(&shared.metrics.audit);
     }
-    shared.metrics.degraded.set(i64::from(!shared.problems.list().is_empty()));
+    shared.metrics.degraded.set(i64::from(shared.problems.is_degraded()));
     ([(header::CONTENT_TYPE, EXPOSITION)], shared.metrics.render()).into_response()
 }

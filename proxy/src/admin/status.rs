@@ -13,7 +13,8 @@ use crate::process::Shared;
 pub(super) async fn status(State(shared): State<Shared>) -> Json<Value> {
     let problems = shared.problems.list();
     let plane = &shared.plane;
-    let status = match (plane.is_draining(), plane.is_ready(), problems.is_empty()) {
+    let degraded = shared.problems.is_degraded();
+    let status = match (plane.is_draining(), plane.is_ready(), !degraded) {
         (true, _, _) => "draining",
         (false, false, _) => "starting",
         (false, true, true) => "ok",
@@ -22,7 +23,7 @@ pub(super) async fn status(State(shared): State<Shared>) -> Json<Value> {
     let table = plane.table();
     Json(json!({
         "status": status,
-        "degraded": !problems.is_empty(),
+        "degraded": degraded,
         "ready": plane.is_ready(),
         "version": env!("CARGO_PKG_VERSION"),
         "started": shared.started,

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use lockstep_controller::VersionSnapshot;
+use lockstep_controller::cluster::kept::Kept;
 use lockstep_controller::store::Store;
 
 use super::client::{Client, segment};
@@ -93,10 +95,13 @@ fn from_file(file: &Path, question: &Question) -> Result<Explanation, Failure> {
     let config = config::load(file).map_err(Failure::Config)?;
     let metrics = Metrics::new().map_err(|error| error.to_string())?;
     let records = Store::new(&config.server.data_dir).peek().map_err(|error| error.to_string())?;
+    let kept = Kept::new(&config.server.data_dir).peek().map_err(|error| error.to_string())?;
+    let kept = if config.kubernetes.enabled { kept } else { VersionSnapshot::default() };
     let specs = config.app_specs();
     let plane = Plane::new(config, metrics);
     let snapshot = lockstep_controller::controller::preview(records, specs, &*plane);
     plane.route(&Arc::new(snapshot)).map_err(|error| error.to_string())?;
+    plane.route_cluster(&Arc::new(kept)).map_err(|error| error.to_string())?;
     Ok(explain::explain(&plane.table(), question).map_err(|error| error.to_string())?)
 }
 

@@ -12,8 +12,9 @@ use super::cursor::Cursor;
 use super::error::Place;
 use super::mapping::Mapping;
 use super::model::{App, AuditLevel, Balance, Ejection, Health};
+use super::overlay::ClusterEntry;
 use super::value::{HostPattern, PathPrefix, Share, choice, duration_in, number_in, quoted};
-use super::{cookie, skew, upstream, versions};
+use super::{cookie, policy, skew, upstream, versions};
 
 const KEYS: &[&str] = &[
     "name",
@@ -40,31 +41,68 @@ pub(super) const AUDIT: &[(&str, AuditLevel)] =
 const MS_100: Duration = Duration::from_millis(100);
 const DAY: Duration = Duration::from_hours(24);
 
+/// The entries of a file.
+#[derive(Default)]
+pub(super) struct Apps {
+    /// Apps with their versions.
+    pub(super) fixed: Vec<Arc<App>>,
+    /// Settings of apps that the cluster has.
+    pub(super) of_cluster: HashMap<AppId, ClusterEntry>,
+}
+
 /// Reads all apps; those with mistakes are left out, the rest is still checked against each other.
-pub(super) fn read_all(items: &[Cursor<'_>], defaults: &skew::Defaults) -> Vec<Arc<App>> {
+/// With `kubernetes`, those without versions are settings of apps that the cluster has.
+pub(super) fn read_all(items: &[Cursor<'_>], defaults: &skew::Defaults, kubernetes: bool) -> Apps {
     let mut names = HashMap::new();
     let mut claims = Claims::default();
-    items.iter().filter_map(|item| read(item, defaults, &mut names, &mut claims).map(Arc::new)).collect()
+    let mut apps = Apps::default();
+    for item in items {
+        let map = item.mapping(&[KEYS, skew::KEYS]);
+        if map.is_broken() {
+            continue;
+        }
+        let id = id(&map, &mut names);
+        if kubernetes && map.get("versions").is_none() {
+            let versions = versions::read_of_cluster(&map);
+            if let Some(app) = read(&map, defaults, id, versions, None) {
+                let node = Arc::new(item.node().clone());
+                apps.of_cluster.insert(app.id.clone(), ClusterEntry { node, app });
+            }
+            continue;
+        }
+        let versions = versions::read(&map);
+        if let Some(at) = map.get("webhook").or_else(|| map.get("expire_policy"))
+            && policy::asks_webhook(&map)
+        {
+            at.error("webhooks are asked for apps that Kubernetes has; write http-traffic where versions are listed");
+        }
+        apps.fixed.extend(read(&map, defaults, id, versions, Some(&mut claims)).map(Arc::new));
+    }
+    apps
+}
+
+/// Reads what an app of the cluster gets.
+pub(super) fn read_of_cluster(item: &Cursor<'_>, defaults: &skew::Defaults, id: &AppId) -> Option<App> {
+    let map = item.mapping(&[KEYS, skew::KEYS]);
+    let versions = versions::read_of_cluster(&map);
+    read(&map, defaults, Some(id.clone()), versions, None)
 }
 
 fn read(
-    item: &Cursor<'_>,
+    map: &Mapping<'_>,
     defaults: &skew::Defaults,
-    names: &mut HashMap<AppId, Place>,
-    claims: &mut Claims,
+    id: Option<AppId>,
+    versions: versions::Versions,
+    claims: Option<&mut Claims>,
 ) -> Option<App> {
-    let map = item.mapping(&[KEYS, skew::KEYS]);
-    if map.is_broken() {
-        return None;
-    }
-    let id = id(&map, names);
-    let hosts = hosts(&map);
+    let hosts = hosts(map);
     let path = map.get("path").map_or_else(|| Some(PathPrefix::root()), |at| at.parse(str::parse));
-    let versions = versions::read(&map);
-    let skew::Defaults { skew, policy } = skew::read(&map, defaults);
+    let skew::Defaults { skew, policy } = skew::read(map, defaults);
     if let (Some(hosts), Some(path)) = (&hosts, &path) {
-        cookie::check_path(&map, &skew.cookie, path);
-        claims.claim(&map, hosts, path);
+        cookie::check_path(map, &skew.cookie, path);
+        if let Some(claims) = claims {
+            claims.claim(map, hosts, path);
+        }
     }
     let strip_prefix = map.flag("strip_prefix", false);
     let balance = map.or("balance", Balance::RoundRobin, choice(BALANCE));

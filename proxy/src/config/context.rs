@@ -32,7 +32,12 @@ impl<'c> Context<'c> {
     }
 
     pub(super) fn root(&'c self, node: &'c Node) -> Cursor<'c> {
-        Cursor::new(self, node, String::new())
+        self.at(node, "")
+    }
+
+    /// A value that is known by the name of what it stands in.
+    pub(super) fn at(&'c self, node: &'c Node, path: &str) -> Cursor<'c> {
+        Cursor::new(self, node, path.to_owned())
     }
 
     /// The outcome, unless a mistake was noted.

@@ -6,7 +6,7 @@
 
 use std::fmt::Display;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Environment;
 use super::context::Context;
@@ -29,6 +29,17 @@ impl<'c> Cursor<'c> {
 
     pub(super) fn place(&self) -> Place {
         self.node.place
+    }
+
+    /// Whether it comes from elsewhere than the file: whoever wrote it may not name files or variables
+    /// of ours.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.place() == Place::ELSEWHERE
+    }
+
+    /// The value itself.
+    pub(super) fn node(&self) -> &'c Node {
+        self.node
     }
 
     pub(super) fn is_list(&self) -> bool {
@@ -88,6 +99,10 @@ impl<'c> Cursor<'c> {
     /// The path of an existing file that this names, relative to the configuration's directory.
     pub(super) fn file(&self) -> Option<PathBuf> {
         let text = self.text()?;
+        if self.is_foreign() {
+            self.error("files can be named in the configuration only");
+            return None;
+        }
         if text.is_empty() || text.contains('\0') {
             self.error("must be the path of a file");
             return None;
@@ -108,7 +123,7 @@ impl<'c> Cursor<'c> {
             self.error("must be a list");
             return Vec::new();
         };
-        let item = |(index, node): (usize, &'c Rc<Node>)| {
+        let item = |(index, node): (usize, &'c Arc<Node>)| {
             Self::new(self.context, node, format!("{}[{index}]", self.path))
         };
         items.iter().enumerate().map(item).collect()

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use lockstep_controller::{AppSpec, VersionSpec};
+use lockstep_controller::{AppSpec, Policy, VersionSpec};
 
 use super::model::{App, Config, Preview, Server, StaticVersion};
 use super::secret::{Secret, Source};
@@ -21,7 +22,7 @@ impl Config {
             .flat_map(|tls| &tls.certificates)
             .flat_map(|files| [&files.cert, &files.key]);
         let providers = self.ai.iter().flat_map(|ai| &ai.providers);
-        let authorities = self.apps.iter().filter_map(|app| app.upstream.ca.as_ref());
+        let authorities = self.every_app().filter_map(|app| app.upstream.ca.as_ref());
         let authorities = authorities.chain(providers.filter_map(|provider| provider.ca.as_ref()));
         let secrets = self.secrets().filter_map(|secret| match secret.source() {
             Source::File(path) => Some(path),
@@ -36,9 +37,15 @@ impl Config {
         self.apps.iter().map(|app| app.spec()).collect()
     }
 
+    /// Apps of the file, those included of which it only says settings.
+    fn every_app(&self) -> impl Iterator<Item = &App> {
+        let of_cluster = self.cluster_apps.entries.values().map(|entry| &entry.app);
+        self.apps.iter().map(Arc::as_ref).chain(of_cluster)
+    }
+
     fn secrets(&self) -> impl Iterator<Item = &Secret> {
         let admin = &self.server.admin;
-        let previews = self.apps.iter().filter_map(|app| match &app.skew.preview {
+        let previews = self.every_app().filter_map(|app| match &app.skew.preview {
             Preview::Token(secret) => Some(secret),
             Preview::Closed | Preview::Open => None,
         });
@@ -62,17 +69,18 @@ impl App {
     fn spec(&self) -> AppSpec {
         AppSpec {
             id: self.id.clone(),
-            versions: self.versions.iter().map(StaticVersion::spec).collect(),
+            versions: (1..).zip(&self.versions).map(|(place, version)| version.spec(place)).collect(),
             active: self.active.clone(),
             canary: self.canary.clone(),
             health_checked: self.health.is_some(),
-            policy: self.policy.clone(),
+            // Nobody is asked about versions of the file.
+            policy: Policy { webhook: None, ..self.policy.clone() },
         }
     }
 }
 
 impl StaticVersion {
-    fn spec(&self) -> VersionSpec {
-        VersionSpec { id: self.id.clone(), endpoints: self.endpoints.as_slice().into() }
+    fn spec(&self, revision: u64) -> VersionSpec {
+        VersionSpec { id: self.id.clone(), revision, endpoints: self.endpoints.as_slice().into() }
     }
 }

@@ -39,6 +39,11 @@ pub struct ConfigErrors {
 
 // === impl Place ===
 
+impl Place {
+    /// The place of what does not stand in the file.
+    pub(super) const ELSEWHERE: Self = Self { line: 0, column: 0 };
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)

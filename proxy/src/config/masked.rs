@@ -8,16 +8,26 @@ use serde_json::{Value, json};
 use super::model::{Admin, App, Config, Listener, Preview, Server, Skew, Threads, Tls, Upstream};
 use super::secret::{Secret, Source};
 use super::value::{duration_text, size_text, word};
-use super::{admin, ai, app, audit, cookie, policy, server, skew};
+use super::{admin, ai, app, audit, cookie, kubernetes, policy, server, skew};
 
 impl Config {
-    /// The effective configuration; secrets are `***` beside where they come from. Section `skew` is
-    /// in the apps, which it fills.
+    /// The effective configuration; secrets are `***` beside where they come from.
     #[must_use]
     pub fn to_masked_json(&self) -> Value {
-        let apps = self.apps.iter().map(|app| app_json(app)).collect::<Vec<_>>();
+        let fixed = self.apps.iter().map(|app| app_json(app));
+        let of_cluster =
+            self.cluster_apps.entries.values().map(|entry| without_versions(app_json(&entry.app)));
+        let apps = fixed.chain(of_cluster).collect::<Vec<_>>();
+        let defaults = &self.cluster_apps.defaults;
         let ai = self.ai.as_deref().map(ai::json);
-        json!({"server": server_json(&self.server), "apps": apps, "ai": ai, "audit": audit::json(&self.audit)})
+        json!({
+            "server": server_json(&self.server),
+            "skew": joined(skew_json(&defaults.skew), policy_json(&defaults.policy)),
+            "apps": apps,
+            "kubernetes": kubernetes::json(&self.kubernetes),
+            "ai": ai,
+            "audit": audit::json(&self.audit),
+        })
     }
 }
 
@@ -92,7 +102,7 @@ pub(super) fn secret_json(secret: &Secret) -> Value {
 fn app_json(app: &App) -> Value {
     let versions =
         app.versions.iter().map(|version| json!({"id": version.id, "endpoints": version.endpoints}));
-    let mut json = json!({
+    let json = json!({
         "name": app.id.name(),
         "namespace": app.id.namespace(),
         "hosts": app.hosts.iter().map(super::value::HostPattern::as_str).collect::<Vec<_>>(),
@@ -117,12 +127,22 @@ fn app_json(app: &App) -> Value {
         },
         "audit": word(app::AUDIT, &app.audit),
     });
-    for part in [skew_json(&app.skew), policy_json(&app.policy)] {
-        if let (Value::Object(json), Value::Object(part)) = (&mut json, part) {
-            json.extend(part);
-        }
+    joined(json, joined(skew_json(&app.skew), policy_json(&app.policy)))
+}
+
+/// An object with the fields of another.
+fn joined(mut json: Value, part: Value) -> Value {
+    if let (Value::Object(json), Value::Object(part)) = (&mut json, part) {
+        json.extend(part);
     }
     json
+}
+
+fn without_versions(mut app: Value) -> Value {
+    if let Value::Object(app) = &mut app {
+        app.remove("versions");
+    }
+    app
 }
 
 fn upstream_json(upstream: &Upstream) -> Value {
@@ -163,19 +183,23 @@ fn skew_json(skew: &Skew) -> Value {
     })
 }
 
-fn policy_json(policy: &lockstep_controller::Policy) -> Value {
+fn policy_json(of: &lockstep_controller::Policy) -> Value {
     json!({
         "ready": {
-            "share": policy.ready.share.to_string(),
-            "deadline": duration_text(policy.ready.deadline),
+            "share": of.ready.share.to_string(),
+            "deadline": duration_text(of.ready.deadline),
         },
-        "grace": duration_text(policy.grace),
-        "idle_window": duration_text(policy.idle_window),
-        "max_alive": duration_text(policy.max_alive),
-        "max_versions": policy.max_versions.map_or_else(|| json!("unlimited"), |number| json!(number)),
-        "expire_policy": "http-traffic",
-        "requires_approval": policy.requires_approval,
-        "cleanup": word(policy::CLEANUP, &policy.cleanup),
-        "mode": word(policy::MODE, &policy.mode),
+        "grace": duration_text(of.grace),
+        "idle_window": duration_text(of.idle_window),
+        "max_alive": duration_text(of.max_alive),
+        "max_versions": of.max_versions.map_or_else(|| json!("unlimited"), |number| json!(number)),
+        "expire_policy": word(policy::EXPIRE, &of.webhook.is_some()),
+        "webhook": of.webhook.as_ref().map(|webhook| json!({
+            "url": webhook.url,
+            "timeout": duration_text(webhook.timeout),
+        })),
+        "requires_approval": of.requires_approval,
+        "cleanup": word(policy::CLEANUP, &of.cleanup),
+        "mode": word(policy::MODE, &of.mode),
     })
 }

@@ -18,11 +18,13 @@ mod cookie;
 mod cursor;
 mod derived;
 mod error;
+mod kubernetes;
 mod listen;
 mod mapping;
 mod masked;
 pub mod model;
 mod names;
+mod overlay;
 mod places;
 mod policy;
 mod restart;
@@ -42,6 +44,7 @@ use std::sync::Arc;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use model::Config;
+pub use overlay::ClusterApps;
 pub use places::{data_dir, refuse};
 pub use restart::needs_restart;
 
@@ -115,19 +118,22 @@ pub fn parse(text: &str, file: &Path, environment: &dyn Environment) -> Result<C
     let root = tree::parse(text)
         .map_err(|error| ConfigErrors::single(ConfigError::at(file, error.place, "", error.message)))?;
     let context = Context::new(file, environment);
-    let config = config(&context.root(&root));
+    let config = config(&context.root(&root), file);
     context.finish(config)
 }
 
-fn config(root: &Cursor<'_>) -> Option<Config> {
-    let map = root.mapping(&[&["server", "skew", "apps", "ai", "audit"]]);
+fn config(root: &Cursor<'_>, file: &Path) -> Option<Config> {
+    let map = root.mapping(&[&["server", "skew", "apps", "kubernetes", "ai", "audit"]]);
     let server = server::read(&map.section("server", &[server::KEYS]));
     let defaults = skew::read(&map.section("skew", &[skew::KEYS]), &skew::Defaults::built_in());
-    let apps = app::read_all(&map.list("apps"), &defaults);
+    let kubernetes = kubernetes::read(&map.section("kubernetes", &[kubernetes::KEYS]));
+    let app::Apps { fixed: apps, of_cluster: entries } =
+        app::read_all(&map.list("apps"), &defaults, kubernetes.enabled);
+    let cluster_apps = Arc::new(ClusterApps { file: file.to_owned(), defaults, entries });
     let listen = server.as_ref().map(|server| server.listen.as_slice()).unwrap_or_default();
     let ai = map.get("ai").map(|at| Arc::new(ai::read(&at.mapping(&[ai::KEYS]), listen)));
     let audit = Arc::new(audit::read(&map.section("audit", &[audit::KEYS])));
-    Some(Config { server: server?, apps, ai, audit })
+    Some(Config { server: server?, apps, kubernetes, cluster_apps, ai, audit })
 }
 
 /// Reads a whole file, if it is one of a sensible size: pipes would be waited for, devices never end.

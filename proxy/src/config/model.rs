@@ -1,6 +1,7 @@
 //! The configuration after parsing: every value is of its own type, every reference is
 //! resolved, every default filled in. Nothing here can be invalid, so no later stage checks again.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use lockstep_controller::{AppId, Canary, Policy, VersionId};
 
 use super::ai::model::Ai;
 use super::audit::model::Audit;
+use super::overlay::ClusterApps;
 use super::secret::Secret;
 use super::value::{HostPattern, PathPrefix, Share};
 
@@ -22,6 +24,10 @@ pub struct Config {
     pub server: Server,
     /// The applications, in the order of the file.
     pub apps: Vec<Arc<App>>,
+    /// How apps are found in Kubernetes.
+    pub kubernetes: Kubernetes,
+    /// What is said here of apps that Kubernetes has.
+    pub cluster_apps: Arc<ClusterApps>,
     /// The AI gateway, if there is one.
     pub ai: Option<Arc<Ai>>,
     /// What is recorded and where it goes.
@@ -162,6 +168,38 @@ pub enum LogFormat {
     Text,
     /// Nothing.
     Off,
+}
+
+/// Section `kubernetes`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kubernetes {
+    /// Whether apps are found in Kubernetes at all.
+    pub enabled: bool,
+    /// Namespaces that are watched; all, if empty.
+    pub namespaces: Vec<String>,
+    /// Hosts that apps of a namespace may claim; any, for one that is not listed.
+    pub hosts: BTreeMap<String, Vec<HostPattern>>,
+    /// The label that holds the name of the app.
+    pub app_label: String,
+    /// The label that holds the version id.
+    pub version_label: String,
+    /// Whether ids are made from images where the label is missing.
+    pub mint_ids: bool,
+    /// Whether an unlabelled predecessor becomes the first version.
+    pub adopt: bool,
+    /// How often a replica reports its traffic.
+    pub heartbeat: Duration,
+    /// The lease by which the leader is known.
+    pub lease: Lease,
+}
+
+/// Section `kubernetes.lease`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// How long it holds, in whole seconds.
+    pub duration: Duration,
+    /// How often it is renewed.
+    pub renew: Duration,
 }
 
 /// One entry of `apps`, with the defaults of `skew` filled in.

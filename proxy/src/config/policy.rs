@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-use lockstep_controller::{Cleanup, Mode, Policy, ReadyRule, Share};
+use http::Uri;
+use lockstep_controller::{Cleanup, Mode, Policy, ReadyRule, Share, Webhook};
 
 use super::mapping::Mapping;
-use super::value::{choice, duration_in, duration_text, number_in};
+use super::value::{choice, duration_in, duration_text, number_in, quoted};
 
 pub(super) const CLEANUP: &[(&str, Cleanup)] =
     &[("none", Cleanup::None), ("scale", Cleanup::Scale), ("delete", Cleanup::Delete)];
 
 pub(super) const MODE: &[(&str, Mode)] =
     &[("manage", Mode::Manage), ("observe", Mode::Observe), ("advise", Mode::Advise)];
+
+/// Whether a webhook is asked.
+pub(super) const EXPIRE: &[(&str, bool)] = &[("http-traffic", false), ("webhook", true)];
 
 const MS_100: Duration = Duration::from_millis(100);
 const YEAR: Duration = Duration::from_hours(365 * 24);
@@ -23,6 +27,7 @@ pub(super) fn built_in() -> Policy {
         idle_window: Duration::from_mins(30),
         max_alive: Duration::from_hours(24),
         max_versions: None,
+        webhook: None,
         requires_approval: false,
         cleanup: Cleanup::Scale,
         mode: Mode::Manage,
@@ -32,7 +37,6 @@ pub(super) fn built_in() -> Policy {
 /// Reads the keys that are given over `defaults`.
 pub(super) fn read(map: &Mapping<'_>, defaults: &Policy) -> Policy {
     let ready = map.section("ready", &[&["share", "deadline"]]);
-    map.or("expire_policy", (), expire_policy);
     let policy = Policy {
         ready: ReadyRule {
             share: ready.or("share", defaults.ready.share, str::parse),
@@ -42,6 +46,7 @@ pub(super) fn read(map: &Mapping<'_>, defaults: &Policy) -> Policy {
         idle_window: map.or("idle_window", defaults.idle_window, duration_in(MS_100..=YEAR)),
         max_alive: map.or("max_alive", defaults.max_alive, duration_in(MS_100..=YEAR)),
         max_versions: map.or("max_versions", defaults.max_versions, max_versions),
+        webhook: webhook(map, defaults.webhook.as_ref()),
         requires_approval: map.flag("requires_approval", defaults.requires_approval),
         cleanup: map.or("cleanup", defaults.cleanup, choice(CLEANUP)),
         mode: map.or("mode", defaults.mode, choice(MODE)),
@@ -57,11 +62,46 @@ pub(super) fn read(map: &Mapping<'_>, defaults: &Policy) -> Policy {
     policy
 }
 
-fn expire_policy(text: &str) -> Result<(), String> {
-    if text == "webhook" {
-        return Err(String::from("webhook is not available for apps in this release; write http-traffic"));
+/// Whether these keys themselves want a webhook to be asked.
+pub(super) fn asks_webhook(map: &Mapping<'_>) -> bool {
+    map.get("expire_policy").is_some_and(|at| at.is_scalar() && at.text() == Some("webhook"))
+}
+
+/// Keys `expire_policy` and `webhook`.
+fn webhook(map: &Mapping<'_>, default: Option<&Webhook>) -> Option<Webhook> {
+    let asks = map.or("expire_policy", default.is_some(), choice(EXPIRE));
+    let given = map.get("webhook");
+    match (&given, asks) {
+        (Some(at), false) => at.error("has an effect with expire_policy: webhook only"),
+        (None, true) if default.is_none() => {
+            if let Some(at) = map.get("expire_policy") {
+                at.error("webhook needs to know whom to ask: webhook: {url: \"https://…\"}");
+            }
+        }
+        _ => {}
     }
-    choice(&[("http-traffic", ())])(text)
+    let map = map.section("webhook", &[&["url", "timeout"]]);
+    let url = match map.get("url") {
+        Some(at) => at.parse(url),
+        None if given.is_some() && default.is_none() => map.required("url").and(None),
+        None => default.map(|default| default.url.clone()),
+    };
+    let timeout = default.map_or(Duration::from_secs(10), |default| default.timeout);
+    let timeout = map.or("timeout", timeout, duration_in(MS_100..=Duration::from_mins(5)));
+    Some(Webhook { url: url?, timeout }).filter(|_| asks)
+}
+
+fn url(text: &str) -> Result<String, String> {
+    let uri = text.parse::<Uri>().ok();
+    let valid = uri.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
+    });
+    valid.then(|| text.to_owned()).ok_or_else(|| {
+        format!(
+            "{} is not the URL of a webhook; write one such as https://example.com/may-expire",
+            quoted(text)
+        )
+    })
 }
 
 fn max_versions(text: &str) -> Result<Option<usize>, String> {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::model::{Config, Listener};
+use super::model::{Config, Kubernetes, Listener};
 
 /// Names each changed key that keeps its old value until a restart.
 #[must_use]
 pub fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     let audit = old.audit != new.audit;
+    let kubernetes = kubernetes(&old.kubernetes, &new.kubernetes);
     let (old, new) = (&old.server, &new.server);
     let mut changed = Vec::new();
     let mut compare = |key: &str, differs: bool| {
@@ -21,8 +22,24 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     compare("server.admin.addr", old.admin.addr != new.admin.addr);
     compare("server.admin.tls", old.admin.tls.is_some() != new.admin.tls.is_some());
     compare("audit", audit);
+    changed.extend(kubernetes);
     changed.extend(listeners(&old.listen, &new.listen));
     changed
+}
+
+/// What is watched and how the leader is found; hosts take effect at once.
+fn kubernetes(old: &Kubernetes, new: &Kubernetes) -> Vec<String> {
+    let differs = [
+        ("enabled", old.enabled != new.enabled),
+        ("namespaces", old.namespaces != new.namespaces),
+        ("labels", (&old.app_label, &old.version_label) != (&new.app_label, &new.version_label)),
+        ("mint_ids", old.mint_ids != new.mint_ids),
+        ("adopt", old.adopt != new.adopt),
+        ("heartbeat", old.heartbeat != new.heartbeat),
+        ("lease", old.lease != new.lease),
+    ];
+    let changed = differs.into_iter().filter(|(_, differs)| *differs);
+    changed.map(|(key, _)| format!("kubernetes.{key}")).collect()
 }
 
 fn listeners(old: &[Listener], new: &[Listener]) -> Vec<String> {

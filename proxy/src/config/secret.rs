@@ -122,6 +122,10 @@ fn read(cursor: &Cursor<'_>) -> Option<Secret> {
 
 fn from_environment(at: &Cursor<'_>) -> Option<(Source, String)> {
     let name = at.text()?;
+    if at.is_foreign() {
+        at.error("environment variables can be named in the configuration only");
+        return None;
+    }
     if name.is_empty() || name.contains(['=', '\0']) {
         at.error("must be the name of an environment variable");
         return None;

@@ -27,6 +27,7 @@ pub(super) const KEYS: &[&str] = &[
     "max_alive",
     "max_versions",
     "expire_policy",
+    "webhook",
     "cleanup",
     "requires_approval",
     "mode",
@@ -82,7 +83,7 @@ const TAKEN_HEADERS: &[&str] = &[
 const TAKEN_PREFIXES: &[&str] = &["x-forwarded-", "x-lockstep-", "sec-", "access-control-", "if-"];
 
 /// What an app gets unless it says otherwise.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Defaults {
     pub(super) skew: Skew,
     pub(super) policy: Policy,

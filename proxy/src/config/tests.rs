@@ -131,7 +131,10 @@ fn a_file_that_can_not_be_read_is_refused() {
     assert!(load(dir.path()).unwrap_err().to_string().contains("cannot be read"));
     for (text, expected) in [
         ("", "lockstep.yaml:1:1 server.listen: is missing"),
-        ("- a", "lockstep.yaml:1:1: must be a mapping with the keys server, skew, apps, ai, audit"),
+        (
+            "- a",
+            "lockstep.yaml:1:1: must be a mapping with the keys server, skew, apps, kubernetes, ai, audit",
+        ),
         ("server: {", "lockstep.yaml:"),
     ] {
         let found = errors(text);
@@ -202,7 +205,7 @@ fn mistakes_are_shown_as_json() {
     let json = serde_json::to_value(errors.iter().collect::<Vec<_>>()).unwrap();
     let expected = serde_json::json!([
         {"file": "lockstep.yaml", "line": 1, "column": 1, "path": "\"a b\"",
-         "message": "unknown key; allowed are server, skew, apps, ai, audit"},
+         "message": "unknown key; allowed are server, skew, apps, kubernetes, ai, audit"},
         {"file": "lockstep.yaml", "line": 1, "column": 1, "path": "server.listen", "message": "is missing"},
     ]);
     assert_eq!(json, expected);

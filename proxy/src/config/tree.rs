@@ -2,7 +2,7 @@
 //! name; how much they expand to is bounded before anything walks it.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
 
@@ -15,7 +15,7 @@ const MAX_NODES: usize = 4_000_000;
 const MAX_HEIGHT: usize = 32;
 
 /// One value of the document.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
     pub(super) place: Place,
     pub(super) kind: Kind,
@@ -25,24 +25,24 @@ pub(super) struct Node {
 }
 
 /// What a value is.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kind {
     /// No value at all, `null` or `~`.
     Null,
     /// A text, as it is written.
     Scalar(String),
     /// A list.
-    Sequence(Vec<Rc<Node>>),
+    Sequence(Vec<Arc<Node>>),
     /// Keys and values, in order, duplicates included.
     Mapping(Vec<Entry>),
 }
 
 /// One key of a mapping with its value.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
     pub(super) key: String,
     pub(super) place: Place,
-    pub(super) value: Rc<Node>,
+    pub(super) value: Arc<Node>,
 }
 
 /// Why a text is no document.
@@ -55,9 +55,9 @@ pub(super) struct TreeError {
 #[derive(Default)]
 struct Builder {
     open: Vec<Open>,
-    anchors: HashMap<usize, Rc<Node>>,
+    anchors: HashMap<usize, Arc<Node>>,
     nodes: usize,
-    root: Option<Rc<Node>>,
+    root: Option<Arc<Node>>,
 }
 
 /// A sequence or mapping whose end is still to come.
@@ -70,12 +70,12 @@ struct Open {
 }
 
 enum Content {
-    Sequence(Vec<Rc<Node>>),
+    Sequence(Vec<Arc<Node>>),
     Mapping(Vec<Entry>, Option<(String, Place)>),
 }
 
 /// Reads a text that holds one document; an empty one is null.
-pub(super) fn parse(text: &str) -> Result<Rc<Node>, TreeError> {
+pub(super) fn parse(text: &str) -> Result<Arc<Node>, TreeError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut parser = Parser::new_from_str(text);
     let mut builder = Builder::default();
@@ -85,7 +85,14 @@ pub(super) fn parse(text: &str) -> Result<Rc<Node>, TreeError> {
         builder.event(event, span)?;
     }
     let start = Place { line: 1, column: 1 };
-    Ok(builder.root.unwrap_or_else(|| Rc::new(Node { place: start, kind: Kind::Null, size: 1, height: 1 })))
+    Ok(builder.root.unwrap_or_else(|| Arc::new(Node { place: start, kind: Kind::Null, size: 1, height: 1 })))
+}
+
+impl Node {
+    /// A value that comes from elsewhere than the file.
+    pub(super) fn foreign(kind: Kind) -> Arc<Self> {
+        Arc::new(Self { place: Place::ELSEWHERE, kind, size: 1, height: 1 })
+    }
 }
 
 fn place(marker: Marker) -> Place {
@@ -157,10 +164,10 @@ impl Builder {
     fn add(&mut self, node: Node, anchor: usize) -> Result<(), TreeError> {
         let place = node.place;
         self.count(place, 1)?;
-        let node = Rc::new(node);
+        let node = Arc::new(node);
         // The parser numbers anchors from 1.
         if anchor > 0 {
-            self.anchors.insert(anchor, Rc::clone(&node));
+            self.anchors.insert(anchor, Arc::clone(&node));
         }
         self.attach(place, node)
     }
@@ -177,7 +184,7 @@ impl Builder {
     }
 
     /// Puts a finished value where it belongs; `place` is where it is used.
-    fn attach(&mut self, place: Place, node: Rc<Node>) -> Result<(), TreeError> {
+    fn attach(&mut self, place: Place, node: Arc<Node>) -> Result<(), TreeError> {
         let Some(parent) = self.open.last_mut() else {
             self.root = Some(node);
             return Ok(());

@@ -43,6 +43,15 @@ pub(super) fn read(app: &Mapping<'_>) -> Versions {
     } else {
         ids.incomplete = true;
     }
+    refer(app, ids, versions)
+}
+
+/// As [`read`], where the cluster knows the versions and the file does not.
+pub(super) fn read_of_cluster(app: &Mapping<'_>) -> Versions {
+    refer(app, Ids { incomplete: true, ..Ids::default() }, Vec::new())
+}
+
+fn refer(app: &Mapping<'_>, ids: Ids, versions: Vec<StaticVersion>) -> Versions {
     let active = app.get("active").and_then(|at| ids.read(&at));
     let canary = app.get("canary").and_then(|at| canary(&at, &ids, active.as_ref()));
     Versions { versions, active, canary }

@@ -6,6 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lockstep_controller::Controller;
+use lockstep_controller::cluster::Cluster;
+use lockstep_controller::cluster::kept::Kept;
+use lockstep_controller::controller::Observer;
 use lockstep_controller::store::Store;
 
 use super::audit::Recorder;
@@ -15,6 +18,7 @@ use super::{DataDir, Process, Shared, StartError};
 use crate::access_log::AccessLog;
 use crate::ai::gateway::Gateway;
 use crate::ai::ledger::Ledger;
+use crate::cluster::{ClusterSettings, scopes};
 use crate::config::model::Listener;
 use crate::config::{self, Config, ConfigErrors};
 use crate::front::listener::{self, BindError, BoundListener};
@@ -47,20 +51,23 @@ impl Process {
             Recorder::open(&config.audit, data_dir.path(), &metrics)?;
         let ai = gateway(&config, ledger, &metrics)?;
         let plane = Plane::new(config, Arc::clone(&metrics));
-        let watcher = Watcher {
+        let observer: Arc<dyn Observer> = Arc::new(Watcher {
             metrics: Arc::clone(&metrics),
             problems: Arc::clone(&problems),
             audit: audit.as_ref().map(|opened| opened.audit.clone()),
-        };
+        });
         let (controller, handle) = Controller::new(
             Store::new(data_dir.path()),
             Arc::clone(&plane) as Arc<dyn lockstep_controller::DataPlane>,
-            Arc::new(watcher),
+            Arc::clone(&observer),
         )?;
+        let cluster = cluster(&plane, data_dir.path())?;
         let shared = Shared {
             file: file.to_owned(),
             plane,
             controller: handle,
+            cluster,
+            lead: Arc::default(),
             ai,
             audit: Arc::default(),
             metrics,
@@ -70,6 +77,7 @@ impl Process {
         Ok(Self {
             shared,
             controller,
+            observer,
             listeners,
             admin,
             access_log,
@@ -80,6 +88,16 @@ impl Process {
             data_dir,
         })
     }
+}
+
+/// The apps of Kubernetes, if it is to be asked.
+fn cluster(plane: &Arc<Plane>, data_dir: &Path) -> Result<Option<Cluster>, StartError> {
+    let config = plane.config();
+    if !config.kubernetes.enabled {
+        return Ok(None);
+    }
+    let settings = Arc::new(ClusterSettings::of(plane));
+    Ok(Some(Cluster::new(scopes(&config.kubernetes), settings, Kept::new(data_dir))?))
 }
 
 /// The AI gateway, with what the configuration says of it.

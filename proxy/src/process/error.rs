@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use lockstep_controller::cluster::kept::KeptError;
 use lockstep_controller::store::StoreError;
 use thiserror::Error;
 
@@ -34,6 +35,9 @@ pub enum StartError {
     /// The kept version states can't be read.
     #[error(transparent)]
     State(#[from] StoreError),
+    /// What is kept of the cluster can't be read.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
     /// The audit can't be opened.
     #[error(transparent)]
     Audit(#[from] AuditError),

@@ -3,6 +3,7 @@
 
 mod audit;
 mod build;
+mod cluster;
 mod contents;
 mod data_dir;
 mod error;
@@ -18,6 +19,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
+use lockstep_controller::cluster::Cluster;
+use lockstep_controller::cluster::lead::LeadHandle;
+use lockstep_controller::controller::Observer;
 use lockstep_controller::{Controller, Handle};
 use once_cell::sync::OnceCell;
 
@@ -46,6 +51,10 @@ pub struct Shared {
     pub plane: Arc<Plane>,
     /// The states of versions.
     pub controller: Handle,
+    /// The apps of Kubernetes, if it is asked.
+    pub cluster: Option<Cluster>,
+    /// The way to command them, once there is a way to the API.
+    pub lead: Arc<ArcSwapOption<LeadHandle>>,
     /// The AI gateway.
     pub ai: Arc<Gateway>,
     /// What the audit says of itself, once it runs; never, if it is off.
@@ -62,6 +71,8 @@ pub struct Shared {
 pub struct Process {
     shared: Shared,
     controller: Controller,
+    /// Is told of every transition.
+    observer: Arc<dyn Observer>,
     listeners: Vec<BoundListener>,
     admin: BoundListener,
     access_log: AccessLog,

@@ -77,6 +77,9 @@ impl Reloader {
         let access_log = config.server.access_log;
         let snapshot = controller.apply(config.app_specs()).await.map_err(|error| error.to_string())?;
         plane.reconfigure(config, &snapshot).map_err(|error| error.to_string())?;
+        if let Some(cluster) = &self.shared.cluster {
+            cluster.settings_changed();
+        }
         self.shared.ai.reconfigure(ai);
         self.access_log.reconfigure(access_log);
         problems.report(Source::Restart, restart.iter().map(|change| format!("{change}: needs a restart")));

@@ -13,7 +13,7 @@ use super::reload::Reloader;
 use super::shutdown::{Outcome, Running, Worked};
 use super::signals::Signals;
 use super::supervisor::Supervisor;
-use super::{Process, Shared, StartError, follow};
+use super::{Process, Shared, StartError, cluster, follow};
 use crate::admin;
 use crate::config::model::Threads;
 use crate::edge::Edge;
@@ -22,6 +22,7 @@ use crate::front::accept::Acceptor;
 use crate::front::workers::Workers;
 use crate::front::{BoundListener, Limiter};
 use crate::problems::Source;
+use crate::routing::compile::CompileError;
 
 /// How long the start waits for health checks before it serves what it has.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -36,6 +37,7 @@ impl Process {
         let Self {
             shared,
             controller,
+            observer,
             listeners,
             admin,
             access_log,
@@ -60,6 +62,7 @@ impl Process {
         });
         route_first(&shared).await;
         spawn_routing(&mut supervisor, &shared);
+        cluster::spawn(&mut supervisor, &shared, &observer);
         spawn_health(&mut supervisor, &shared);
         spawn_follower(&mut supervisor, reloader, contents);
         let recording = match audit {
@@ -75,7 +78,10 @@ impl Process {
         settled(&shared.controller).await;
         let accepting = CancellationToken::new();
         let accepted = spawn_accept(&mut supervisor, &shared, &workers, listeners, &accepting);
-        shared.plane.set_ready();
+        // With apps of a cluster, that is for those who see it to say.
+        if shared.cluster.is_none() {
+            shared.plane.set_ready();
+        }
         let running = Running { shared, supervisor, workers, draining, accepting, accepted, admin_until };
         let worked = running.until_ended(&mut signals).await;
         if let Worked::Through(_) = worked {
@@ -112,8 +118,13 @@ async fn route_first(shared: &Shared) {
     }
 }
 
-fn route(shared: &Shared, snapshot: &VersionSnapshot) {
-    match shared.plane.route(snapshot) {
+fn route(shared: &Shared, snapshot: &Arc<VersionSnapshot>) {
+    routed(shared, shared.plane.route(snapshot));
+}
+
+/// Says what became of a new table.
+pub(super) fn routed(shared: &Shared, result: Result<(), CompileError>) {
+    match result {
         Ok(()) => shared.problems.report(Source::Routing, []),
         Err(error) => {
             tracing::error!(%error, "no routing table could be made; the last one stays");

@@ -7,15 +7,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::HeaderValue;
+use lockstep_controller::cluster::claim::Claim;
 use lockstep_controller::{AppId, AppSnapshot, VersionId, VersionSnapshot, VersionState, VersionStatus};
 use parking_lot::Mutex;
 use pingora::connectors::http::Connector;
 use pingora::protocols::tls::CaType;
 use thiserror::Error;
 
+use super::resolve::Resolver;
 use super::table::{AppRoute, CanaryRoute, RoutingTable, VersionHeaders, VersionRoute};
 use crate::config::Config;
-use crate::config::model::{App, Cookie, SameSite, Secure};
+use crate::config::model::{App, Cookie, SameSite, Secure, Upstream};
 use crate::endpoints::health::HttpCheck;
 use crate::endpoints::{Pool, PoolSettings};
 use crate::metrics::Metrics;
@@ -31,6 +33,18 @@ pub struct Compiler {
     /// Connections for health checks.
     connector: Arc<Connector>,
     known: Mutex<HashMap<(AppId, VersionId), Known>>,
+    /// What apps of the cluster get.
+    resolver: Resolver,
+    /// Routes of the last table, by what they were made of: what did not change is not made again.
+    routes: Mutex<HashMap<AppId, Compiled>>,
+}
+
+/// A route with what it was made of.
+#[derive(Clone)]
+struct Compiled {
+    app: Arc<App>,
+    state: Arc<AppSnapshot>,
+    route: Arc<AppRoute>,
 }
 
 /// Why no table could be made.
@@ -75,20 +89,32 @@ impl Compiler {
     /// A compiler that knows nothing yet.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, connector: Arc::new(Connector::new(None)), known: Mutex::default() }
+        Self {
+            metrics,
+            connector: Arc::new(Connector::new(None)),
+            known: Mutex::default(),
+            resolver: Resolver::default(),
+            routes: Mutex::default(),
+        }
     }
 
-    /// Compiles a table.
+    /// Compiles a table of the apps of the configuration and of those of the cluster.
     ///
     /// # Errors
     /// If something that the configuration names can't be used; the caller keeps its last table.
-    pub fn compile(&self, config: &Config, snapshot: &VersionSnapshot) -> Result<RoutingTable, CompileError> {
+    pub fn compile(
+        &self,
+        config: &Config,
+        fixed: &VersionSnapshot,
+        cluster: &VersionSnapshot,
+    ) -> Result<RoutingTable, CompileError> {
         let snapshots: HashMap<&AppId, &Arc<AppSnapshot>> =
-            snapshot.apps.iter().map(|app| (&app.id, app)).collect();
+            fixed.apps.iter().map(|app| (&app.id, app)).collect();
         let mut authorities = Authorities::new();
         let mut table = RoutingTable {
-            generation: snapshot.generation,
-            stale: snapshot.stale,
+            generation: fixed.generation,
+            cluster_generation: cluster.generation,
+            stale: fixed.stale || cluster.stale,
             ..RoutingTable::empty(config.server.limits)
         };
         for app in &config.apps {
@@ -96,8 +122,51 @@ impl Compiler {
             let route = Arc::new(self.app(app, state, &mut authorities)?);
             insert(&mut table, &route);
         }
-        self.sweep(config, snapshot);
+        for state in &cluster.apps {
+            if let Some(route) = self.of_cluster(config, state, &mut authorities) {
+                insert(&mut table, &route);
+            }
+        }
+        self.sweep(config, fixed, cluster);
         Ok(table)
+    }
+
+    /// The route of an app of the cluster. One that can't be made concerns no other app: it keeps
+    /// what it had.
+    fn of_cluster(
+        &self,
+        config: &Config,
+        state: &Arc<AppSnapshot>,
+        authorities: &mut Authorities,
+    ) -> Option<Arc<AppRoute>> {
+        let app = self.resolver.grant(&config.cluster_apps, state.grant.as_ref()?)?;
+        let last = self.routes.lock().get(&state.id).cloned();
+        if let Some(last) = &last
+            && Arc::ptr_eq(&last.app, &app)
+            && Arc::ptr_eq(&last.state, state)
+        {
+            return Some(Arc::clone(&last.route));
+        }
+        match self.app(&app, Some(state), authorities) {
+            Ok(route) => {
+                let route = Arc::new(route);
+                let compiled = Compiled { app, state: Arc::clone(state), route: Arc::clone(&route) };
+                self.routes.lock().insert(state.id.clone(), compiled);
+                Some(route)
+            }
+            Err(error) => {
+                tracing::error!(%error, "an app of the cluster can't be routed as it should be");
+                last.map(|last| last.route)
+            }
+        }
+    }
+
+    /// What a claim comes to.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn resolve(&self, config: &Config, claim: &Arc<Claim>) -> Result<Arc<App>, Vec<String>> {
+        self.resolver.resolve(&config.cluster_apps, claim)
     }
 
     /// Checks what a configuration names, without making anything of it.
@@ -166,7 +235,7 @@ impl Compiler {
             version: version.id.clone(),
             endpoints: Arc::clone(&version.endpoints),
             balance: app.balance,
-            upstream: app.upstream.clone(),
+            upstream: Upstream { http2: app.upstream.http2 || version.http2, ..app.upstream.clone() },
             health: app.health.clone(),
             ejection: app.ejection,
             host: Arc::clone(host),
@@ -225,17 +294,19 @@ impl Compiler {
 
     /// Forgets what no snapshot names any more, or what has expired. Requests that still run hold
     /// their counters themselves.
-    fn sweep(&self, config: &Config, snapshot: &VersionSnapshot) {
+    fn sweep(&self, config: &Config, fixed: &VersionSnapshot, cluster: &VersionSnapshot) {
         let configured: HashSet<&AppId> = config.apps.iter().map(|app| &app.id).collect();
-        let alive: HashSet<(&AppId, &VersionId)> = snapshot
-            .apps
-            .iter()
-            .filter(|app| configured.contains(&app.id))
+        let of_cluster: HashSet<&AppId> = cluster.apps.iter().map(|app| &app.id).collect();
+        let fixed = fixed.apps.iter().filter(|app| configured.contains(&app.id));
+        let alive: HashSet<(&AppId, &VersionId)> = fixed
+            .chain(&cluster.apps)
             .flat_map(|app| app.versions.iter().map(move |version| (&app.id, version)))
             .filter(|(_, version)| version.state != VersionState::Expired)
             .map(|(app, version)| (app, &version.id))
             .collect();
         self.known.lock().retain(|(app, version), _| alive.contains(&(app, version)));
+        self.routes.lock().retain(|app, _| of_cluster.contains(app));
+        self.resolver.retain(&of_cluster);
     }
 }
 
@@ -252,6 +323,7 @@ fn insert(table: &mut RoutingTable, route: &Arc<AppRoute>) {
         hosts.entry(name.into()).or_default().insert(prefix, Arc::clone(route));
     }
     table.apps.push(Arc::clone(route));
+    table.by_id.entry(route.config.id.clone()).or_insert_with(|| Arc::clone(route));
 }
 
 #[expect(

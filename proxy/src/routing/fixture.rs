@@ -41,8 +41,10 @@ pub(crate) fn states(config: &Config, versions: &[(&str, VersionState)], down: &
                     id: id.parse().unwrap(),
                     state: *state,
                     endpoints: endpoints(id),
+                    http2: false,
                 })
                 .collect(),
+            grant: None,
         })
     };
     VersionSnapshot { generation: 1, stale: false, apps: config.apps.iter().map(app).collect() }
@@ -50,5 +52,5 @@ pub(crate) fn states(config: &Config, versions: &[(&str, VersionState)], down: &
 
 /// The table of a configuration with these states.
 pub(crate) fn table(config: &Config, snapshot: &VersionSnapshot) -> RoutingTable {
-    Compiler::new(Metrics::new().unwrap()).compile(config, snapshot).unwrap()
+    Compiler::new(Metrics::new().unwrap()).compile(config, snapshot, &VersionSnapshot::default()).unwrap()
 }

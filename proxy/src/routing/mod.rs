@@ -6,6 +6,7 @@ pub mod decision;
 pub mod host;
 pub mod page;
 pub mod pins;
+pub(crate) mod resolve;
 pub mod table;
 
 #[cfg(test)]

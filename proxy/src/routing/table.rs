@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use http::HeaderValue;
-use lockstep_controller::{VersionId, VersionState};
+use lockstep_controller::{AppId, VersionId, VersionState};
 
 use crate::config::model::{App, Limits, Skew};
 use crate::endpoints::Pool;
@@ -14,8 +14,10 @@ use crate::stats::VersionStats;
 
 /// Where every request goes.
 pub struct RoutingTable {
-    /// The controller's snapshot that it was compiled from.
+    /// The snapshot of the configuration's apps that it was compiled from.
     pub(super) generation: u64,
+    /// The snapshot of the cluster's apps that it was compiled from.
+    pub(super) cluster_generation: u64,
     /// Whether that snapshot is stale.
     pub(super) stale: bool,
     /// What one client may use.
@@ -25,6 +27,7 @@ pub struct RoutingTable {
     pub(super) wildcard: HashMap<Box<str>, Prefixes>,
     pub(super) any: Prefixes,
     pub(super) apps: Vec<Arc<AppRoute>>,
+    pub(super) by_id: HashMap<AppId, Arc<AppRoute>>,
 }
 
 /// The apps of one host, by path prefix.
@@ -88,12 +91,14 @@ impl RoutingTable {
     pub fn empty(limits: Limits) -> Self {
         Self {
             generation: 0,
+            cluster_generation: 0,
             stale: false,
             limits,
             exact: HashMap::new(),
             wildcard: HashMap::new(),
             any: Prefixes::default(),
             apps: Vec::new(),
+            by_id: HashMap::new(),
         }
     }
 
@@ -130,10 +135,28 @@ impl RoutingTable {
         &self.any
     }
 
-    /// The generation of the snapshot that it was compiled from.
+    /// The generation of what it was compiled from: grows with each new snapshot of either kind.
     #[must_use]
     pub fn generation(&self) -> u64 {
+        self.generation + self.cluster_generation
+    }
+
+    /// The generation of the snapshot of the configuration's apps.
+    #[must_use]
+    pub fn static_generation(&self) -> u64 {
         self.generation
+    }
+
+    /// The generation of the snapshot of the cluster's apps.
+    #[must_use]
+    pub fn cluster_generation(&self) -> u64 {
+        self.cluster_generation
+    }
+
+    /// The app of that identity.
+    #[must_use]
+    pub fn app(&self, id: &AppId) -> Option<&Arc<AppRoute>> {
+        self.by_id.get(id)
     }
 
     /// Whether that snapshot is stale.
@@ -148,7 +171,7 @@ impl RoutingTable {
         self.limits
     }
 
-    /// Its apps, in the order of the configuration.
+    /// Its apps: those of the configuration in its order, then those of the cluster.
     #[must_use]
     pub fn apps(&self) -> &[Arc<AppRoute>] {
         &self.apps

@@ -218,8 +218,8 @@ impl Kept for VersionedApp {
 /// The Deployment whose ReplicaSet owns a pod: a ReplicaSet is named after its Deployment and the
 /// hash of its template.
 fn deployment(metadata: &ObjectMeta, labels: &Labels) -> Option<String> {
-    let owners = metadata.owner_references.iter().flatten();
-    let owner = owners.filter(|owner| owner.controller == Some(true) && owner.kind == "ReplicaSet").next()?;
+    let mut owners = metadata.owner_references.iter().flatten();
+    let owner = owners.find(|owner| owner.controller == Some(true) && owner.kind == "ReplicaSet")?;
     let (name, hash) = owner.name.rsplit_once('-')?;
     (labels.get(TEMPLATE_HASH).is_some_and(|known| known == hash)).then(|| name.to_owned())
 }

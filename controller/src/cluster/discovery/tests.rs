@@ -221,7 +221,7 @@ fn the_port_is_the_annotation_else_http_else_the_first() {
     let only_slice = json!([{"name": "web", "port": 3000}, {"name": "metrics", "port": 9090}]);
     let cases = [
         (ports(), slice_ports(), None, "[10.0.0.1:3000]"),
-        (only.clone(), only_slice.clone(), None, "[10.0.0.1:3000]"),
+        (only, only_slice, None, "[10.0.0.1:3000]"),
         (ports(), slice_ports(), Some("metrics"), "[10.0.0.1:9090]"),
         (ports(), slice_ports(), Some("9090"), "[10.0.0.1:9090]"),
         (ports(), slice_ports(), Some("80"), "[10.0.0.1:3000]"),

@@ -27,7 +27,7 @@ fn dirty(world: &mut World, namespace: Option<&str>, update: Update<Service>) ->
 #[test]
 fn what_differs_is_looked_at_again_and_nothing_else() {
     let mut world = World::default();
-    let one = |(key, service): (Key, Service)| Update::One(key, service);
+    let one = |(key, service): (Key, Service)| Update::One(key, Box::new(service));
     assert_eq!(dirty(&mut world, None, one(service("a", "s", 80))), "a");
     assert_eq!(dirty(&mut world, None, one(service("a", "s", 80))), "");
     assert_eq!(dirty(&mut world, None, one(service("a", "s", 81))), "a");
