@@ -58,19 +58,29 @@ impl Lockstep {
     /// # Panics
     /// If it does not come up.
     pub fn start_with_file(dir: TempDir, config: &Config) -> Self {
+        let instance = Self::launch(dir, config, &[]);
+        until("the instance is ready", || instance.readiness() == 200);
+        for app in config.apps() {
+            until("an app has an active version", || instance.active(app).is_some());
+        }
+        instance
+    }
+
+    /// Starts an instance with the configuration file that is already there and these variables of
+    /// the environment, and waits only until it listens.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub fn launch(dir: TempDir, config: &Config, environment: &[(&str, &OsStr)]) -> Self {
         let mut command = command();
+        command.envs(environment.iter().copied());
         let mut process = Process::start("lockstep", command.arg("run").arg("--config").arg(config_in(&dir)));
         let addresses = eventually("the instance listens", || {
             assert!(process.exited().is_none(), "it ended: {:?}", process.stderr.all());
             addresses(&process, config.listeners())
         });
         let Addresses { plain, tls, admin } = addresses;
-        let instance = Self { process, dir, plain, tls, admin };
-        until("the instance is ready", || instance.readiness() == 200);
-        for app in config.apps() {
-            until("an app has an active version", || instance.active(app).is_some());
-        }
-        instance
+        Self { process, dir, plain, tls, admin }
     }
 
     /// The plain listener.

@@ -116,7 +116,7 @@ impl Step<'_> {
             VersionState::Active => {
                 // It stays: what was about to replace it steps back.
                 for pending in self.record.in_state(VersionState::Pending) {
-                    self.transit(&pending, VersionState::Staged, Cause::Superseded);
+                    self.step_back(&pending);
                 }
             }
             VersionState::Pending => {}

@@ -87,7 +87,12 @@ impl<'s> Step<'s> {
             // Traffic that returns does not begin the grace anew.
             VersionState::Draining if reason != Cause::Traffic => version.drained_at = Some(now),
             VersionState::Expired => version.expired_at = Some(now),
-            VersionState::Staged | VersionState::Pending | VersionState::Active => {
+            // One that had visitors is remembered as such until it has become active once more.
+            VersionState::Pending => {
+                version.expired_at = None;
+                version.expiry_asked_by = None;
+            }
+            VersionState::Staged | VersionState::Active => {
                 version.drained_at = None;
                 version.expired_at = None;
                 version.expiry_asked_by = None;
@@ -107,10 +112,18 @@ impl<'s> Step<'s> {
     fn make_pending(&mut self, id: &VersionId, reason: Cause) {
         for other in self.record.in_state(VersionState::Pending) {
             if other != *id {
-                self.transit(&other, VersionState::Staged, Cause::Superseded);
+                self.step_back(&other);
             }
         }
         self.transit(id, VersionState::Pending, reason);
+    }
+
+    /// A pending version does not become active after all. One that was superseded before drains on:
+    /// it may have visitors.
+    fn step_back(&mut self, id: &VersionId) {
+        let had_visitors = self.record.version(id).is_some_and(|version| version.drained_at.is_some());
+        let to = if had_visitors { VersionState::Draining } else { VersionState::Staged };
+        self.transit(id, to, Cause::Superseded);
     }
 
     /// Makes a version the active one. What was active before drains, or goes if its source has
@@ -163,6 +176,8 @@ fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
     to.duration_since(from).try_into().unwrap_or(Duration::ZERO)
 }
 
+#[cfg(test)]
+mod cluster_tests;
 #[cfg(feature = "kube")]
 #[cfg(test)]
 mod properties;

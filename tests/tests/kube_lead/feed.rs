@@ -21,12 +21,15 @@ const PAUSE: Duration = Duration::from_millis(150);
 pub async fn run(client: Client, states: watch::Sender<Arc<ClusterState>>) {
     let mut known = ClusterState { complete: true, stored: true, ..ClusterState::default() };
     loop {
-        if let Ok(mut new) = look(&client).await {
-            keep_what_is_equal(&mut new, &known);
-            if new != known || !states.borrow().complete {
-                states.send_replace(Arc::new(new.clone()));
+        match look(&client).await {
+            Ok(mut new) => {
+                keep_what_is_equal(&mut new, &known);
+                if new != known || !states.borrow().complete {
+                    states.send_replace(Arc::new(new.clone()));
+                }
+                known = new;
             }
-            known = new;
+            Err(error) => eprintln!("the feed: {error}"),
         }
         tokio::time::sleep(PAUSE).await;
     }

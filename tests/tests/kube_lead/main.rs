@@ -152,6 +152,25 @@ fn a_leader_that_dies_is_replaced_and_nothing_is_done_twice() {
 }
 
 #[test]
+fn a_leader_that_stops_gives_its_lease_back() {
+    lab("a_leader_that_stops_gives_its_lease_back", |cluster| {
+        install(cluster);
+        let a = Replica::start(cluster, "a");
+        until("a leads", || a.handle.leads());
+        let lease = "/apis/coordination.k8s.io/v1/namespaces/web/leases/lockstep-leader";
+        let holder = || cluster.admin().get(lease).map(|lease| lease["spec"]["holderIdentity"].clone());
+        assert_eq!(holder().map(|holder| text(&holder).to_owned()), Ok("a_1".to_owned()));
+        a.stop();
+        assert_eq!(holder(), Ok(Value::Null), "nobody has to wait");
+        let b = Replica::start(cluster, "b");
+        until("b leads", || b.handle.leads());
+        cluster.deploy_ready(&shop("v1"));
+        expect(cluster, "v1=active");
+        assert!(b.seen().contains(&"v1 active".to_owned()), "a is not waited for: its pod does not exist");
+    });
+}
+
+#[test]
 fn writes_at_the_same_time_are_decided_again() {
     lab("writes_at_the_same_time_are_decided_again", |cluster| {
         install(cluster);
@@ -233,7 +252,7 @@ fn observe_touches_nothing_and_advise_says_what_to_do() {
         });
         assert!(command.contains("scale deployment/shop-v2 --replicas=0"), "{command}");
         expect(cluster, "v1=expired v2=expiring v3=active");
-        assert_eq!(a.handle.app("shop").expect("the app").plan.len(), 1);
+        until("the API shows it", || a.handle.app("shop").is_ok_and(|app| app.plan.len() == 1));
         let words: Vec<_> = command.split_whitespace().skip(1).collect();
         cluster.kubectl(&words);
         expect(cluster, "v1=expired v2=expired v3=active");

@@ -15,16 +15,19 @@ use lockstep_controller::{AppId, Command, CommandError, DataPlane, Traffic, Vers
 use lockstep_tests::kube::Cluster;
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 
 use crate::feed;
 
-/// A replica. Dropping it ends it without a word, as [`kill`](Self::kill) does.
+/// A replica.
 pub struct Replica {
     pub handle: LeadHandle,
     pub plane: Arc<Plane>,
     seen: Arc<Seen>,
-    runtime: Option<Runtime>,
+    runtime: Runtime,
+    stop: oneshot::Sender<()>,
+    leads: JoinHandle<()>,
 }
 
 /// What a data plane would say.
@@ -38,6 +41,7 @@ struct Seen(Mutex<Vec<String>>);
 
 impl Replica {
     pub fn start(cluster: &Cluster, name: &str) -> Self {
+        let _set_before = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).try_init();
         let runtime = Runtime::new().expect("a runtime");
         let file = cluster.kubeconfig();
         let client = runtime.block_on(async {
@@ -65,13 +69,13 @@ impl Replica {
             times,
         );
         runtime.spawn(feed::run(client, sender));
-        runtime.spawn(lead.run(std::future::pending()));
-        Self { handle, plane, seen, runtime: Some(runtime) }
+        let (stop, stopped) = oneshot::channel::<()>();
+        let leads = runtime.spawn(lead.run(async { drop(stopped.await) }));
+        Self { handle, plane, seen, runtime, stop, leads }
     }
 
     pub fn command(&self, version: &str, command: Command) -> Result<AppView, CommandError> {
-        let runtime = self.runtime.as_ref().expect("it runs");
-        runtime.block_on(self.handle.command("shop", version, command, "somebody"))
+        self.runtime.block_on(self.handle.command("shop", version, command, "somebody"))
     }
 
     /// Transitions that it told of: `v1 active`.
@@ -81,15 +85,14 @@ impl Replica {
 
     /// Ends it without a word.
     pub fn kill(self) {
-        drop(self);
+        self.runtime.shutdown_background();
     }
-}
 
-impl Drop for Replica {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+    /// Ends it in good order.
+    pub fn stop(self) {
+        self.stop.send(()).expect("it runs");
+        self.runtime.block_on(self.leads).expect("it ends");
+        self.runtime.shutdown_background();
     }
 }
 

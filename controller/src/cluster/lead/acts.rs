@@ -2,6 +2,7 @@
 //! workloads as they are: whoever leads next comes to the same conclusion, and what was done already
 //! is not concluded again.
 
+use super::report::Life;
 use crate::cluster::found::{FoundApp, FoundVersion};
 use crate::record::{AppRecord, VersionRecord};
 use crate::{Cleanup, Mode, Policy, VersionId, VersionState};
@@ -11,6 +12,8 @@ use crate::{Cleanup, Mode, Policy, VersionId, VersionState};
 pub(super) struct Act {
     /// The version.
     pub(super) version: VersionId,
+    /// The life that the version is in: in another one it is another act.
+    pub(super) life: Life,
     /// Its Deployment.
     pub(super) deployment: String,
     /// The uid of that: another one of the same name is left alone.
@@ -45,6 +48,7 @@ pub(super) fn due(record: &AppRecord, found: Option<&FoundApp>, policy: &Policy)
         let workload = &found.versions.iter().find(known)?.workload;
         Some(Act {
             version: version.id.clone(),
+            life: Life::of(version),
             deployment: workload.deployment.clone(),
             uid: workload.uid.clone(),
             kind: kind(version, workload, policy.cleanup)?,

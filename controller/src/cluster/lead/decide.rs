@@ -130,3 +130,7 @@ fn spec_of(version: &FoundVersion) -> VersionSpec {
         endpoints: std::sync::Arc::clone(&version.endpoints),
     }
 }
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

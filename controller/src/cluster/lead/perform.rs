@@ -38,19 +38,19 @@ pub(super) enum Outcome {
 }
 
 /// Does one.
-pub(super) async fn perform(client: &Client, app: &AppId, act: &Act, life: Life) -> Result<Outcome, Failure> {
-    match timeout(PATIENCE, attempt(client, app, act, life)).await {
+pub(super) async fn perform(client: &Client, app: &AppId, act: &Act) -> Result<Outcome, Failure> {
+    match timeout(PATIENCE, attempt(client, app, act)).await {
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Outcome::NotNeeded),
         Ok(done) => Ok(done?),
         Err(_) => Err(Failure::Timeout),
     }
 }
 
-async fn attempt(client: &Client, app: &AppId, act: &Act, life: Life) -> Result<Outcome, kube::Error> {
+async fn attempt(client: &Client, app: &AppId, act: &Act) -> Result<Outcome, kube::Error> {
     let namespace = app.namespace();
     let resources: Api<VersionedApp> = Api::namespaced(client.clone(), namespace);
     let record = resources.get(app.name()).await?.record();
-    let version = record.version(&act.version).filter(|version| Life::of(version) == life);
+    let version = record.version(&act.version).filter(|version| Life::of(version) == act.life);
     let Some(version) = version else { return Ok(Outcome::NotNeeded) };
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
     match &act.kind {

@@ -46,7 +46,7 @@ pub struct Said {
 
 /// One stay of a version in a state, told from an earlier one by the time at which it began. The
 /// time is only ever compared for equality.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Life {
     state: VersionState,
     since_us: i64,

@@ -220,14 +220,13 @@ impl Leader {
         }
         for act in due(written, case.found, &case.settled.policy) {
             let memo = self.memos.entry(case.app.clone()).or_default();
-            let Some(life) = written.version(&act.version).map(Life::of).filter(|_| memo.may_act(&act))
-            else {
+            if !memo.may_act(&act) {
                 continue;
-            };
+            }
             if !self.leads() {
                 return;
             }
-            let done = perform(&self.client, case.app, &act, life).await;
+            let done = perform(&self.client, case.app, &act).await;
             let memo = self.memos.entry(case.app.clone()).or_default();
             match done {
                 Ok(outcome) => {

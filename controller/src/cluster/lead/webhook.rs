@@ -76,3 +76,64 @@ fn request(url: &str, patience: Duration, body: &serde_json::Value) -> Result<bo
     let text = text.map_err(|error| error.to_string())?;
     serde_json::from_str::<Answer>(&text).map(|answer| answer.idle).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Answers one request with `answer`, and returns what was asked.
+    fn answering(answer: &'static str) -> (String, std::thread::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/idle", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = Vec::new();
+            let mut part = [0; 4096];
+            while !asked.ends_with(b"}") {
+                let read = stream.read(&mut part).unwrap();
+                asked.extend_from_slice(&part[..read]);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8(asked).unwrap()
+        });
+        (url, server)
+    }
+
+    #[tokio::test]
+    async fn only_a_clear_yes_lets_a_version_go() {
+        let (app, version) = ("web/shop".parse().unwrap(), "v1".parse().unwrap());
+        let cases = [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n{\"idle\":true}", true),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n{\"idle\":false}", false),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", false),
+            ("HTTP/1.1 500 No\r\ncontent-length: 13\r\n\r\n{\"idle\":true}", false),
+            ("HTTP/1.1 302 Go\r\nlocation: /\r\ncontent-length: 0\r\n\r\n", false),
+            ("", false),
+        ];
+        for (answer, idle) in cases {
+            let (url, server) = answering(answer);
+            let webhook = Webhook { url, timeout: Duration::from_secs(10) };
+            assert_eq!(ask(&webhook, &app, &version).await, idle, "{answer}");
+            let asked = server.join().unwrap();
+            assert!(asked.ends_with(r#"{"app":"shop","namespace":"web","version":"v1"}"#), "{asked}");
+        }
+        let nobody = Webhook { url: "http://127.0.0.1:1/".to_owned(), timeout: Duration::from_secs(1) };
+        assert!(!ask(&nobody, &app, &version).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_count_for_a_while() {
+        let (app, version) = ("web/shop".parse().unwrap(), "v1".parse().unwrap());
+        let mut webhooks = Webhooks::default();
+        assert!(webhooks.is_due(&app, &version) && !webhooks.lets_go(&app, &version));
+        webhooks.note(&app, &version, true);
+        assert!(!webhooks.is_due(&app, &version) && webhooks.lets_go(&app, &version));
+        tokio::time::sleep(YES_LASTS).await;
+        assert!(webhooks.is_due(&app, &version) && !webhooks.lets_go(&app, &version));
+        webhooks.note(&app, &version, false);
+        assert!(!webhooks.is_due(&app, &version) && !webhooks.lets_go(&app, &version));
+    }
+}

@@ -14,7 +14,7 @@ use crate::{VersionId, VersionState};
 
 /// What became of an app's versions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct VersionedAppStatus {
     /// The version that everyone unpinned gets.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,0 +1,193 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::acts::{ActKind, due};
+use super::super::fleet::Fleet;
+use super::super::plan::plan;
+use super::*;
+use crate::cluster::claim::Claim;
+use crate::cluster::found::{ProblemReason, Workload};
+use crate::{Cleanup, Mode, Policy, ReadyRule, Share};
+
+fn app() -> AppId {
+    "web/shop".parse().unwrap()
+}
+
+fn id(text: &str) -> VersionId {
+    text.parse().unwrap()
+}
+
+fn settled() -> Settled {
+    Settled {
+        hosts: Vec::new(),
+        path: "/".to_owned(),
+        policy: Policy {
+            ready: ReadyRule { share: Share::ALL, deadline: Duration::from_secs(600) },
+            grace: Duration::from_secs(60),
+            idle_window: Duration::from_secs(60),
+            max_alive: Duration::from_secs(3600),
+            max_versions: None,
+            requires_approval: false,
+            webhook: None,
+            cleanup: Cleanup::Delete,
+            mode: Mode::Manage,
+        },
+        active: None,
+        canary: None,
+        health_checked: false,
+    }
+}
+
+fn version(text: &str, revision: u64) -> FoundVersion {
+    FoundVersion {
+        id: id(text),
+        revision,
+        workload: Workload {
+            deployment: format!("shop-{text}"),
+            uid: format!("uid-{text}"),
+            service: Some(format!("shop-{text}")),
+            desired: 2,
+            pods: 2,
+            deleting: false,
+            template: "t1".to_owned(),
+            created: "2026-11-23T17:00:00Z".parse().unwrap(),
+        },
+        endpoints: [([10, 0, 0, 1], 80).into(), ([10, 0, 0, 2], 80).into()].into(),
+        http2: false,
+    }
+}
+
+fn found(versions: Vec<FoundVersion>) -> FoundApp {
+    let claim = Arc::new(Claim { id: app(), spec: None, hosts: Vec::new(), path: None });
+    FoundApp { id: app(), claim, versions }
+}
+
+/// Decides without any replica: nothing is confirmed.
+fn decide(found: &FoundApp, settled: &Settled, problems: &[Problem], written: &AppRecord) -> Decision {
+    let app = app();
+    let now = "2026-11-23T18:00:00Z".parse().unwrap();
+    let fleet = Fleet::new("a", Duration::from_secs(30), Instant::now());
+    let world = ClusterWorld {
+        app: &app,
+        found: Some(found),
+        written,
+        policy: &settled.policy,
+        checks: None,
+        fleet: &fleet,
+        now: Instant::now(),
+        released: &|_| true,
+    };
+    Case { app: &app, found: Some(found), settled, problems, now }.decide(written, &world)
+}
+
+fn states(record: &AppRecord) -> Vec<(&str, VersionState)> {
+    record.versions.iter().map(|version| (version.id.as_str(), version.state)).collect()
+}
+
+#[test]
+fn without_reports_a_version_waits_however_ready_it_is() {
+    let decision = decide(&found(vec![version("v1", 1)]), &settled(), &[], &AppRecord::default());
+    assert_eq!(states(&decision.record), [("v1", VersionState::Pending)]);
+    let again = decide(&found(vec![version("v1", 1)]), &settled(), &[], &decision.record);
+    assert_eq!(states(&again.record), [("v1", VersionState::Pending)]);
+    assert!(again.made.is_empty());
+}
+
+#[test]
+fn what_can_not_be_used_at_the_moment_is_not_gone() {
+    let first =
+        decide(&found(vec![version("v1", 1), version("v2", 2)]), &settled(), &[], &AppRecord::default());
+    let left = found(vec![version("v2", 2)]);
+    let problem = |kind, name: &str| Problem {
+        kind,
+        namespace: "web".to_owned(),
+        name: name.to_owned(),
+        uid: String::new(),
+        reason: ProblemReason::NoPort,
+        message: String::new(),
+    };
+    let cases = [
+        (vec![problem("Deployment", "shop-v1")], VersionState::Draining),
+        (vec![problem("Service", "shop-v1")], VersionState::Draining),
+        (vec![problem("Deployment", "shop-v9")], VersionState::Expiring),
+        (vec![], VersionState::Expiring),
+    ];
+    for (problems, state) in cases {
+        let decision = decide(&left, &settled(), &problems, &first.record);
+        assert_eq!(decision.record.version(&id("v1")).unwrap().state, state, "{problems:?}");
+    }
+}
+
+#[test]
+fn a_template_that_changes_is_told_once() {
+    let first = decide(&found(vec![version("v1", 1)]), &settled(), &[], &AppRecord::default());
+    assert!(first.changed.is_empty());
+    let mut other = version("v1", 1);
+    other.workload.template = "t2".to_owned();
+    let changed = decide(&found(vec![other.clone()]), &settled(), &[], &first.record);
+    assert_eq!(changed.changed, [id("v1")]);
+    assert!(decide(&found(vec![other]), &settled(), &[], &changed.record).changed.is_empty());
+}
+
+#[test]
+fn a_fixed_version_that_nobody_knows_fixes_nothing() {
+    let settled = Settled { active: Some(id("v7")), ..settled() };
+    let decision = decide(&found(vec![version("v1", 1)]), &settled, &[], &AppRecord::default());
+    assert_eq!(states(&decision.record), [("v1", VersionState::Pending)]);
+}
+
+#[test]
+fn acts_follow_from_what_is_written_and_what_is_there() {
+    let down = ActKind::ScaleDown;
+    let up = ActKind::ScaleUp { replicas: 3 };
+    let delete = ActKind::Delete { service: Some("shop-v1".to_owned()) };
+    // State, released, vanished, restore; desired and pods; what is to be done.
+    let cases = [
+        (VersionState::Expiring, true, false, false, 2, 2, Cleanup::Delete, Some(&down)),
+        (VersionState::Expiring, false, false, false, 2, 2, Cleanup::Delete, None),
+        (VersionState::Expiring, true, true, false, 2, 2, Cleanup::Delete, None),
+        (VersionState::Expiring, true, false, false, 2, 2, Cleanup::None, None),
+        (VersionState::Expiring, true, true, false, 0, 1, Cleanup::Delete, None),
+        (VersionState::Expiring, true, true, false, 0, 0, Cleanup::Delete, Some(&delete)),
+        (VersionState::Expiring, true, true, false, 0, 0, Cleanup::Scale, None),
+        (VersionState::Expired, true, true, false, 0, 0, Cleanup::Delete, None),
+        (VersionState::Draining, false, false, false, 2, 2, Cleanup::Delete, None),
+        (VersionState::Pending, false, false, true, 0, 0, Cleanup::Scale, Some(&up)),
+        (VersionState::Pending, false, false, true, 1, 0, Cleanup::Scale, None),
+        (VersionState::Pending, false, false, false, 0, 0, Cleanup::Scale, None),
+    ];
+    for case in cases {
+        let (state, released, vanished, restore, desired, pods, cleanup, wanted) = case;
+        let mut there = version("v1", 1);
+        (there.workload.desired, there.workload.pods) = (desired, pods);
+        let app = found(vec![there]);
+        let mut record = decide(&app, &settled(), &[], &AppRecord::default()).record;
+        let known = record.version_mut(&id("v1")).unwrap();
+        known.state = state;
+        known.workload.replicas = Some(3);
+        (known.workload.released, known.workload.vanished, known.workload.restore) =
+            (released, vanished, restore);
+        for (mode, acts) in [(Mode::Manage, true), (Mode::Advise, true), (Mode::Observe, false)] {
+            let policy = Policy { cleanup, mode, ..settled().policy };
+            let due: Vec<_> = due(&record, Some(&app), &policy).into_iter().map(|act| act.kind).collect();
+            assert_eq!(due.first(), wanted.filter(|_| acts), "{case:?} {mode:?}");
+        }
+        assert!(due(&record, None, &settled().policy).is_empty());
+    }
+}
+
+#[test]
+fn a_plan_is_written_as_people_would() {
+    let mut record = decide(&found(vec![version("v1", 1)]), &settled(), &[], &AppRecord::default()).record;
+    let known = record.version_mut(&id("v1")).unwrap();
+    known.state = VersionState::Expiring;
+    known.workload.released = true;
+    let app_found = found(vec![version("v1", 1)]);
+    let steps = plan(&app(), &due(&record, Some(&app_found), &settled().policy));
+    assert_eq!(steps.len(), 1);
+    assert_eq!(steps[0].command, "kubectl --namespace web scale deployment/shop-v1 --replicas=0");
+    let manifest: serde_json::Value = serde_yaml::from_str(steps[0].manifest.as_ref().unwrap()).unwrap();
+    assert_eq!(manifest["spec"]["replicas"], 0);
+}
