@@ -14,7 +14,7 @@ use crate::process::{Process, Signal};
 use crate::tools;
 
 /// The token of the administrator.
-pub(super) const ADMIN: &str = "admin-token";
+pub const ADMIN: &str = "admin-token";
 /// The token of somebody without any role.
 pub(super) const NOBODY: &str = "nobody-token";
 
@@ -50,12 +50,12 @@ impl ControlPlane {
     pub fn start() -> Self {
         let files = Files::new();
         let etcd = start_etcd(&files);
-        let api_server = start_api_server(&files);
+        let mut api_server = start_api_server(&files);
         // Its certificate is made at its start.
         let made = within(START, || files.authority().exists().then_some(()));
         made.expect("the API server makes a certificate");
         let admin = Api::new(SERVER, &files.authority(), ADMIN);
-        await_ready(&admin);
+        await_ready(&admin, &mut api_server);
         kubeconfig::write(files.kubeconfig(), SERVER, Some(&files.authority()), ADMIN, "default");
         let manager = start_manager(&files);
         Self { _manager: manager, api_server: Mutex::new(api_server), etcd: Mutex::new(etcd), admin, files }
@@ -103,8 +103,9 @@ impl ControlPlane {
 
     /// Starts it again and waits until it is ready.
     pub fn start_api_server(&self) {
-        *self.api_server.lock() = start_api_server(&self.files);
-        await_ready(&self.admin);
+        let mut api_server = self.api_server.lock();
+        *api_server = start_api_server(&self.files);
+        await_ready(&self.admin, &mut api_server);
     }
 
     /// Kills etcd and starts it again, with the same data.
@@ -112,7 +113,7 @@ impl ControlPlane {
         let mut etcd = self.etcd.lock();
         etcd.kill();
         *etcd = start_etcd(&self.files);
-        await_ready(&self.admin);
+        await_ready(&self.admin, &mut self.api_server.lock());
     }
 
     /// Forgets all older revisions in etcd: watches from before it, opened after a restart of the API server, are
@@ -144,9 +145,11 @@ impl Files {
         let files = Self(tempfile::tempdir().expect("a directory"));
         let tokens = format!("{ADMIN},admin,admin,\"system:masters\"\n{NOBODY},nobody,nobody\n");
         std::fs::write(files.path("tokens.csv"), tokens).expect("the tokens");
-        let key = rcgen::KeyPair::generate().expect("a key");
-        std::fs::write(files.path("service-account.key"), key.serialize_pem()).expect("the key");
-        std::fs::write(files.path("service-account.pub"), key.public_key_pem()).expect("its public part");
+        // Go reads no keys as rcgen writes them (PKCS #8, version 2).
+        let mut openssl = Command::new("openssl");
+        openssl.args(["genrsa", "-out"]).arg(files.path("service-account.key")).arg("2048");
+        let made = openssl.output().expect("openssl runs");
+        assert!(made.status.success(), "{made:?}");
         files
     }
 
@@ -185,11 +188,11 @@ fn start_api_server(files: &Files) -> Process {
     command
         .arg(format!("--etcd-servers={ETCD}"))
         .args(["--secure-port=6443", "--bind-address=127.0.0.1", "--advertise-address=10.77.0.1"])
-        .args(["--service-cluster-ip-range=10.0.0.0/24", "--endpoint-reconciler-type=none"])
+        .args(["--service-cluster-ip-range=10.0.0.0/16", "--endpoint-reconciler-type=none"])
         .args(["--authorization-mode=RBAC", "--service-account-issuer=https://kubernetes.default.svc"])
         .arg(files.option("cert-dir", "certificates"))
         .arg(files.option("token-auth-file", "tokens.csv"))
-        .arg(files.option("service-account-key-file", "service-account.pub"))
+        .arg(files.option("service-account-key-file", "service-account.key"))
         .arg(files.option("service-account-signing-key-file", "service-account.key"));
     Process::start("kube-apiserver", &mut command)
 }
@@ -205,8 +208,12 @@ fn start_manager(files: &Files) -> Process {
     Process::start("kube-controller-manager", &mut command)
 }
 
-fn await_ready(admin: &Api) {
-    within(START, || admin.get("/readyz").ok()).expect("the API server gets ready");
+fn await_ready(admin: &Api, api_server: &mut Process) {
+    let ready = within(START, || {
+        assert!(api_server.exited().is_none(), "the API server has ended");
+        admin.get("/readyz").ok()
+    });
+    ready.expect("the API server gets ready");
 }
 
 /// A program of the control plane, from `KUBEBUILDER_ASSETS` or as the setup script built it.
