@@ -51,8 +51,9 @@ impl ControlPlane {
         let files = Files::new();
         let etcd = start_etcd(&files);
         let mut api_server = start_api_server(&files);
-        // Its certificate is made at its start.
-        let made = within(START, || files.authority().exists().then_some(()));
+        // Its certificate is made at its start: first a file, then what is in it.
+        let whole = |pem: String| pem.trim_end().ends_with("-----END CERTIFICATE-----").then_some(());
+        let made = within(START, || whole(std::fs::read_to_string(files.authority()).ok()?));
         made.expect("the API server makes a certificate");
         let admin = Api::new(SERVER, &files.authority(), ADMIN);
         await_ready(&admin, &mut api_server);
