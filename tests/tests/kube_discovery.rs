@@ -33,7 +33,7 @@ fn shop(version: &str) -> Rollout {
 
 /// What a visitor with this pin gets.
 fn pinned(instance: &Lockstep, version: &str) -> String {
-    instance.send(&Request::get("/").header("cookie", &format!("{COOKIE}={version}"))).origin()
+    instance.send(&Request::get("/").header("cookie", &format!("{COOKIE}={version}"))).origin().to_owned()
 }
 
 fn problems(instance: &Lockstep) -> String {
