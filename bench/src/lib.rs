@@ -1,5 +1,5 @@
-//! Side-by-side runs of Lockstep against other proxies that do the same pinning, and of its job queue
-//! against others ([`queue`]).
+//! Side-by-side runs of Lockstep against other proxies that do the same pinning, of its AI
+//! gateway ([`ai`]), and of its job queue against others ([`queue`]).
 //!
 //! Every contender runs as a process of its own on loopback, with an origin of its own behind it.
 //! One closed-loop load generator visits them in turn, round after round, and checks that each
@@ -7,6 +7,7 @@
 //! load generator, the origin and the contender share the machine's cores.
 #![forbid(unsafe_code)]
 
+pub mod ai;
 pub mod bare;
 pub mod cli;
 pub mod compare;
