@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
+use rustix::process::{Resource, getrlimit};
 
 use super::contender::{Contender, Pace, Running};
 use super::contract;
@@ -19,6 +20,8 @@ use crate::report;
 
 /// What a contender that is no native program is spared: it would take minutes.
 const SCRIPT_STREAMS: usize = 1_000;
+/// Open files of a proxy that are no streams.
+const SPARE_FILES: usize = 400;
 /// Until what opening needed has been let go.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -50,6 +53,15 @@ impl Protocol {
             Self::Http1 => "HTTP/1.1",
             Self::Http2 => "HTTP/2",
         }
+    }
+
+    /// As many as the open files of one process allow, with a connection to the provider for each.
+    fn most(self) -> usize {
+        let files = getrlimit(Resource::Nofile)
+            .current
+            .map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+        let spare = files.saturating_sub(SPARE_FILES);
+        if self == Self::Http1 { spare / 2 } else { spare }
     }
 
     fn suits(self, contender: Contender) -> bool {
@@ -99,6 +111,7 @@ async fn hold(running: &Running, protocol: Protocol, plan: &AiPlan, all: &mut Ve
         if running.contender.pace() != Pace::Native && streams > SCRIPT_STREAMS {
             continue;
         }
+        let streams = streams.min(protocol.most());
         streams::open(running, protocol, streams, &mut open).await?;
         tokio::time::sleep(SETTLE).await;
         let bytes = resident(running)?.saturating_sub(before);

@@ -7,12 +7,10 @@ use crate::layout::host;
 
 /// Different prompts of each size, so that a compressor cannot make too little of them.
 const PROMPTS: usize = 8;
-/// Some English words, so that the text looks like text to whoever parses or compresses it.
-const WORDS: [&str; 32] = [
-    "the", "of", "and", "to", "in", "that", "is", "was", "he", "for", "it", "with", "as", "his", "on", "be",
-    "at", "by", "had", "not", "are", "but", "from", "or", "have", "an", "they", "which", "one", "you",
-    "were", "history",
-];
+/// Words that a text has at most.
+const VOCABULARY: f64 = 8_000.0;
+/// 64 letters, as often as in English.
+const LETTERS: &str = "eeeeeeeetttttaaaaaooooiiiinnnnsssshhhrrrrddddllluuuccmmwfgypbvkj";
 
 /// Requests that ask for one thing with prompts of one size.
 pub struct Prompts(Vec<Prompt>);
@@ -75,17 +73,32 @@ pub const HEADERS: [(&str, &str); 6] = [
     ("x-stainless-runtime", "CPython"),
 ];
 
+/// Some text that compresses about as English does (to two fifths): few words are frequent, most are rare.
 fn text(bytes: usize, seed: usize) -> String {
     let mut text = String::with_capacity(bytes + 16);
-    let mut state = seed;
+    let mut state = seed as u64;
     while text.len() < bytes {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        text.push_str(WORDS.get((state >> 40) % WORDS.len()).copied().unwrap_or_default());
-        // A number now and then: not everything repeats.
-        let _written = if state >> 61 == 0 { write!(text, " {}. ", state >> 44) } else { write!(text, " ") };
+        state = step(state);
+        let share = (state >> 11) as f64 / (1_u64 << 53) as f64;
+        let rank = (VOCABULARY.powf(share) - 1.0).round();
+        word(rank.to_bits(), &mut text);
+        text.push_str(if state.is_multiple_of(13) { ". " } else { " " });
     }
     text.truncate(bytes);
     text
+}
+
+/// The word of a rank: two to nine letters.
+fn word(rank: u64, text: &mut String) {
+    let mut state = step(step(rank));
+    for _ in 0..2 + (state >> 61) {
+        state = step(state);
+        text.extend(LETTERS.chars().nth(usize::try_from(state >> 58).unwrap_or_default()));
+    }
+}
+
+fn step(state: u64) -> u64 {
+    state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
 }
 
 #[cfg(test)]
