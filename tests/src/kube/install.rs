@@ -28,8 +28,7 @@ pub fn shipped(name: &str) -> String {
 
 /// A configuration that follows a cluster at a quick pace and ships its records soon.
 pub fn following() -> Config {
-    let kubernetes =
-        json!({"enabled": true, "heartbeat": "1s", "lease": {"duration": "3s", "renew": "1s"}});
+    let kubernetes = json!({"enabled": true, "heartbeat": "1s", "lease": {"duration": "3s", "renew": "1s"}});
     Config::new()
         .set("kubernetes", kubernetes)
         .set("audit", json!({"compression": "none", "batch": {"interval": "200ms"}}))

@@ -125,7 +125,9 @@ pub fn edits(town: &Town<'_>) {
     let refused = town.cluster.admin().patch(&wish.vapp.path(), &json!({"spec": {"grace": "-1s"}}));
     assert_eq!(refused.map_err(|refused| refused.status), Err(422), "the schema knows some of it");
     wish.vapp.edit(&named("pin"));
-    until("all is well", || wish.send(&wish.request().page_load()).all("set-cookie").concat().contains("pin=v2"));
+    until("all is well", || {
+        wish.send(&wish.request().page_load()).all("set-cookie").concat().contains("pin=v2")
+    });
     assert_eq!(wish.vapp.condition("Invalid"), None);
     wish.vapp.edit(&json!({"grace": "1s", "idleWindow": "1s"}));
     wish.vapp.expect("v1=expired v2=active");
@@ -172,13 +174,17 @@ pub fn permissions(town: &Town<'_>) {
     poor.vapp.expect_condition("ActionFailed", r#"resource "deployments/scale""#);
     named(town, r#"resource "deployments/scale""#);
     event(cluster, "poor-v1", "ActionFailed", "deployments/scale");
-    assert_eq!((poor.send(&poor.request()).origin(), cluster.replicas(&poor.version("v1"))), ("v2".into(), Some(1)));
+    assert_eq!(
+        (poor.send(&poor.request()).origin(), cluster.replicas(&poor.version("v1"))),
+        ("v2".into(), Some(1))
+    );
     restore(cluster);
     poor.vapp.expect("v1=expired v2=active");
 
     let rules = cluster.admin().get("/apis/rbac.authorization.k8s.io/v1/clusterroles/lockstep");
     let rules = rules.expect("a role")["rules"].as_array().expect("rules").clone();
-    for (resource, verb) in [("versionedapps/status", "update"), ("events", "create"), ("services", "watch")] {
+    for (resource, verb) in [("versionedapps/status", "update"), ("events", "create"), ("services", "watch")]
+    {
         let mut fewer = rules.clone();
         for rule in &mut fewer {
             let resources = rule["resources"].as_array_mut().expect("resources");
@@ -263,5 +269,7 @@ fn event(cluster: &Cluster, object: &str, reason: &str, part: &str) {
 }
 
 fn named(town: &Town<'_>, part: &str) {
-    until(&format!("problems name {part}"), || town.instance.api("problems").to_string().replace("\\\"", "\"").contains(part));
+    until(&format!("problems name {part}"), || {
+        town.instance.api("problems").to_string().replace("\\\"", "\"").contains(part)
+    });
 }

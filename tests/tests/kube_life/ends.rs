@@ -85,7 +85,8 @@ pub fn a_webhook_has_a_say(town: &Town<'_>) {
     let hook = town.app("hook", &json!({"expirePolicy": "webhook", "webhook": webhook}));
     hook.deploy(&["v1", "v2"]);
     until("it is asked", || asked.load(Ordering::Acquire) > 0);
-    let early = within(Duration::from_secs(3), || (hook.vapp.states() != "v1=draining v2=active").then_some(()));
+    let early =
+        within(Duration::from_secs(3), || (hook.vapp.states() != "v1=draining v2=active").then_some(()));
     assert!(early.is_none(), "the answer was no: {}", hook.vapp.states());
     agrees.store(true, Ordering::Release);
     hook.vapp.expect("v1=expired v2=active");
@@ -99,7 +100,9 @@ pub fn advice_is_taken(town: &Town<'_>) {
     plan.vapp.expect("v1=expiring v2=active");
     let steps = ["scale deployment/plan-v1 --replicas=0", "delete deployment/plan-v1 service/plan-v1"];
     for step in steps {
-        until(step, || plan.vapp.status()["plan"][0]["command"].as_str().is_some_and(|text| text.contains(step)));
+        until(step, || {
+            plan.vapp.status()["plan"][0]["command"].as_str().is_some_and(|text| text.contains(step))
+        });
         assert!(town.cluster.replicas(&plan.version("v1")).is_some(), "nothing was done by itself");
         let view = town.instance.api("apps/web%2Fplan/versions");
         assert_eq!(view["plan"], plan.vapp.status()["plan"], "the API shows it");

@@ -124,7 +124,8 @@ fn events_tell_it(cluster: &Cluster) {
     for reason in ["Pending", "Activated", "Draining", "Expiring", "Expired"] {
         until(&format!("{reason} is told: {:?}", reasons()), || reasons().iter().any(|told| told == reason));
     }
-    let shown = cluster.kubectl(&["-n", "shop", "get", "events", "--field-selector", "involvedObject.name=shop-v1"]);
+    let shown =
+        cluster.kubectl(&["-n", "shop", "get", "events", "--field-selector", "involvedObject.name=shop-v1"]);
     assert!(shown.contains("Draining") && shown.contains("superseded"), "{shown}");
 }
 
@@ -156,7 +157,8 @@ fn records_tell_it(mut instance: Lockstep) {
     instance.signal(Signal::Term);
     assert!(instance.process.wait(poll::SOON).success());
     let records = audit::shipped(&instance.data_dir().join("audit"));
-    let of_v1 = records.iter().filter(|record| record["type"] == "version" && record["route"]["version"] == "v1");
+    let of_v1 =
+        records.iter().filter(|record| record["type"] == "version" && record["route"]["version"] == "v1");
     let states: Vec<_> = of_v1.clone().filter_map(|record| record["transition"]["to"].as_str()).collect();
     assert_eq!(states.join(" "), LIFE_OF_V1.join(" "));
     let actors: Vec<_> = of_v1.filter_map(|record| record["transition"]["actor"].as_str()).collect();
