@@ -13,7 +13,7 @@ use crate::town::Town;
 /// GitOps that scales an expired version up, or applies one anew that had been forgotten, does not promote it.
 pub fn brought_back_by_others(town: &Town<'_>) {
     let ops = town.app("ops", &json!({}));
-    ops.deploy(&["v1", "v2"]);
+    ops.release(&["v1", "v2"]);
     ops.vapp.expect("v1=expired v2=active");
     town.cluster.scale(&ops.version("v1"), 1);
     ops.vapp.expect("v1=staged v2=active");
@@ -34,7 +34,7 @@ pub fn brought_back_by_others(town: &Town<'_>) {
 /// The newest superseded version that is ready takes over.
 pub fn an_active_deployment_is_deleted(town: &Town<'_>) {
     let lost = town.app("lost", &json!({"grace": "1h"}));
-    lost.deploy(&["v1", "v2", "v3"]);
+    lost.release(&["v1", "v2", "v3"]);
     lost.vapp.expect("v1=draining v2=draining v3=active");
     town.cluster.make_unready("lost-v2");
     town.cluster.endpoints_of(&lost.version("v2"), 0);
@@ -48,15 +48,13 @@ pub fn an_active_deployment_is_deleted(town: &Town<'_>) {
         let status = lost.vapp.status();
         status["active"].is_null() && status["conditions"].to_string().contains("NoActiveVersion")
     });
-    lost.deploy(&["v4"]);
-    lost.serves("v4");
+    lost.release(&["v4"]);
 }
 
 /// `cleanup: delete` leaves neither Deployment nor Service.
 pub fn deleted_in_the_end(town: &Town<'_>) {
     let tidy = town.app("tidy", &json!({"cleanup": "delete"}));
-    tidy.deploy(&["v1", "v2"]);
-    tidy.serves("v2");
+    tidy.release(&["v1", "v2"]);
     let v1 = tidy.version("v1");
     until("its Deployment is deleted", || town.cluster.replicas(&v1).is_none());
     until("its Service is deleted", || town.cluster.admin().get(&v1.service_path()).is_err());
@@ -83,7 +81,7 @@ pub fn a_webhook_has_a_say(town: &Town<'_>) {
     });
     let webhook = json!({"url": format!("http://{}/idle", judge.addr), "timeout": "2s"});
     let hook = town.app("hook", &json!({"expirePolicy": "webhook", "webhook": webhook}));
-    hook.deploy(&["v1", "v2"]);
+    hook.release(&["v1", "v2"]);
     until("it is asked", || asked.load(Ordering::Acquire) > 0);
     let early =
         within(Duration::from_secs(3), || (hook.vapp.states() != "v1=draining v2=active").then_some(()));
@@ -96,7 +94,7 @@ pub fn a_webhook_has_a_say(town: &Town<'_>) {
 /// The plan is there until the cluster shows that it was done.
 pub fn advice_is_taken(town: &Town<'_>) {
     let plan = town.app("plan", &json!({"mode": "advise", "cleanup": "delete"}));
-    plan.deploy(&["v1", "v2"]);
+    plan.release(&["v1", "v2"]);
     plan.vapp.expect("v1=expiring v2=active");
     let steps = ["scale deployment/plan-v1 --replicas=0", "delete deployment/plan-v1 service/plan-v1"];
     for step in steps {
@@ -104,8 +102,9 @@ pub fn advice_is_taken(town: &Town<'_>) {
             plan.vapp.status()["plan"][0]["command"].as_str().is_some_and(|text| text.contains(step))
         });
         assert!(town.cluster.replicas(&plan.version("v1")).is_some(), "nothing was done by itself");
-        let view = town.instance.api("apps/web%2Fplan/versions");
-        assert_eq!(view["plan"], plan.vapp.status()["plan"], "the API shows it");
+        let view = || town.instance.api("apps/web%2Fplan/versions");
+        until("the API shows it", || view()["plan"] == plan.vapp.status()["plan"]);
+        let view = view();
         let listed = town.instance.versions(&["list", &plan.id()]);
         let command = view["plan"][0]["command"].as_str().unwrap_or_default();
         assert!(listed.contains(command), "{command} in {listed}");

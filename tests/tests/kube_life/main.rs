@@ -26,9 +26,8 @@ fn the_example_lives_as_the_guide_says() {
 fn what_is_wrong_is_said_and_all_else_goes_on() {
     lab("what_is_wrong_is_said_and_all_else_goes_on", |cluster| {
         let town = Town::found(cluster);
-        let calm = town.app("calm", &json!({"hosts": [HOST], "grace": "1h"}));
-        calm.deploy(&["v1", "v2"]);
-        town.instance.serves("v2");
+        let calm = town.app("calm", &json!({"hosts": [HOST, "calm.test"], "grace": "1h"}));
+        calm.release(&["v1", "v2"]);
         let addr = town.instance.addr();
         let mut load = Load::new(move || addr);
         let visitor = load.pinned("v1");

@@ -9,8 +9,7 @@ use crate::town::{Tenant, Town};
 pub fn approve_and_reject(town: &Town<'_>) {
     let gate = town.app("gate", &json!({"requiresApproval": true, "preview": {"access": "open"}}));
     let id = gate.id();
-    gate.deploy(&["v1"]);
-    gate.serves("v1");
+    gate.release(&["v1"]);
     gate.deploy(&["v2"]);
     gate.vapp.expect("v1=active v2=staged");
     assert_eq!(gate.send(&gate.request()).origin(), "v1");
@@ -38,12 +37,12 @@ pub fn approve_and_reject(town: &Town<'_>) {
 /// A share of new visitors, who stay; then everyone.
 pub fn try_a_canary_by_spec(town: &Town<'_>) {
     let bird = town.app("bird", &json!({"canary": {"version": "v2", "share": "50%"}}));
-    bird.deploy(&["v1"]);
+    bird.release(&["v1"]);
     bird.vapp.expect_condition("CanaryWithoutEffect", "v2");
     bird.deploy(&["v2"]);
     bird.vapp.expect("v1=active v2=staged");
     assert_eq!(bird.vapp.status()["canary"], json!({"version": "v2", "share": "50%"}));
-    assert_eq!(bird.vapp.condition("CanaryWithoutEffect"), None);
+    until("it has an effect", || bird.vapp.condition("CanaryWithoutEffect").is_none());
     until("the canary sings", || share_of_v2(&bird) > 0);
     let many = share_of_v2(&bird);
     assert!((20..=80).contains(&many), "{many} of 100 at 50%");
@@ -69,8 +68,7 @@ fn share_of_v2(bird: &Tenant<'_>) -> usize {
 /// A version that must go goes, whoever is on it.
 pub fn expire_at_once(town: &Town<'_>) {
     let leak = town.app("leak", &json!({"grace": "1h", "idleWindow": "1h", "onExpired": "reject_unsafe"}));
-    leak.deploy(&["v1", "v2"]);
-    leak.serves("v2");
+    leak.release(&["v1", "v2"]);
     leak.vapp.expect("v1=draining v2=active");
     let active = town.instance.try_versions(&["expire", "--now", &leak.id(), "v2"]);
     assert!(!active.status.success(), "the active one never expires: {active:?}");

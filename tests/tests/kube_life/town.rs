@@ -55,6 +55,14 @@ impl Tenant<'_> {
         }
     }
 
+    /// Deploys versions, each once new visitors get the one before.
+    pub fn release(&self, versions: &[&str]) {
+        for version in versions {
+            self.town.cluster.deploy(&self.version(version));
+            self.serves(version);
+        }
+    }
+
     /// Its identity, as the API and the CLI take it.
     pub fn id(&self) -> String {
         format!("web/{}", self.name)
