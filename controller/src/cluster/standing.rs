@@ -45,7 +45,9 @@ impl Standings {
 
 impl Standing {
     fn read(resource: &VersionedApp) -> Option<Self> {
-        let record = resource.record();
+        let mut record = resource.record();
+        // As the leader will put it right, if somebody edited it.
+        record.repair(jiff::Timestamp::now());
         if record.versions.is_empty() {
             return None;
         }
