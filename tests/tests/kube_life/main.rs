@@ -4,11 +4,12 @@
 mod bad;
 mod ends;
 mod guide;
+mod observed;
 mod people;
 mod town;
 
 use lockstep_tests::HOST;
-use lockstep_tests::kube::lab;
+use lockstep_tests::kube::{Cluster, in_namespace, lab};
 use lockstep_tests::load::Load;
 use serde_json::json;
 
@@ -37,6 +38,14 @@ fn what_is_wrong_is_said_and_all_else_goes_on() {
         bad::permissions(&town);
         load.finish();
         town.is_well();
+    });
+}
+
+#[test]
+fn a_replica_that_only_observes() {
+    in_namespace("a_replica_that_only_observes", || {
+        let cluster = Cluster::start_with(observed::server);
+        observed::observe(&cluster);
     });
 }
 
