@@ -5,17 +5,21 @@
 mod api;
 mod cluster;
 mod control_plane;
+mod fleet;
 mod kubeconfig;
 mod lab;
 mod node;
 mod pods;
 mod proxy;
 mod rollout;
+mod versioned;
 
 pub use api::{Api, Refused};
 pub use cluster::Cluster;
 pub use control_plane::{ADMIN, ControlPlane};
+pub use fleet::{Fleet, Replica};
 pub use lab::{in_namespace, lab};
 pub use node::Server;
 pub use proxy::ApiProxy;
 pub use rollout::{Rollout, rollout};
+pub use versioned::Versioned;
