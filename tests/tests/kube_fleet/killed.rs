@@ -68,8 +68,9 @@ fn expire(cluster: &Cluster, fleet: &mut Fleet<'_>, vapp: &Versioned<'_>, step: 
     let before = vapp.state(&old);
     assert_ne!(before, "expired", "{step:?}");
     fleet.kill(leader);
-    // Whether the pod goes or its container is started again: nobody waits for ever.
-    let restarts = round % 2 == 0;
+    // Its pod goes, or its container is started again: one that starts takes versions for busy, as it does not know
+    // what it did, so an expiry that is not confirmed yet would begin anew.
+    let restarts = matches!(step, Step::ScaleArrivesLate | Step::AfterScale);
     if !restarts {
         fleet.delete_pod(leader);
     }
