@@ -122,6 +122,12 @@ impl<'c> Fleet<'c> {
         self.replica(index).signal(Signal::Continue);
     }
 
+    /// Waits until new visitors of every replica that runs get a version.
+    pub fn serves(&self, version: &str) {
+        let running = self.replicas.iter().filter_map(|replica| replica.running.as_ref());
+        running.for_each(|replica| replica.serves(version));
+    }
+
     /// Who leads, by the Lease.
     pub fn leader(&self) -> usize {
         eventually("somebody leads", || self.holder())

@@ -39,6 +39,7 @@ fn a_leader_killed_at_any_step_of_an_expiry_is_replaced() {
         cluster.deploy_ready(&shop("v1"));
         let mut fleet = Fleet::start(cluster, 3, &skew());
         vapp.expect("v1=active");
+        fleet.serves("v1");
         for (round, step) in (1..).zip(steps) {
             eprintln!("{step:?}");
             expire(cluster, &mut fleet, &vapp, step, round);
@@ -87,5 +88,5 @@ fn expire(cluster: &Cluster, fleet: &mut Fleet<'_>, vapp: &Versioned<'_>, step: 
         fleet.run(leader);
     }
     fleet.replicas.iter().for_each(|replica| replica.api.delay_watches(Duration::ZERO));
-    (0..3).for_each(|index| fleet.replica(index).serves(&new));
+    fleet.serves(&new);
 }

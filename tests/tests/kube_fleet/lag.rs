@@ -16,7 +16,7 @@ fn a_replica_that_lags_never_sees_a_pin_that_it_cannot_serve() {
         cluster.deploy_ready(&shop("v1"));
         let fleet = Fleet::start(cluster, 3, &skew());
         vapp.expect("v1=active");
-        (0..3).for_each(|index| fleet.replica(index).serves("v1"));
+        fleet.serves("v1");
         let leader = fleet.leader();
         let follower = (leader + 1) % 3;
 
@@ -28,7 +28,7 @@ fn a_replica_that_lags_never_sees_a_pin_that_it_cannot_serve() {
             fleet.replicas[lagging].api.delay_watches(LAG);
             cluster.deploy_ready(&shop(new));
             vapp.expect_state(new, "active");
-            (0..3).for_each(|index| fleet.replica(index).serves(new));
+            fleet.serves(new);
             assert_eq!(vapp.state(old), "draining", "its visitors are still there");
             let next = load.pinned(new);
             std::mem::replace(&mut pinned, next).leave();

@@ -1,6 +1,7 @@
 //! Several replicas of the real binary in a real cluster: one lags behind, is killed, is paused, is cut off, or all
 //! of them are; and no visitor notices, and nothing is done twice.
 
+mod api;
 mod killed;
 mod lag;
 mod paused;

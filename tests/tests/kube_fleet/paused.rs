@@ -19,6 +19,7 @@ fn a_replica_that_is_paused_delays_an_expiry_until_its_pod_is_gone() {
         cluster.deploy_ready(&shop("v1"));
         let mut fleet = Fleet::start(cluster, 3, &skew());
         vapp.expect("v1=active");
+        fleet.serves("v1");
         let leader = fleet.leader();
         let (paused, other) = ((leader + 1) % 3, (leader + 2) % 3);
         let mut load = Load::new(fleet.doors(&[leader, other]));
@@ -59,6 +60,7 @@ fn a_leader_that_wakes_up_late_acts_no_more() {
         cluster.deploy_ready(&shop("v1"));
         let fleet = Fleet::start(cluster, 2, &skew());
         vapp.expect("v1=active");
+        fleet.serves("v1");
 
         // It stops with a request under way, and another one does what it wanted to do.
         let first = fleet.leader();
