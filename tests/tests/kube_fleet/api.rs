@@ -64,7 +64,7 @@ fn what_was_missed_is_listed_again() {
     lab("api::what_was_missed_is_listed_again", |cluster| {
         let vapp = Versioned::of(cluster, "shop");
         cluster.deploy_ready(&shop("v1").replicas(2));
-        let fleet = Fleet::start(cluster, 2, &skew());
+        let mut fleet = Fleet::start(cluster, 2, &skew());
         vapp.expect("v1=active");
         fleet.serves("v1");
         let mut load = Load::new(fleet.doors(&[0, 1]));
@@ -92,6 +92,27 @@ fn what_was_missed_is_listed_again() {
         assert_eq!(vapp.transitions("v1"), ["staged", "pending", "active", "draining"]);
         ended_once(cluster, &vapp, "v2");
         assert!(load.finish() > 1000);
+
+        // A replica starts together with the API server, which at first knows nobody's rights and no VersionedApps,
+        // while a version waits: what was kept is routed until its state is seen.
+        let replica = fleet.leader();
+        let other = 1 - replica;
+        fleet.replicas[other].api.cut();
+        cluster.deploy_ready(&shop("v4").replicas(2));
+        vapp.expect_state("v4", "pending");
+        cluster.control_plane.kill_api_server();
+        fleet.kill(replica);
+        fleet.run(replica);
+        let mut load = Load::new(fleet.doors(&[0, 1]));
+        load.newcomers(2);
+        load.keep(load.pinned("v3"));
+        cluster.control_plane.start_api_server();
+        until("the API is seen again", || fleet.replica(replica).api("status")["snapshot_stale"] == false);
+        vapp.expect_state("v4", "pending");
+        fleet.replicas[other].api.restore();
+        vapp.expect_state("v4", "active");
+        fleet.serves("v4");
+        load.finish();
     });
 }
 

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use lockstep_tests::Request;
 use lockstep_tests::kube::{Fleet, Versioned, lab};
 use lockstep_tests::load::Load;
+use lockstep_tests::origin::STREAM_BYTES;
 
-use crate::{ended_once, shop, skew};
+use crate::{LIFE, ended, shop, skew};
 
 const LAG: Duration = Duration::from_secs(5);
 
@@ -32,8 +34,16 @@ fn a_replica_that_lags_never_sees_a_pin_that_it_cannot_serve() {
             assert_eq!(vapp.state(old), "draining", "its visitors are still there");
             let next = load.pinned(new);
             std::mem::replace(&mut pinned, next).leave();
+            let mut life = LIFE.to_vec();
+            if lagging == follower {
+                // Somebody comes back to the one that has not heard of it: nothing is taken away under them.
+                vapp.expect_state(old, "expiring");
+                let late = fleet.replica(lagging).send(&Request::get("/stream").pinned(old));
+                assert_eq!((late.origin(), late.body.len()), (old, STREAM_BYTES));
+                life.splice(5..5, ["draining", "expiring"]);
+            }
             vapp.expect_state(old, "expired");
-            ended_once(cluster, &vapp, old);
+            ended(cluster, &vapp, old, &life);
             fleet.replicas[lagging].api.delay_watches(Duration::ZERO);
         }
         assert_eq!(fleet.leader(), leader, "lagging costs nobody the lead");

@@ -26,20 +26,26 @@ fn generation(cluster: &Cluster, rollout: &Rollout) -> u64 {
     object["metadata"]["generation"].as_u64().expect("a number")
 }
 
+/// The life of a version whose visitors leave.
+const LIFE: [&str; 6] = ["staged", "pending", "active", "draining", "expiring", "expired"];
+
 /// Checks that a version has ended, step by step and each step once.
 #[track_caller]
 fn ended_once(cluster: &Cluster, vapp: &Versioned<'_>, version: &str) {
+    ended(cluster, vapp, version, &LIFE);
+    let events = cluster.events("web", &shop(version).name);
+    for reason in ["Draining", "Expiring", "Expired"] {
+        let told = events.iter().filter(|(_, told, _)| told == reason).count();
+        assert!(told <= 1, "{version} {reason}: {events:?}");
+    }
+}
+
+/// Checks that a version has ended after this life, and was scaled down once.
+#[track_caller]
+fn ended(cluster: &Cluster, vapp: &Versioned<'_>, version: &str, life: &[&str]) {
     let shop = shop(version);
-    let transitions = vapp.transitions(version);
-    assert_eq!(transitions, ["staged", "pending", "active", "draining", "expiring", "expired"], "{version}");
+    assert_eq!(vapp.transitions(version), life, "{version}");
     assert_eq!(cluster.replicas(&shop), Some(0), "{version}");
     assert_eq!(generation(cluster, &shop), 2, "{version} was scaled once");
     until("its pods are gone", || cluster.pods(&shop).is_empty());
-    let told = |reason: &str| {
-        let events = cluster.events("web", &shop.name);
-        events.iter().filter(|(_, told, _)| told == reason).count()
-    };
-    for reason in ["Draining", "Expiring", "Expired"] {
-        assert!(told(reason) <= 1, "{version} {reason}: {:?}", cluster.events("web", &shop.name));
-    }
 }

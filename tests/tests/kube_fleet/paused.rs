@@ -10,7 +10,7 @@ use lockstep_tests::{Request, origin, until};
 use crate::{ended_once, generation, shop, skew};
 
 /// Longer than an expiry takes when nothing holds it up.
-const LONG: Duration = Duration::from_secs(12);
+const LONG: Duration = Duration::from_secs(9);
 
 #[test]
 fn a_replica_that_is_paused_delays_an_expiry_until_its_pod_is_gone() {
