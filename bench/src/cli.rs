@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::ai::options::{AiPlan, ProviderOptions};
 use crate::journal::JournalPlan;
 use crate::queue::options::{CellOptions, QueuePlan};
 
-/// Compares proxies that pin visitors to versions, and job queues.
+/// Compares proxies that pin visitors to versions, AI gateways, and job queues.
 #[derive(Debug, Parser)]
 #[command(name = "lockstep-bench")]
 pub struct Arguments {
@@ -30,6 +31,10 @@ pub enum Part {
     Journal(JournalPlan),
     /// Our queue in one cell of that.
     QueueCell(CellOptions),
+    /// Compares AI gateways.
+    Ai(AiPlan),
+    /// The provider behind them: prints the address that it got.
+    Provider(ProviderOptions),
     /// The origin: prints the addresses that it got, one a line.
     Origin(OriginOptions),
     /// The smallest proxy on plain Pingora.
@@ -112,6 +117,9 @@ pub struct BareOptions {
     /// Workers keep their connections instead of taking each other's work.
     #[arg(long)]
     pub no_stealing: bool,
+    /// Takes HTTP/2 without TLS too.
+    #[arg(long)]
+    pub h2c: bool,
     /// Apps.
     #[arg(long)]
     pub apps: usize,
@@ -123,7 +131,8 @@ pub struct BareOptions {
     pub origins: Vec<SocketAddr>,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// Parses a number of seconds.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }

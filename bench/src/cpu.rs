@@ -1,7 +1,11 @@
 //! CPU time of the machine, and of a process with its threads and descendants, read from `/proc`.
 
+use std::collections::HashMap;
 use std::fs;
 use std::time::Duration;
+
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 
 use crate::error::{Context as _, Failure, Result};
 
@@ -12,10 +16,18 @@ struct Stat {
     ticks: u64,
 }
 
-/// User and system time of a process and its descendants so far. The kernel counts threads in; it
-/// keeps nanoseconds and shows hundredths of a second.
+/// User and system time of a process and its descendants so far, their threads included, to the
+/// nanosecond.
 pub fn time(root: u32) -> Result<Duration> {
-    Ok(duration(family(root)?.iter().map(|stat| stat.ticks).sum()))
+    Ok(family(root)?.iter().map(spent).sum())
+}
+
+/// By the process's own clock. Where it has ended just now, what `/proc` said last, which shows hundredths
+/// of a second.
+fn spent(stat: &Stat) -> Duration {
+    let pid = i32::try_from(stat.pid).map(Pid::from_raw).ok();
+    let time = pid.and_then(|pid| clock_gettime(clock_getcpuclockid(pid).ok()?).ok());
+    time.map_or_else(|| duration(stat.ticks), Duration::from)
 }
 
 /// The time that all cores together were busy so far, for the host's other guests too.
@@ -29,6 +41,20 @@ pub fn machine() -> Result<Duration> {
 
 fn duration(ticks: u64) -> Duration {
     Duration::from_nanos(ticks * (1_000_000_000 / rustix::param::clock_ticks_per_second().max(1)))
+}
+
+/// The time of each thread of a process that has this name, by its number.
+pub fn threads(pid: u32, name: &str) -> Result<HashMap<u32, Duration>> {
+    let tasks = format!("/proc/{pid}/task");
+    let entries = fs::read_dir(&tasks).context(|| format!("process {pid} has ended"))?;
+    let time = |thread: u32| {
+        let is_it = fs::read_to_string(format!("{tasks}/{thread}/comm")).ok()?.trim_end() == name;
+        let text = fs::read_to_string(format!("{tasks}/{thread}/schedstat")).ok().filter(|_| is_it)?;
+        let nanos = text.split_ascii_whitespace().next()?.parse().ok()?;
+        Some((thread, Duration::from_nanos(nanos)))
+    };
+    let threads = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(threads.filter_map(time).collect())
 }
 
 /// A process and its descendants.

@@ -1,5 +1,6 @@
-//! Side-by-side runs of Lockstep against other proxies that do the same pinning, of its job queue
-//! against others ([`queue`]), and of its journal against a bare loop ([`journal`]).
+//! Side-by-side runs of Lockstep against other proxies that do the same pinning, of its AI
+//! gateway ([`ai`]), of its job queue against others ([`queue`]), and of its journal against a bare
+//! loop ([`journal`]).
 //!
 //! Every contender runs as a process of its own on loopback, with an origin of its own behind it.
 //! One closed-loop load generator visits them in turn, round after round, and checks that each
@@ -7,6 +8,7 @@
 //! load generator, the origin and the contender share the machine's cores.
 #![forbid(unsafe_code)]
 
+pub mod ai;
 pub mod bare;
 pub mod cli;
 pub mod compare;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use lockstep_bench::cli::{Arguments, Part};
-use lockstep_bench::{bare, journal, origin, queue, run};
+use lockstep_bench::{ai, bare, journal, origin, queue, run};
 
 // The allocator of the `lockstep` binary, so that the bare contender has no worse one.
 #[global_allocator]
@@ -16,6 +16,8 @@ fn main() -> ExitCode {
     let result = match &arguments.part {
         Some(Part::Origin(options)) => origin::run(options),
         Some(Part::Bare(options)) => bare::run(options),
+        Some(Part::Ai(plan)) => ai::run(plan),
+        Some(Part::Provider(options)) => ai::provider::run(options),
         Some(Part::Queue(plan)) => queue::run(plan),
         Some(Part::Journal(plan)) => journal::run(plan),
         Some(Part::QueueCell(options)) => queue::ours::run(options),

@@ -14,6 +14,8 @@ use crate::error::{Context as _, Failure, Result};
 
 /// How long a process may take to end after it was asked to.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Open files of a proxy with 10 000 streams, on both of its sides, and some.
+const FILES: u64 = 65_536;
 
 /// A running child; dropping it ends it and its descendants.
 pub struct Process {
@@ -91,9 +93,13 @@ pub fn free_address() -> Result<SocketAddr> {
     address.context(|| "no free port".to_owned())
 }
 
-/// Raises the limit of open files as far as allowed; children inherit it.
+/// Raises the limit of open files as far as needed, or as far as allowed; children inherit it.
 pub fn raise_file_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Without it a run with many versions reports its own failures.
-    let _refused = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let enough = maximum.is_none_or(|maximum| maximum >= FILES);
+    let wanted = if enough { maximum } else { Some(FILES) };
+    // Without it a run with many versions or streams reports its own failures.
+    if setrlimit(Resource::Nofile, Rlimit { current: wanted, maximum: wanted }).is_err() {
+        let _refused = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    }
 }

@@ -19,6 +19,7 @@ pub mod share;
 pub mod snapshot;
 pub mod spec;
 pub mod state;
+mod state_file;
 pub mod store;
 pub mod view;
 

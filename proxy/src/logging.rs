@@ -5,12 +5,13 @@ use tracing_subscriber::fmt;
 
 /// The variable that sets levels, in the syntax of `tracing-subscriber`'s filters.
 pub const VARIABLE: &str = "LOCKSTEP_LOG";
-/// Pingora reports what clients do as errors; the access log says it already.
-const DEFAULT: &str = "info,pingora_core=off,pingora_proxy=off,pingora_load_balancing=off";
+/// Pingora reports what clients do as errors; the access log says it already. The client of Kubernetes
+/// says of each failed request only that it failed; whoever asked says what that means.
+const DEFAULT: &str =
+    "info,pingora_core=off,pingora_proxy=off,pingora_load_balancing=off,kube_client=off,kube_runtime=off";
 
 /// For commands whose output people read: only what is wrong.
-const QUIET: &str =
-    "warn,lockstep::process::reload=info,pingora_core=off,pingora_proxy=off,pingora_load_balancing=off";
+const QUIET: &str = "warn,lockstep::process::reload=info,pingora_core=off,pingora_proxy=off,pingora_load_balancing=off,kube_client=off,kube_runtime=off";
 
 /// Starts logging. A second call changes nothing.
 pub fn start() {

@@ -220,3 +220,16 @@ fn an_edit_right_after_the_start_is_noticed() {
         assert!(noticed.is_some(), "start {start}");
     }
 }
+
+#[test]
+fn a_writer_that_empties_the_file_first_is_waited_for() {
+    let shop = Shop::new();
+    let proxy = Lockstep::start(&shop.config(2));
+    let text = proxy.text(&shop.config(3));
+    std::fs::write(proxy.config_file(), "").expect("it is emptied");
+    // As long as a writer may be kept from going on, and longer than what is waited for between edits.
+    std::thread::sleep(Duration::from_millis(300));
+    std::fs::write(proxy.config_file(), text).expect("it is written");
+    proxy.serves("v3");
+    assert_eq!(errors(&proxy), 0.0);
+}

@@ -6,6 +6,7 @@ mod table;
 use async_trait::async_trait;
 use http::HeaderValue;
 use http::header::{HOST, HeaderName, SET_COOKIE};
+use pingora::apps::HttpServerOptions;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::server::Server;
@@ -15,7 +16,7 @@ use pingora::{Error, ErrorType};
 use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
 
 use crate::cli::BareOptions;
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::layout::VERSION_HEADER;
 use table::{Choice, Table};
 
@@ -47,6 +48,11 @@ pub fn run(options: &BareOptions) -> Result<()> {
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
     let mut service = http_proxy_service(&server.configuration, bare);
+    if options.h2c {
+        let mut http = HttpServerOptions::default();
+        http.h2c = true;
+        service.app_logic_mut().ok_or_else(|| Failure::new("no app"))?.server_options = Some(http);
+    }
     service.add_tcp(&options.listen.to_string());
     server.add_service(service);
     server.run_forever()

@@ -56,7 +56,9 @@ impl Table {
 
     /// The version for a request, if it is for an app.
     pub(super) fn choose(&self, request: &RequestHeader) -> Option<Choice> {
-        let host = request.headers.get(HOST)?.to_str().ok()?;
+        let header = request.headers.get(HOST).and_then(|host| host.to_str().ok());
+        // HTTP/2 names it in the URI.
+        let host = header.or_else(|| request.uri.host())?;
         let app = self.0.get(host.split(':').next()?)?;
         let pinned = pin(&request.headers).and_then(|pin| app.versions.get(pin));
         let version = Arc::clone(pinned.unwrap_or(&app.active));

@@ -1,19 +1,17 @@
-//! Keeps what was last routed of the cluster in `data_dir/cluster.json`, replaced atomically, so
-//! that a restart without the API still routes. A damaged file is set aside and never stops a start
-//! (promise P7).
+//! Keeps what was last routed of the cluster in `data_dir/cluster.json`, so that a restart without
+//! the API still routes.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use super::claim::Claim;
 use super::grants::Grant;
+use crate::state_file::StateFile;
+pub use crate::state_file::StateFileError as KeptError;
 use crate::{AppSnapshot, Canary, VersionId, VersionSnapshot, VersionState, VersionStatus};
 
 /// The file's name in the data directory.
@@ -23,17 +21,7 @@ const FORMAT: u32 = 1;
 
 /// The file.
 #[derive(Debug, Clone)]
-pub struct Kept {
-    path: PathBuf,
-}
-
-/// What is kept can't be read or written.
-#[derive(Debug, Error)]
-#[error("{}: {source}", path.display())]
-pub struct KeptError {
-    path: PathBuf,
-    source: io::Error,
-}
+pub struct Kept(StateFile);
 
 /// What is kept.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -53,7 +41,6 @@ pub(crate) struct MintedId {
 
 #[derive(Serialize, Deserialize)]
 struct File {
-    v: u32,
     apps: Vec<App>,
     minted: BTreeMap<String, Vec<MintedId>>,
 }
@@ -79,29 +66,12 @@ impl Kept {
     /// The file in a data directory, which must exist.
     #[must_use]
     pub fn new(data_dir: &Path) -> Self {
-        Self { path: data_dir.join(FILE) }
+        Self(StateFile::new(data_dir, FILE, FORMAT, "apps of the cluster are routed once the API answers"))
     }
 
-    /// What was kept; nothing on the first start, and nothing of a file that is damaged: that one
-    /// is renamed, so that somebody can look at it.
+    /// What was kept; nothing on the first start, and nothing of a file that is damaged.
     pub(crate) fn load(&self) -> Result<Option<Memory>, KeptError> {
-        let text = match fs::read(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(self.error(source)),
-        };
-        let damaged = match serde_json::from_slice::<File>(&text) {
-            Ok(file) if file.v == FORMAT => return Ok(Some(file.into())),
-            Ok(file) => format!("format {} is unknown", file.v),
-            Err(error) => error.to_string(),
-        };
-        let aside = self.path.with_extension("json.damaged");
-        fs::rename(&self.path, &aside).map_err(|source| self.error(source))?;
-        tracing::error!(
-            file = %self.path.display(), kept_as = %aside.display(), why = damaged,
-            "what was kept of the cluster is damaged and was set aside; routing waits for the API",
-        );
-        Ok(None)
+        Ok(self.0.load()?.map(|file: File| file.into()))
     }
 
     /// What would be routed without the API, without touching a damaged file.
@@ -109,34 +79,17 @@ impl Kept {
     /// # Errors
     /// If the file is there but can't be read.
     pub fn peek(&self) -> Result<VersionSnapshot, KeptError> {
-        match fs::read(&self.path) {
-            Ok(text) => {
-                let memory: Memory =
-                    serde_json::from_slice::<File>(&text).map(Memory::from).unwrap_or_default();
-                Ok(VersionSnapshot { generation: 1, stale: true, apps: memory.apps })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(VersionSnapshot::default()),
-            Err(source) => Err(self.error(source)),
-        }
+        let memory = self.0.peek()?.map(|file: File| Memory::from(file));
+        Ok(memory.map_or_else(VersionSnapshot::default, |memory| VersionSnapshot {
+            generation: 1,
+            stale: true,
+            apps: memory.apps,
+        }))
     }
 
     /// Replaces what was kept.
     pub(crate) fn save(&self, memory: &Memory) -> Result<(), KeptError> {
-        self.write(&File::from(memory)).map_err(|source| self.error(source))
-    }
-
-    fn write(&self, file: &File) -> io::Result<()> {
-        let directory = self.path.parent().unwrap_or(Path::new("."));
-        // Created with mode 0600.
-        let mut new = tempfile::NamedTempFile::new_in(directory)?;
-        new.write_all(&serde_json::to_vec(file)?)?;
-        new.as_file().sync_all()?;
-        new.persist(&self.path).map_err(|error| error.error)?;
-        fs::File::open(directory)?.sync_all()
-    }
-
-    fn error(&self, source: io::Error) -> KeptError {
-        KeptError { path: self.path.clone(), source }
+        self.0.save(&File::from(memory))
     }
 }
 
@@ -152,7 +105,7 @@ impl From<&Memory> for File {
                 versions: app.versions.iter().map(Version::from).collect(),
             })
         };
-        Self { v: FORMAT, apps: memory.apps.iter().filter_map(app).collect(), minted: memory.minted.clone() }
+        Self { apps: memory.apps.iter().filter_map(app).collect(), minted: memory.minted.clone() }
     }
 }
 
@@ -229,18 +182,5 @@ mod tests {
         assert_eq!(kept.load().unwrap(), None);
         kept.save(&memory()).unwrap();
         assert_eq!(kept.load().unwrap(), Some(memory()));
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_damaged_file_is_set_aside() {
-        let dir = tempfile::tempdir().unwrap();
-        let kept = Kept::new(dir.path());
-        for damaged in ["", "{\"v\":1,\"apps\":[{", "{\"v\":9,\"apps\":[],\"minted\":{}}", "\u{0}"] {
-            fs::write(dir.path().join(FILE), damaged).unwrap();
-            assert_eq!(kept.load().unwrap(), None, "{damaged:?}");
-            assert_eq!(fs::read_to_string(dir.path().join("cluster.json.damaged")).unwrap(), damaged);
-            assert!(!dir.path().join(FILE).exists());
-        }
     }
 }

@@ -50,10 +50,19 @@ impl Contents {
 
     /// Whether any of them is another now.
     pub(super) async fn changed(&self) -> bool {
-        let known = self.clone();
-        let compare = move || Self::of(known.digests.keys().cloned()) != known;
         // Reading can't panic; if it did, one more reload would be the least of it.
-        tokio::task::spawn_blocking(compare).await.unwrap_or(true)
+        self.look().await.is_none_or(|now| now != *self)
+    }
+
+    /// The same files as they are now.
+    pub(super) async fn look(&self) -> Option<Self> {
+        let files: Vec<_> = self.digests.keys().cloned().collect();
+        tokio::task::spawn_blocking(move || Self::of(files)).await.ok()
+    }
+
+    /// Whether one of them is there and empty, as none of them should be.
+    pub(super) fn has_empty(&self) -> bool {
+        self.digests.values().any(|digest| *digest == digest_of(&Some(Vec::new())))
     }
 
     fn of(files: impl IntoIterator<Item = PathBuf>) -> Self {
@@ -71,8 +80,12 @@ impl Contents {
 }
 
 fn digest(file: &Path) -> u64 {
+    digest_of(&config::read_file(file).ok())
+}
+
+fn digest_of(contents: &Option<Vec<u8>>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    config::read_file(file).ok().hash(&mut hasher);
+    contents.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -107,7 +120,10 @@ mod tests {
         assert!(contents.changed().await);
         let (contents, _) = contents.load_again(|| config::load(&file));
         assert!(!contents.changed().await);
+        assert!(!contents.has_empty());
+        fs::write(&token, "").unwrap();
+        assert!(contents.look().await.unwrap().has_empty());
         fs::remove_file(&token).unwrap();
-        assert!(contents.changed().await);
+        assert!(contents.changed().await && !contents.look().await.unwrap().has_empty());
     }
 }

@@ -3,7 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 
-use lockstep_controller::cluster::kept::KeptError;
 use lockstep_controller::store::StoreError;
 use thiserror::Error;
 
@@ -33,12 +32,9 @@ pub enum StartError {
         /// The directory.
         path: PathBuf,
     },
-    /// The kept version states can't be read.
+    /// What was kept of versions can't be read.
     #[error(transparent)]
     State(#[from] StoreError),
-    /// What is kept of the cluster can't be read.
-    #[error(transparent)]
-    Kept(#[from] KeptError),
     /// The audit can't be opened.
     #[error(transparent)]
     Audit(#[from] AuditError),

@@ -10,15 +10,18 @@ use std::time::Duration;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::contents::Contents;
 use super::reload::Reloader;
 use super::signals;
 
-/// Editors and deployers change a file in several steps; this long they are waited for.
+/// Editors and deployers change a file in several steps, the first of which is often to empty it. Files are read
+/// once they have been the same, and not empty, for so long.
 const SETTLE: Duration = Duration::from_millis(50);
+/// After so long they are read as they are.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How often contents are compared without any event.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -37,18 +40,33 @@ pub(super) async fn run(reloader: Arc<Reloader>, mut known: Contents, stop: Canc
         // Made anew each time: what is named may have moved. Contents are compared right after, so
         // that nothing is missed in between.
         let mut events = Events::watch(known.files());
-        while !known.changed().await {
-            let asked = tokio::select! {
+        let mut asked = false;
+        while !asked && !known.changed().await {
+            asked = tokio::select! {
                 () = stop.cancelled() => return,
                 () = heard(&mut hangup) => true,
-                () = events.next() => { sleep(SETTLE).await; false }
+                () = events.next() => false,
                 _ = looks.tick() => false,
             };
-            if asked {
-                break;
-            }
+        }
+        if !asked {
+            // What has not settled by then is read as it is.
+            let _waited = timeout(PATIENCE, settled(&known)).await;
         }
         known = reloader.reload(known).await;
+    }
+}
+
+/// Waits until nobody seems to be writing.
+async fn settled(known: &Contents) {
+    let mut last = known.look().await;
+    loop {
+        sleep(SETTLE).await;
+        let now = known.look().await;
+        if now == last && !now.as_ref().is_some_and(Contents::has_empty) {
+            return;
+        }
+        last = now;
     }
 }
 

@@ -6,7 +6,8 @@ use flate2::GzBuilder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
-const GZIP_LEVEL: u32 = 6;
+/// On records of English prompts: more than twice as fast as 6, for objects that are 3 % larger.
+const GZIP_LEVEL: u32 = 3;
 const ZSTD_LEVEL: i32 = 3;
 
 /// How objects are compressed.

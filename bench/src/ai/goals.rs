@@ -1,0 +1,131 @@
+//! The goals that the design sets, beside what was measured.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::contender::Contender::{self, Bare, Direct, LockstepOff, LockstepStrict};
+use super::memory::{Held, Protocol};
+use super::rounds::Sample;
+use super::shape::Shape;
+use super::table::{Results, known};
+use crate::report;
+
+/// What must not be more than a limit.
+enum Measure {
+    /// CPU microseconds, shipping included.
+    Cpu,
+    /// CPU microseconds without shipping.
+    Path,
+    /// CPU time without shipping against plain Pingora's.
+    PathRatio,
+    /// Milliseconds added to the median delay.
+    AddedP50,
+    /// Milliseconds added to the delay that 99 % stay below.
+    AddedP99,
+}
+
+/// A goal for a shape of load.
+struct Goal {
+    what: &'static str,
+    shape: Shape,
+    contender: Contender,
+    measure: Measure,
+    at_most: f64,
+}
+
+/// What the design says of CPU time was measured without shipping, which comes after a call; both are shown.
+const GOALS: [Goal; 12] = [
+    goal(
+        "strict, 2 kB: CPU us/request without shipping",
+        Shape::Prompt2k,
+        LockstepStrict,
+        Measure::Path,
+        60.0,
+    ),
+    goal("the same, shipping included", Shape::Prompt2k, LockstepStrict, Measure::Cpu, 60.0),
+    goal(
+        "strict, 2 kB: CPU x bare without shipping",
+        Shape::Prompt2k,
+        LockstepStrict,
+        Measure::PathRatio,
+        1.7,
+    ),
+    goal("strict, 1 000/s: added p50 ms", Shape::Steady, LockstepStrict, Measure::AddedP50, 0.5),
+    goal("strict, 1 000/s: added p99 ms", Shape::Steady, LockstepStrict, Measure::AddedP99, 2.5),
+    goal("off, chunk: CPU x bare", Shape::Chunks2500, LockstepOff, Measure::PathRatio, 1.0),
+    goal(
+        "strict, chunk: CPU x bare without shipping",
+        Shape::Chunks2500,
+        LockstepStrict,
+        Measure::PathRatio,
+        1.0,
+    ),
+    goal("off, first byte: added p50 ms", Shape::FirstByte, LockstepOff, Measure::AddedP50, 0.25),
+    goal("strict, first byte: added p50 ms", Shape::FirstByte, LockstepStrict, Measure::AddedP50, 0.6),
+    goal("strict, 500 chunks/s: added p99 ms", Shape::Chunks500, LockstepStrict, Measure::AddedP99, 0.3),
+    goal(
+        "strict, 400 kB: CPU us/request without shipping",
+        Shape::Prompt400k,
+        LockstepStrict,
+        Measure::Path,
+        400.0,
+    ),
+    goal("the same, shipping included", Shape::Prompt400k, LockstepStrict, Measure::Cpu, 400.0),
+];
+
+/// KiB of an open stream, at this many.
+const HELD: [(Protocol, f64); 2] = [(Protocol::Http1, 65.0), (Protocol::Http2, 40.0)];
+/// Or somewhat fewer, where the system does not allow as many open files.
+const MANY: usize = 9_000;
+
+const fn goal(
+    what: &'static str,
+    shape: Shape,
+    contender: Contender,
+    measure: Measure,
+    at_most: f64,
+) -> Goal {
+    Goal { what, shape, contender, measure, at_most }
+}
+
+/// Prints the goals for which something was measured.
+pub(super) fn print(results: &Results, held: &[Held]) {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header(["goal", "at most", "measured", "reached"]);
+    for goal in &GOALS {
+        add(&mut table, goal.what.to_owned(), goal.at_most, goal.measured(results));
+    }
+    for (protocol, at_most) in HELD {
+        let is_it = |held: &&Held| {
+            held.contender == LockstepStrict && held.protocol == protocol && held.streams >= MANY
+        };
+        let Some(held) = held.iter().find(is_it) else { continue };
+        let what = format!("strict, {} open streams, {}: KiB each", held.streams, protocol.name());
+        add(&mut table, what, at_most, held.kib_each());
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    report::say(&format!("\nGoals\n{table}"));
+}
+
+fn add(table: &mut Table, what: String, at_most: f64, figure: f64) {
+    if figure.is_nan() {
+        return;
+    }
+    let reached = if figure <= at_most { "yes" } else { "NO" };
+    table.add_row([what, known(at_most), known(figure), reached.to_owned()]);
+}
+
+impl Goal {
+    fn measured(&self, results: &Results) -> f64 {
+        let Some(series) = results.of(self.shape, self.contender) else { return f64::NAN };
+        match self.measure {
+            Measure::Cpu => series.median(Sample::cpu_each),
+            Measure::Path => series.median(Sample::path_each),
+            Measure::PathRatio => results.ratio(series, Bare, Sample::path_each),
+            Measure::AddedP50 => results.added(series, Direct, Sample::p50),
+            Measure::AddedP99 => results.added(series, Direct, Sample::p99),
+        }
+    }
+}
