@@ -1,5 +1,6 @@
 //! Steady traffic from visitors who watch which version answers them.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -37,10 +38,10 @@ struct Shared {
     failures: Mutex<Vec<String>>,
 }
 
-/// A visitor's connection, kept while the proxy keeps it.
+/// A visitor's connections, one to each address, kept while the proxy keeps them.
 struct Session {
     shared: Arc<Shared>,
-    connection: Option<(SocketAddr, Client)>,
+    connections: HashMap<SocketAddr, Client>,
 }
 
 impl Load {
@@ -86,7 +87,7 @@ impl Load {
                 for _ in 0..STAY {
                     visit(session);
                 }
-                session.connection = None;
+                session.connections.clear();
             });
             self.visitors.push(visitor);
         }
@@ -119,7 +120,7 @@ impl Load {
         let leaving = Arc::new(AtomicBool::new(false));
         let (left, shared) = (Arc::clone(&leaving), Arc::clone(&self.shared));
         let thread = std::thread::spawn(move || {
-            let mut session = Session { shared, connection: None };
+            let mut session = Session { shared, connections: HashMap::new() };
             while !left.load(Ordering::Acquire) {
                 round(&mut session);
             }
@@ -152,7 +153,6 @@ impl Session {
                 None
             }
             Err(error) => {
-                self.connection = None;
                 self.fail(format!("{error} from {target}"));
                 None
             }
@@ -160,14 +160,13 @@ impl Session {
     }
 
     fn exchange(&mut self, target: SocketAddr, request: &Request) -> std::io::Result<Message> {
-        let kept = self.connection.take().filter(|(addr, _)| *addr == target);
-        let mut client = match kept {
-            Some((_, client)) => client,
+        let mut client = match self.connections.remove(&target) {
+            Some(client) => client,
             None => Client::try_connect(target)?,
         };
         let answer = client.exchange(request)?;
         if answer.header("connection") != Some("close") {
-            self.connection = Some((target, client));
+            self.connections.insert(target, client);
         }
         Ok(answer)
     }

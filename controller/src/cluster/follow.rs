@@ -160,7 +160,7 @@ impl Cluster {
         drop(reports);
         tokio::select! {
             () = &mut stop => {}
-            () = self.follow(World::new(scopes), received) => {}
+            () = self.follow(World::new(scopes, self.inner.remembers), received) => {}
             _ended = watches.join_next() => tracing::error!("a watch ended unasked"),
         }
         watches.shutdown().await;
@@ -209,6 +209,7 @@ impl Cluster {
 impl Inner {
     /// Looks at what changed and publishes what came of it.
     fn look(&self, world: &mut World, resettle: bool) {
+        world.pass(Instant::now());
         let health = Health {
             complete: world.is_complete(),
             failures: world.failures(),

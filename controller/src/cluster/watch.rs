@@ -22,7 +22,7 @@ const LASTS: u32 = 60;
 const PAGE: u32 = 500;
 /// A watch that says nothing for this long after an error has been mended.
 const MENDED: Duration = Duration::from_secs(5);
-/// The wait before what only people can mend is tried again.
+/// The longest wait before a watch is tried again.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A kind of object that is watched.
@@ -124,11 +124,7 @@ pub(crate) async fn watch<K>(
             Some(Err(error)) => failure(&error).map(News::Failed),
         };
         let Some(news) = news else { continue };
-        let wait = match &news {
-            News::Failed(Failure::Other(_)) => waits.next(),
-            News::Failed(_) => Some(PATIENCE),
-            _ => None,
-        };
+        let wait = if matches!(news, News::Failed(_)) { waits.next() } else { None };
         if !send(&reports, &scope, news).await {
             return;
         }
@@ -193,6 +189,13 @@ fn failure(error: &watcher::Error) -> Option<Failure> {
         403 => Some(Failure::Forbidden(status.message.clone())),
         401 => Some(Failure::Other("the API does not accept our credentials (401)".to_owned())),
         _ => Some(Failure::Other(status.message.clone())),
+    }
+}
+
+impl Failure {
+    /// Whether the API answered, and does not want to, or can't, show what was asked for.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Unknown | Self::Forbidden(_))
     }
 }
 

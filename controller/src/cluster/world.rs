@@ -3,10 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::discovery::Objects;
 use super::discovery::objects::{Kept, Key};
 use super::watch::{Change, Failure, Kind, News, Report, Scope, Update};
+
+/// How long a refusal must last to be believed. An API server that has just started refuses for a moment what it will
+/// allow, and knows no resources but its own.
+const BELIEVED: Duration = Duration::from_secs(5);
+/// The same where something is known that it would be a pity to lose.
+const KNOWN_BELIEVED: Duration = Duration::from_secs(30);
 
 /// What was seen of the cluster.
 #[derive(Default)]
@@ -14,6 +23,8 @@ pub(crate) struct World {
     pub(crate) namespaces: BTreeMap<String, Objects>,
     watches: BTreeMap<Scope, Watch>,
     dirty: BTreeSet<String>,
+    /// Whether there is a picture from before.
+    remembers: bool,
 }
 
 /// How a watch fares.
@@ -22,6 +33,10 @@ struct Watch {
     /// Whether all was listed once.
     listed: bool,
     failure: Option<Failure>,
+    /// Since when it has been refused all the time.
+    refused: Option<Instant>,
+    /// Whether nothing is expected of it any more, until it works.
+    given_up: bool,
     /// How often it had to begin anew.
     restarts: u64,
 }
@@ -29,10 +44,11 @@ struct Watch {
 type Shelf<K> = BTreeMap<String, Arc<K>>;
 
 impl World {
-    /// A world in which these watches have seen nothing yet.
-    pub(crate) fn new(scopes: impl IntoIterator<Item = Scope>) -> Self {
+    /// A world in which these watches have seen nothing yet; `remembers` says whether there is a picture from before.
+    pub(crate) fn new(scopes: impl IntoIterator<Item = Scope>, remembers: bool) -> Self {
         Self {
             watches: scopes.into_iter().map(|scope| (scope, Watch::default())).collect(),
+            remembers,
             ..Self::default()
         }
     }
@@ -46,15 +62,34 @@ impl World {
             News::Change(change) => {
                 watch.restarts += u64::from(watch.listed && change.is_complete());
                 watch.listed |= change.is_complete();
-                watch.failure = None;
+                watch.mend();
                 self.change(scope.namespace.as_deref(), change);
             }
-            News::Mended => watch.failure = None,
+            News::Mended => watch.mend(),
             News::Failed(failure) => {
                 watch.restarts += 1;
+                watch.refused = failure.is_refusal().then(|| watch.refused.unwrap_or_else(Instant::now));
                 watch.failure = Some(failure);
             }
         }
+        self.notice(sight);
+    }
+
+    /// Gives up what has been refused for long enough. States that were seen once are not given up because they may
+    /// not be seen any more, but only when the cluster knows none.
+    pub(crate) fn pass(&mut self, now: Instant) {
+        let sight = self.sees(Kind::Pods);
+        for watch in self.watches.values_mut() {
+            let believed = if watch.listed || self.remembers { KNOWN_BELIEVED } else { BELIEVED };
+            let lasts = watch.refused.is_some_and(|since| now.duration_since(since) >= believed);
+            let hidden = watch.listed && matches!(watch.failure, Some(Failure::Forbidden(_)));
+            watch.given_up |= lasts && !hidden;
+        }
+        self.notice(sight);
+    }
+
+    /// Whether pods are seen matters to everything that was found.
+    fn notice(&mut self, sight: bool) {
         if sight != self.sees(Kind::Pods) {
             self.dirty.extend(self.namespaces.keys().cloned());
         }
@@ -126,26 +161,21 @@ impl World {
     /// Whether all was seen that can be. What may not be seen, or is of an unknown kind, is not
     /// waited for; without Deployments there is nothing to say.
     pub(crate) fn is_complete(&self) -> bool {
-        self.watches.iter().all(|(scope, watch)| {
-            let given_up = matches!(watch.failure, Some(Failure::Unknown | Failure::Forbidden(_)));
-            watch.listed || (given_up && scope.kind != Kind::Deployments)
-        })
+        self.watches
+            .iter()
+            .all(|(scope, watch)| watch.listed || (watch.given_up && scope.kind != Kind::Deployments))
     }
 
     /// Whether objects of a kind are seen, or at least were.
     pub(crate) fn sees(&self, kind: Kind) -> bool {
         let mut watches = self.watches.iter().filter(|(scope, _)| scope.kind == kind);
-        watches.all(|(_, watch)| {
-            watch.listed || !matches!(watch.failure, Some(Failure::Unknown | Failure::Forbidden(_)))
-        })
+        watches.all(|(_, watch)| watch.listed || !watch.given_up)
     }
 
     /// Whether states are kept in the cluster.
     pub(crate) fn is_stored(&self) -> bool {
         let mut watches = self.watches.iter().filter(|(scope, _)| scope.kind == Kind::VersionedApps);
-        watches.all(|(_, watch)| {
-            watch.listed && !matches!(watch.failure, Some(Failure::Unknown | Failure::Forbidden(_)))
-        })
+        watches.all(|(_, watch)| watch.listed && !watch.given_up)
     }
 
     /// What keeps watches from working, and what to do.
@@ -170,6 +200,14 @@ impl World {
             Kind::VersionedApps => namespace.resources.len(),
         };
         self.namespaces.values().map(count).sum()
+    }
+}
+
+impl Watch {
+    fn mend(&mut self) {
+        self.failure = None;
+        self.refused = None;
+        self.given_up = false;
     }
 }
 

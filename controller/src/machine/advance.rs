@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Step, World, elapsed};
 use crate::record::{Cause, VersionRecord};
-use crate::{AppSpec, Policy, Traffic, VersionId, VersionState};
+use crate::{AppSpec, Policy, VersionId, VersionState};
 
 /// How long an expiring version waits for what still runs on it, where it must go anyway.
 const FORCED_WAIT: Duration = Duration::from_secs(60);
@@ -137,8 +137,7 @@ impl Step<'_> {
             let overdue = matches!(version.reason, Cause::MaxAlive | Cause::Now) && waited >= FORCED_WAIT;
             let stopped = world.everyone_stopped(&id);
             if !version.workload.released {
-                let busy = world.traffic(&id).is_some_and(|traffic| is_busy(traffic, waited));
-                if version.reason == Cause::Idle && busy {
+                if version.reason == Cause::Idle && world.has_run_within(&id, waited) {
                     self.transit(&id, VersionState::Draining, Cause::Traffic);
                     continue;
                 }
@@ -176,9 +175,4 @@ fn is_ready(spec: &AppSpec, world: &dyn World, version: Option<&VersionRecord>, 
     let Some(version) = version else { return false };
     let ready = if spec.health_checked { world.ready(&version.id) } else { version.endpoints.len() };
     ready > 0 && ready >= needed
-}
-
-/// Whether something ran on a version in the time that it has been expiring for.
-fn is_busy(traffic: Traffic, waited: Duration) -> bool {
-    traffic.in_flight > 0 || (waited > Duration::ZERO && traffic.idle_for < waited)
 }

@@ -26,6 +26,11 @@ pub trait World {
     fn desired(&self, version: &VersionId) -> usize;
     /// Its traffic, on everything that routes; `None` if that is not known, which is never idle.
     fn traffic(&self, version: &VersionId) -> Option<Traffic>;
+    /// Whether something is known to run on it, or to have ended less than `time` ago. Not knowing is no traffic
+    /// here: a leader that has just taken over has seen little, and that alone brings nothing back.
+    fn has_run_within(&self, version: &VersionId, time: Duration) -> bool {
+        self.traffic(version).is_some_and(|traffic| traffic.in_flight > 0 || traffic.idle_for < time)
+    }
     /// Whether everything that routes can send requests to it.
     fn everyone_can_route(&self, version: &VersionId) -> bool;
     /// Whether nothing routes it any more and nothing is in flight on it.

@@ -5,6 +5,7 @@
 mod api;
 mod cluster;
 mod control_plane;
+mod fleet;
 mod install;
 mod kubeconfig;
 mod lab;
@@ -13,13 +14,16 @@ mod pods;
 mod proxy;
 mod rollout;
 mod vapp;
+mod versioned;
 
 pub use api::{Api, Refused};
 pub use cluster::Cluster;
 pub use control_plane::{ADMIN, ControlPlane};
+pub use fleet::{Fleet, Replica};
 pub use install::{SYSTEM, following, shipped};
 pub use lab::{in_namespace, lab};
 pub use node::Server;
 pub use proxy::ApiProxy;
 pub use rollout::{Rollout, rollout};
 pub use vapp::Vapp;
+pub use versioned::Versioned;

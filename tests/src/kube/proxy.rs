@@ -1,11 +1,12 @@
-//! A proxy in front of the API server, for one client: it holds back what watches tell, or cuts the client off.
+//! A proxy in front of the API server, for one client: it holds back what watches tell or single requests, or cuts
+//! the client off.
 //! Clients speak plain HTTP to it, so that it sees which connections carry a watch.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -38,6 +39,15 @@ pub struct ApiProxy {
 struct Faults {
     delay: Mutex<Duration>,
     cut: watch::Sender<bool>,
+    hold: watch::Sender<Option<Hold>>,
+    held: AtomicUsize,
+}
+
+/// Which requests are held back.
+#[derive(Debug)]
+struct Hold {
+    method: String,
+    path: String,
 }
 
 impl ApiProxy {
@@ -46,7 +56,12 @@ impl ApiProxy {
         let runtime = runtime.expect("a runtime");
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).expect("a port");
         let addr = listener.local_addr().expect("its address");
-        let faults = Arc::new(Faults { delay: Mutex::default(), cut: watch::Sender::new(false) });
+        let faults = Arc::new(Faults {
+            delay: Mutex::default(),
+            cut: watch::Sender::new(false),
+            hold: watch::Sender::new(None),
+            held: AtomicUsize::new(0),
+        });
         runtime.spawn(accept(listener, connector(authority), Arc::clone(&faults)));
         Self { addr, faults, runtime: Some(runtime) }
     }
@@ -54,6 +69,22 @@ impl ApiProxy {
     /// What watches tell from now on arrives so much later. Everything else is as quick as ever.
     pub fn delay_watches(&self, delay: Duration) {
         *self.faults.delay.lock() = delay;
+    }
+
+    /// Holds requests of a method back whose path contains `path`, until [`let_go`](Self::let_go). They arrive then,
+    /// whoever sent them is still there or not: a network keeps no count of that.
+    pub fn hold(&self, method: &str, path: &str) {
+        self.faults.hold.send_replace(Some(Hold { method: method.to_owned(), path: path.to_owned() }));
+    }
+
+    /// How many requests were held back so far.
+    pub fn held(&self) -> usize {
+        self.faults.held.load(Ordering::Acquire)
+    }
+
+    /// Lets requests arrive that were held back, and those that follow.
+    pub fn let_go(&self) {
+        self.faults.hold.send_replace(None);
     }
 
     /// Ends all connections and takes no more, until [`restore`](Self::restore).
@@ -64,6 +95,29 @@ impl ApiProxy {
     /// Lets the client through again.
     pub fn restore(&self) {
         self.faults.cut.send_replace(false);
+    }
+}
+
+impl Faults {
+    /// Waits for as long as a request is to be held back; says whether it was.
+    async fn wait(&self, line: &str) -> bool {
+        let mut hold = self.hold.subscribe();
+        let passes = |hold: &Option<Hold>| hold.as_ref().is_none_or(|hold| !hold.concerns(line));
+        if passes(&hold.borrow()) {
+            return false;
+        }
+        self.held.fetch_add(1, Ordering::AcqRel);
+        // It is let go, too, when the proxy ends.
+        let _ended = hold.wait_for(passes).await;
+        true
+    }
+}
+
+impl Hold {
+    fn concerns(&self, line: &str) -> bool {
+        let mut words = line.split(' ');
+        words.next() == Some(self.method.as_str())
+            && words.next().is_some_and(|path| path.contains(&self.path))
     }
 }
 
@@ -115,7 +169,7 @@ async fn carry(client: TcpStream, connector: &TlsConnector, faults: &Faults) -> 
     let watching = AtomicBool::new(false);
     let (held, due) = mpsc::channel(HELD);
     tokio::select! {
-        ended = ask(client_reader, server_writer, &watching) => ended,
+        ended = ask(client_reader, server_writer, &watching, faults) => ended,
         ended = hold(server_reader, held, &watching, faults) => ended,
         ended = tell(due, client_writer) => ended,
     }
@@ -126,18 +180,22 @@ async fn ask(
     mut client: impl AsyncRead + Unpin,
     mut server: impl AsyncWrite + Unpin,
     watching: &AtomicBool,
+    faults: &Faults,
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
+    let mut held = false;
     loop {
         let count = client.read(&mut buffer).await?;
         if count == 0 {
-            return server.shutdown().await;
+            // The server would give a request up that is cut off.
+            return if held { std::future::pending().await } else { server.shutdown().await };
         }
         let piece = &buffer[..count];
         let line = piece.split(|byte| *byte == b'\r').next().unwrap_or_default();
         let line = String::from_utf8_lossy(line);
         if line.ends_with("HTTP/1.1") {
             watching.store(line.contains("watch=true") || line.contains("watch=1"), Ordering::Release);
+            held |= faults.wait(&line).await;
         }
         server.write_all(piece).await?;
         server.flush().await?;

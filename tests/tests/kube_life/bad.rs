@@ -175,7 +175,7 @@ pub fn permissions(town: &Town<'_>) {
     event(cluster, "poor-v1", "ActionFailed", "deployments/scale");
     assert_eq!(
         (poor.send(&poor.request()).origin(), cluster.replicas(&poor.version("v1"))),
-        ("v2".into(), Some(1))
+        ("v2", Some(1))
     );
     restore(cluster);
     poor.vapp.expect("v1=expired v2=active");

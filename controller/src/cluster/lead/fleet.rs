@@ -105,6 +105,26 @@ impl Fleet {
         Some(all)
     }
 
+    /// Whether a replica says that something runs on a version, or ended less than `time` ago.
+    #[must_use]
+    pub fn has_run_within(
+        &self,
+        app: &AppId,
+        version: &VersionId,
+        life: Life,
+        time: Duration,
+        now: Instant,
+    ) -> bool {
+        self.replicas.values().any(|replica| {
+            let said = self.fresh(replica, now).and_then(|report| report.said(app, version, life));
+            let since_told = replica.changed.map_or(Duration::ZERO, |changed| now.duration_since(changed));
+            said.is_some_and(|said| {
+                let idle = Duration::from_millis(said.idle_ms).saturating_add(since_told);
+                said.in_flight > 0 || idle < time
+            })
+        })
+    }
+
     /// Whether every replica can send requests to a version.
     #[must_use]
     pub fn everyone_can_route(&self, app: &AppId, version: &VersionId, life: Life, now: Instant) -> bool {
@@ -226,6 +246,25 @@ mod tests {
         bench.fleet.remove("b", bench.now);
         bench.pass(5);
         assert_eq!(bench.traffic(), Some((0, 5)), "what ran on b is not known");
+    }
+
+    #[test]
+    fn what_was_not_watched_is_not_idle_but_no_traffic_either() {
+        let mut bench = Bench::new();
+        bench.pass(1);
+        bench.hear("a", None, 0, 100, false);
+        let ran = |bench: &Bench, seconds| {
+            let time = Duration::from_secs(seconds);
+            bench.fleet.has_run_within(&app(), &version(), bench.life, time, bench.now)
+        };
+        assert_eq!(bench.traffic(), Some((0, 1)));
+        assert!(!ran(&bench, 100) && ran(&bench, 101));
+        bench.pass(5);
+        assert!(!ran(&bench, 105), "it was told 5 s ago");
+        bench.hear("b", None, 1, 0, false);
+        assert!(ran(&bench, 0), "it runs on b");
+        bench.fleet.remove("b", bench.now);
+        assert!(!ran(&bench, 105), "b took it with it");
     }
 
     #[test]

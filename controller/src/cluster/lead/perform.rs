@@ -20,6 +20,9 @@ use crate::cluster::resource::VersionedApp;
 /// An act that takes longer has failed: it is over well before another replica may lead.
 pub(super) const PATIENCE: Duration = Duration::from_secs(4);
 
+/// How often in a row it is tried again at once because somebody else wrote meanwhile.
+pub(super) const CONFLICTS: usize = 8;
+
 /// Why an act was not done.
 #[derive(Debug, Error)]
 pub(super) enum Failure {
@@ -40,10 +43,21 @@ pub(super) enum Outcome {
 
 /// Does one.
 pub(super) async fn perform(client: &Client, app: &AppId, act: &Act) -> Result<Outcome, Failure> {
-    match timeout(PATIENCE, attempt(client, app, act)).await {
+    match timeout(PATIENCE, attempts(client, app, act)).await {
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Outcome::NotNeeded),
         Ok(done) => Ok(done?),
         Err(_) => Err(Failure::Timeout),
+    }
+}
+
+/// Somebody else wrote meanwhile: everything is read and judged again.
+async fn attempts(client: &Client, app: &AppId, act: &Act) -> Result<Outcome, kube::Error> {
+    let mut conflicts = 0;
+    loop {
+        match attempt(client, app, act).await {
+            Err(kube::Error::Api(status)) if status.code == 409 && conflicts < CONFLICTS => conflicts += 1,
+            done => return done,
+        }
     }
 }
 

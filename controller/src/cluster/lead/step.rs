@@ -14,7 +14,7 @@ use super::decide::{Case, Decision};
 use super::events::{object_of, reference};
 use super::fleet::Fleet;
 use super::leader::Leader;
-use super::perform::{Outcome, PATIENCE, perform};
+use super::perform::{CONFLICTS, Outcome, PATIENCE, perform};
 use super::report::Life;
 use super::status::{Parts, is_due};
 use super::trouble::{Part, why};
@@ -29,8 +29,19 @@ use crate::{AppId, Cleanup, Mode, Policy, ReadyRule, Share, VersionId, VersionSt
 /// How long a version waits before its status says for whom.
 const SAY_WHY_AFTER: std::time::Duration = std::time::Duration::from_secs(30);
 
+/// What became of a status that was to be written.
+enum Written {
+    /// It is there, as it is now.
+    Done(Arc<VersionedApp>),
+    /// Somebody else wrote meanwhile.
+    Conflict,
+    /// It is not.
+    Failed,
+}
+
 impl Leader {
-    /// Does what is due for an app.
+    /// Does what is due for an app. If somebody else writes meanwhile it is decided again at once: whoever writes
+    /// all the time would be quicker for ever otherwise.
     pub(super) async fn step(
         &mut self,
         cluster: &ClusterState,
@@ -38,6 +49,21 @@ impl Leader {
         app: &AppId,
         found: Option<&Arc<FoundApp>>,
     ) {
+        for _ in 0..CONFLICTS {
+            if !self.attempt(cluster, fleet, app, found).await {
+                return;
+            }
+        }
+    }
+
+    /// Does what is due; true if somebody else wrote meanwhile.
+    async fn attempt(
+        &mut self,
+        cluster: &ClusterState,
+        fleet: &Fleet,
+        app: &AppId,
+        found: Option<&Arc<FoundApp>>,
+    ) -> bool {
         let watched = cluster.resources.get(app);
         let settled = cluster.settled.get(app).cloned();
         let memo = self.memos.entry(app.clone()).or_default();
@@ -45,15 +71,15 @@ impl Leader {
             if found.is_some() && settled.is_some() && memo.may_write() {
                 self.create(app).await;
             }
-            return;
+            return false;
         };
         if !memo.is_due(Some(&resource), found, settled.as_ref()) {
-            return;
+            return false;
         }
         let gone = || found.is_none().then(|| Arc::new(gone()));
-        let Some(settled) = settled.clone().or_else(gone) else { return };
+        let Some(settled) = settled.clone().or_else(gone) else { return false };
         if resource.metadata.deletion_timestamp.is_some() {
-            return;
+            return false;
         }
         let case = Case {
             app,
@@ -70,8 +96,13 @@ impl Leader {
         let settles = !due_write || memo.may_write();
         let written = match due_write {
             true if memo.may_write() => self.write(&case, watched, &resource, wanted, &decision).await,
-            true => None,
-            false => Some(Arc::clone(&resource)),
+            true => Written::Failed,
+            false => Written::Done(Arc::clone(&resource)),
+        };
+        let (written, conflict) = match written {
+            Written::Done(written) => (Some(written), false),
+            Written::Conflict => (None, true),
+            Written::Failed => (None, false),
         };
         if let Some(written) = &written {
             self.act(&case, &written.record()).await;
@@ -80,6 +111,7 @@ impl Leader {
         let settled = cluster.settled.get(app).cloned();
         let settles = settles && written.is_some();
         memo.stepped(written.or(Some(resource)), found.cloned(), settled, &decision.record, settles);
+        conflict
     }
 
     /// What should be written of an app.
@@ -150,9 +182,9 @@ impl Leader {
         resource: &VersionedApp,
         wanted: VersionedAppStatus,
         decision: &Decision,
-    ) -> Option<Arc<VersionedApp>> {
+    ) -> Written {
         if !self.leads() {
-            return None;
+            return Written::Failed;
         }
         let api = self.api(case.app);
         let mut new = resource.clone();
@@ -165,17 +197,18 @@ impl Leader {
                 memo.wrote();
                 memo.overlay(watched, written.clone());
                 self.tell(case, resource, decision);
-                Some(Arc::new(written))
+                Written::Done(Arc::new(written))
             }
             Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
-                if let Ok(Ok(newer)) = timeout(PATIENCE, api.get(case.app.name())).await {
-                    memo.overlay(watched, newer);
-                }
-                None
+                let Ok(Ok(newer)) = timeout(PATIENCE, api.get(case.app.name())).await else {
+                    return Written::Failed;
+                };
+                memo.overlay(watched, newer);
+                Written::Conflict
             }
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
                 memo.forget_overlay();
-                None
+                Written::Failed
             }
             Ok(Err(error)) => {
                 let why = why(&error);
@@ -185,11 +218,11 @@ impl Leader {
                     format!("the status of VersionedApp {} can't be written: {why}", case.app),
                 );
                 memo.write_failed(why);
-                None
+                Written::Failed
             }
             Err(_) => {
                 memo.write_failed("the API does not answer".to_owned());
-                None
+                Written::Failed
             }
         }
     }

@@ -1,6 +1,8 @@
 //! The world that the versions of an app of the cluster live in: what was found of them, and what
 //! all replicas say.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::fleet::Fleet;
@@ -48,6 +50,11 @@ impl World for ClusterWorld<'_> {
 
     fn traffic(&self, version: &VersionId) -> Option<Traffic> {
         self.fleet.traffic(self.app, version, self.life(version)?, self.now)
+    }
+
+    fn has_run_within(&self, version: &VersionId, time: Duration) -> bool {
+        let life = self.life(version);
+        life.is_some_and(|life| self.fleet.has_run_within(self.app, version, life, time, self.now))
     }
 
     fn everyone_can_route(&self, version: &VersionId) -> bool {

@@ -57,10 +57,11 @@ fn what_can_not_be_seen_is_not_waited_for() {
         (with(Kind::Pods, News::Failed(Failure::Other("gone".to_owned())), listed), false, true),
     ];
     for (index, (reports, complete, stored)) in cases.into_iter().enumerate() {
-        let mut world = World::new(Kind::ALL.map(|kind| scope(kind, None)));
+        let mut world = World::new(Kind::ALL.map(|kind| scope(kind, None)), false);
         for (kind, news) in reports {
             world.take(Report { scope: scope(kind, None), news });
         }
+        world.pass(Instant::now() + BELIEVED);
         assert_eq!((world.is_complete(), world.is_stored()), (complete, stored), "case {index}");
     }
 }
@@ -72,7 +73,7 @@ fn with(kind: Kind, news: News, others: impl Fn() -> News) -> Vec<(Kind, News)> 
 
 #[test]
 fn failures_name_what_to_do() {
-    let mut world = World::new(Kind::ALL.map(|kind| scope(kind, Some("web"))));
+    let mut world = World::new(Kind::ALL.map(|kind| scope(kind, Some("web"))), false);
     let failures = [
         (Kind::VersionedApps, Failure::Unknown),
         (Kind::Pods, Failure::Forbidden("pods is forbidden".to_owned())),

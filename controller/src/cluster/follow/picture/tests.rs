@@ -57,11 +57,16 @@ struct Replica {
 impl Replica {
     fn new(memory: Option<Memory>) -> Self {
         let scopes = Kind::ALL.map(|kind| Scope { kind, namespace: None });
-        Self { world: World::new(scopes), picture: Picture::new(memory, &Rules) }
+        Self { world: World::new(scopes, memory.is_some()), picture: Picture::new(memory, &Rules) }
     }
 
     fn take(&mut self, kind: Kind, news: News) {
         self.world.take(Report { scope: Scope { kind, namespace: None }, news });
+    }
+
+    /// So many seconds pass in which nothing changes.
+    fn pass(&mut self, seconds: u64) {
+        self.world.pass(tokio::time::Instant::now() + std::time::Duration::from_secs(seconds));
     }
 
     /// Everything else is seen, and there is nothing of it.
@@ -206,6 +211,8 @@ fn without_the_crd_labels_decide() {
     replica.listed();
     replica.versions(&["v1", "v2"]);
     replica.take(Kind::VersionedApps, News::Failed(Failure::Unknown));
+    assert_eq!(replica.routed(), "", "an API server that has just started knows it in a moment");
+    replica.pass(5);
     let routed = "web/shop shop.example v2: v1=draining[10.0.0.1:80] v2=active[10.0.0.2:80]";
     assert_eq!(replica.routed(), routed);
     assert!(!replica.picture.state(replica.world.is_stored()).stored);
@@ -213,6 +220,26 @@ fn without_the_crd_labels_decide() {
     let routed = "web/shop shop.example v1: v1=active[10.0.0.1:80] v2=staged[10.0.0.2:80]";
     assert_eq!(replica.routed(), routed);
     assert!(replica.picture.state(replica.world.is_stored()).stored);
+}
+
+#[test]
+fn states_that_were_seen_are_not_given_up_for_a_moment_of_refusal() {
+    let mut replica = Replica::new(None);
+    replica.listed();
+    replica.versions(&["v1", "v2"]);
+    replica.resources(vec![resource(&[("v1", "active"), ("v2", "pending")])]);
+    let by_state = "web/shop shop.example v1: v1=active[10.0.0.1:80] v2=pending[10.0.0.2:80]";
+    assert_eq!(replica.routed(), by_state);
+    for (failure, last) in [(Failure::Unknown, 29), (Failure::Forbidden("no".to_owned()), 10_000)] {
+        replica.take(Kind::VersionedApps, News::Failed(Failure::Other("connection refused".to_owned())));
+        replica.take(Kind::VersionedApps, News::Failed(failure));
+        replica.pass(last);
+        assert_eq!(replica.routed(), by_state);
+    }
+    replica.take(Kind::VersionedApps, News::Failed(Failure::Unknown));
+    replica.pass(30);
+    let by_label = "web/shop shop.example v2: v1=draining[10.0.0.1:80] v2=active[10.0.0.2:80]";
+    assert_eq!(replica.routed(), by_label, "the definition was deleted, and all states with it");
 }
 
 #[test]

@@ -1,0 +1,54 @@
+//! A replica that learns everything seconds later than the others.
+
+use std::time::Duration;
+
+use lockstep_tests::Request;
+use lockstep_tests::kube::{Fleet, Versioned, lab};
+use lockstep_tests::load::Load;
+use lockstep_tests::origin::STREAM_BYTES;
+
+use crate::{LIFE, ended, shop, skew};
+
+const LAG: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_replica_that_lags_never_sees_a_pin_that_it_cannot_serve() {
+    lab("lag::a_replica_that_lags_never_sees_a_pin_that_it_cannot_serve", |cluster| {
+        let vapp = Versioned::of(cluster, "shop");
+        cluster.deploy_ready(&shop("v1"));
+        let fleet = Fleet::start(cluster, 3, &skew());
+        vapp.expect("v1=active");
+        fleet.serves("v1");
+        let leader = fleet.leader();
+        let follower = (leader + 1) % 3;
+
+        let mut load = Load::new(fleet.doors(&[0, 1, 2]));
+        load.newcomers(3);
+        let mut pinned = load.pinned("v1");
+        // First one that follows lags behind, then the one that decides.
+        for (lagging, old, new) in [(follower, "v1", "v2"), (leader, "v2", "v3")] {
+            fleet.replicas[lagging].api.delay_watches(LAG);
+            cluster.deploy_ready(&shop(new));
+            vapp.expect_state(new, "active");
+            fleet.serves(new);
+            assert_eq!(vapp.state(old), "draining", "its visitors are still there");
+            let next = load.pinned(new);
+            std::mem::replace(&mut pinned, next).leave();
+            let mut life = LIFE.to_vec();
+            if lagging == follower {
+                // Somebody comes back to the one that has not heard of it: nothing is taken away under them.
+                vapp.expect_state(old, "expiring");
+                let late = fleet.replica(lagging).send(&Request::get("/stream").pinned(old));
+                assert_eq!((late.origin(), late.body.len()), (old, STREAM_BYTES));
+                life.splice(5..5, ["draining", "expiring"]);
+            }
+            vapp.expect_state(old, "expired");
+            ended(cluster, &vapp, old, &life);
+            fleet.replicas[lagging].api.delay_watches(Duration::ZERO);
+        }
+        assert_eq!(fleet.leader(), leader, "lagging costs nobody the lead");
+        load.keep(pinned);
+        let requests = load.finish();
+        assert!(requests > 1000, "{requests}");
+    });
+}
