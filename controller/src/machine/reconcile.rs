@@ -107,8 +107,8 @@ impl Step<'_> {
         }
     }
 
-    /// A version that became the canary is staged; one that was it is judged afresh, and so is one
-    /// that was held back by a fixed version.
+    /// A version that became the canary is staged, unless somebody wants it to be the active one; one that was
+    /// it is judged afresh, and so is one that was held back by a fixed version.
     fn follow_canary(&mut self, spec: &AppSpec) {
         self.recall_canary(spec);
         let waiting: Vec<_> = self
@@ -121,7 +121,7 @@ impl Step<'_> {
         for (id, state, reason) in waiting {
             let is_canary = spec.is_canary(&id);
             let becomes = is_canary
-                && (state == VersionState::Pending
+                && ((state == VersionState::Pending && !matches!(reason, Cause::Promoted | Cause::Approved))
                     || matches!(reason, Cause::Superseded | Cause::AwaitingApproval | Cause::Held));
             if becomes {
                 self.transit(&id, VersionState::Staged, Cause::Canary);

@@ -231,6 +231,20 @@ fn a_canary_is_judged_afresh_when_it_ends() {
 }
 
 #[test]
+fn a_canary_may_be_promoted_whatever_its_entry_says() {
+    let mut app = Bench::new(&["v1"]);
+    app.reconcile();
+    app.spec.canary = Some(Canary { version: id("v2"), share: "10%".parse().unwrap() });
+    app.deploy(&["v1", "v2"]);
+    app.expect(&[("v1", Active), ("v2", Staged)]);
+    // Not ready yet: it waits.
+    app.spec.health_checked = true;
+    app.command("v2", Command::Promote).unwrap();
+    app.reconcile();
+    app.expect(&[("v1", Active), ("v2", Pending)]);
+}
+
+#[test]
 fn a_version_that_was_rolled_back_may_be_the_canary_again() {
     let mut app = Bench::new(&["v1", "v2"]);
     app.reconcile();

@@ -182,8 +182,7 @@ pub fn permissions(town: &Town<'_>) {
 
     let rules = cluster.admin().get("/apis/rbac.authorization.k8s.io/v1/clusterroles/lockstep");
     let rules = rules.expect("a role")["rules"].as_array().expect("rules").clone();
-    for (resource, verb) in [("versionedapps/status", "update"), ("events", "create"), ("services", "watch")]
-    {
+    for (resource, verb) in [("versionedapps/status", "update"), ("events", "create")] {
         let mut fewer = rules.clone();
         for rule in &mut fewer {
             let resources = rule["resources"].as_array_mut().expect("resources");

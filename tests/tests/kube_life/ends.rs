@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use lockstep_tests::kube::Rollout;
 use lockstep_tests::poll::within;
 use lockstep_tests::{Origin, until};
 use serde_json::{Value, json};
@@ -39,7 +40,12 @@ pub fn an_active_deployment_is_deleted(town: &Town<'_>) {
     town.cluster.make_unready("lost-v2");
     town.cluster.endpoints_of(&lost.version("v2"), 0);
     town.cluster.delete(&lost.version("v3"));
-    lost.serves("v1");
+    until("v1 takes over", || {
+        let answer = lost.send(&lost.request());
+        // Its pods are gone before the leader has decided.
+        assert!([200, 503].contains(&answer.status()), "{answer:?}");
+        answer.header("x-lockstep-version") == Some("v1")
+    });
     lost.vapp.expect("v1=active v2=draining");
     town.cluster.delete(&lost.version("v1"));
     town.cluster.delete(&lost.version("v2"));
@@ -89,6 +95,34 @@ pub fn a_webhook_has_a_say(town: &Town<'_>) {
     agrees.store(true, Ordering::Release);
     hook.vapp.expect("v1=expired v2=active");
     assert!(asked.load(Ordering::Acquire) > 1);
+}
+
+/// What was there before Lockstep is its first version once there is a second one.
+pub fn a_predecessor_is_adopted(town: &Town<'_>) {
+    let old = town.app("old", &json!({"grace": "1h"}));
+    let before = old.version("v0").without_label("plt.dev/version").named("old");
+    town.cluster.deploy_ready(&before);
+    // Ages have whole seconds, and only an older one is a predecessor.
+    let made = |rollout: &Rollout| {
+        let object = town.cluster.admin().get(&rollout.path()).expect("a Deployment");
+        object["metadata"]["creationTimestamp"].as_str().map(str::to_owned)
+    };
+    let first = old.version("v1");
+    until("it is younger", || {
+        town.cluster.deploy(&first);
+        let younger = made(&first) > made(&before);
+        if !younger {
+            town.cluster.delete(&first);
+        }
+        younger
+    });
+    old.serves("v1");
+    until("the one before drains", || old.vapp.states().ends_with("=draining v1=active"));
+    let states = old.vapp.states();
+    let adopted = states.split('=').next().unwrap_or_default();
+    let answer = old.send(&old.request().pinned(adopted));
+    assert_eq!(answer.header("x-lockstep-version"), Some(adopted));
+    assert!(answer.origin().starts_with("old-"), "{answer:?}");
 }
 
 /// The plan is there until the cluster shows that it was done.

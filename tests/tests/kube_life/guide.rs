@@ -66,6 +66,9 @@ pub fn walk(cluster: &Cluster) {
     let requests = load.finish();
     assert!(requests > 2_000, "{requests} requests are no load");
 
+    let account = "--as=system:serviceaccount:lockstep-system:lockstep";
+    let may = ["auth", "can-i", "update", "deployments", "--subresource=scale", "--all-namespaces", account];
+    assert_eq!(cluster.kubectl(&may).trim(), "yes");
     assert_eq!(life(&shop.history()), LIFE_OF_V1.join(" "));
     events_tell_it(cluster);
     kubectl_tells_it(cluster);

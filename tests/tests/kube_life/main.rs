@@ -59,7 +59,7 @@ fn labels_route_while_the_definition_is_missing() {
 fn versions_end_and_come_back_in_every_way() {
     lab("versions_end_and_come_back_in_every_way", |cluster| {
         let town = Town::found(cluster);
-        let stories: [Story; 8] = [
+        let stories: [Story; 9] = [
             people::approve_and_reject,
             people::try_a_canary_by_spec,
             people::expire_at_once,
@@ -68,6 +68,7 @@ fn versions_end_and_come_back_in_every_way() {
             ends::deleted_in_the_end,
             ends::a_webhook_has_a_say,
             ends::advice_is_taken,
+            ends::a_predecessor_is_adopted,
         ];
         at_once(&town, &stories);
         town.is_well();

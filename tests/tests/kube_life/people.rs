@@ -52,6 +52,13 @@ pub fn try_a_canary_by_spec(town: &Town<'_>) {
     bird.serves("v2");
     bird.vapp.expect("v1=expired v2=active");
     assert_eq!(share_of_v2(&bird), 100);
+
+    bird.vapp.edit(&json!({"canary": {"version": "v3", "share": "1%"}, "grace": "1h"}));
+    bird.deploy(&["v3"]);
+    bird.vapp.expect("v1=expired v2=active v3=staged");
+    town.instance.versions(&["promote", &bird.id(), "v3"]);
+    bird.serves("v3");
+    bird.vapp.expect("v1=expired v2=draining v3=active");
 }
 
 fn share_of_v2(bird: &Tenant<'_>) -> usize {
