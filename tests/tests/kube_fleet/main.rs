@@ -8,7 +8,7 @@ mod paused;
 
 use lockstep_tests::HOST;
 use lockstep_tests::kube::{Cluster, Rollout, Versioned, rollout};
-use lockstep_tests::until;
+use lockstep_tests::{eventually, until};
 use serde_json::{Value, json};
 
 /// Short enough for tests. Nothing here rests on `max_alive`.
@@ -33,7 +33,10 @@ const LIFE: [&str; 6] = ["staged", "pending", "active", "draining", "expiring", 
 #[track_caller]
 fn ended_once(cluster: &Cluster, vapp: &Versioned<'_>, version: &str) {
     ended(cluster, vapp, version, &LIFE);
-    let events = cluster.events("web", &shop(version).name);
+    let events = eventually("its end is told", || {
+        let events = cluster.events("web", &shop(version).name);
+        events.iter().any(|(_, told, _)| told == "Expired").then_some(events)
+    });
     for reason in ["Draining", "Expiring", "Expired"] {
         let told = events.iter().filter(|(_, told, _)| told == reason).count();
         assert!(told <= 1, "{version} {reason}: {events:?}");
