@@ -7,6 +7,7 @@ use lockstep_controller::AppId;
 use lockstep_controller::cluster::claim::{Claim, Settings, Settled};
 use lockstep_controller::cluster::follow::STALE;
 use lockstep_controller::cluster::found::Problem;
+use lockstep_controller::cluster::lead::LeadHandle;
 use lockstep_controller::cluster::{Cluster, Options, Scopes};
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec};
 
@@ -76,9 +77,11 @@ pub(crate) fn scopes(kubernetes: &Kubernetes) -> Scopes {
     }
 }
 
-/// Tells what is wrong: with the way to the cluster, and with objects in it.
-pub(crate) fn report(cluster: &Cluster, problems: &Problems) {
+/// Tells what is wrong: with the way to the cluster, with this replica's part in leading, and with objects.
+pub(crate) fn report(cluster: &Cluster, lead: Option<&LeadHandle>, problems: &Problems) {
     let mut failures = cluster.health().failures.clone();
+    let (wants, undone) = lead.map(LeadHandle::troubles).unwrap_or_default();
+    failures.extend(wants);
     let age = cluster.contact().age();
     if age > STALE {
         let age = age.as_secs();
@@ -91,7 +94,7 @@ pub(crate) fn report(cluster: &Cluster, problems: &Problems) {
         let Problem { kind, namespace, name, reason, message, .. } = problem;
         format!("{}: {kind} {namespace}/{name}: {message}", reason.as_str())
     });
-    problems.report(Source::Objects, found);
+    problems.report(Source::Objects, found.chain(undone));
 }
 
 /// Brings the gauges up to date.

@@ -1,4 +1,4 @@
-// A gRPC server without TLS. Prints `listening PORT`.
+// A gRPC server without TLS, named by its first argument, at the address of its second. Prints `listening PORT`.
 'use strict';
 const path = require('node:path');
 const grpc = require('@grpc/grpc-js');
@@ -33,7 +33,7 @@ server.addService(test.Echo.service, {
   },
   Fail: (call, done) => done({ code: grpc.status.FAILED_PRECONDITION, details: 'no, and why: ü', metadata: trailers() }),
 });
-server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) => {
+server.bindAsync(process.argv[3] ?? '127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) => {
   if (error) throw error;
   console.log(`listening ${port}`);
 });

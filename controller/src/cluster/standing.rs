@@ -30,7 +30,7 @@ impl Standings {
     pub(crate) fn of(&mut self, app: &FoundApp, resource: Option<&VersionedApp>, stored: bool) -> &Standing {
         let known = self.0.entry(app.id.clone()).or_default();
         match resource.filter(|_| stored).and_then(Standing::read) {
-            Some(standing) => *known = standing,
+            Some(standing) => known.go_on_as(standing),
             None if !stored => known.follow_labels(&app.versions),
             None => {}
         }
@@ -45,7 +45,9 @@ impl Standings {
 
 impl Standing {
     fn read(resource: &VersionedApp) -> Option<Self> {
-        let record = resource.record();
+        let mut record = resource.record();
+        // As the leader will put it right, if somebody edited it.
+        record.repair(jiff::Timestamp::now());
         if record.versions.is_empty() {
             return None;
         }
@@ -60,6 +62,15 @@ impl Standing {
                 .cloned(),
             states: record.versions.iter().map(|version| (version.id.clone(), version.state)).collect(),
         })
+    }
+
+    /// Follows what is written. Where that was lost and is begun anew, whatever was active serves on while
+    /// it is about to become active again.
+    fn go_on_as(&mut self, written: Self) {
+        let before = std::mem::replace(self, written).active;
+        if self.active.is_none() {
+            self.active = before.filter(|id| self.state(id) == Some(VersionState::Pending));
+        }
     }
 
     fn state(&self, id: &VersionId) -> Option<VersionState> {
@@ -178,5 +189,23 @@ mod tests {
         };
         standings.recall("web/shop".parse().unwrap(), known.clone());
         assert_eq!(*standings.of(&app(&[("v1", 1), ("v2", 1)]), None, true), known);
+    }
+
+    #[test]
+    fn what_was_active_serves_on_while_a_lost_status_is_made_again() {
+        let written = |states: &[(&str, VersionState)]| Standing {
+            active: None,
+            states: states.iter().map(|(id, state)| (id.parse().unwrap(), *state)).collect(),
+        };
+        let cases = [
+            (VersionState::Pending, Some("v2")),
+            (VersionState::Staged, None),
+            (VersionState::Expiring, None),
+        ];
+        for (state, serves) in cases {
+            let mut known = Standing { active: Some("v2".parse().unwrap()), states: Vec::new() };
+            known.go_on_as(written(&[("v1", VersionState::Draining), ("v2", state)]));
+            assert_eq!(known.active.as_ref().map(VersionId::as_str), serves, "{state}");
+        }
     }
 }

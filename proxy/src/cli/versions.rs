@@ -63,6 +63,16 @@ struct App {
     app: String,
     namespace: String,
     versions: Vec<Version>,
+    /// What is to be done in the cluster by whoever applies changes there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    plan: Vec<Advice>,
+    #[serde(flatten)]
+    more: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Advice {
+    command: String,
     #[serde(flatten)]
     more: serde_json::Map<String, serde_json::Value>,
 }
@@ -190,6 +200,11 @@ fn show(apps: &[App]) {
         })
     });
     render::table(["APP", "VERSION", "STATE", "REASON", "ACTOR", "READY", "IN FLIGHT", "FOR"], rows);
+    let mut advice = apps.iter().flat_map(|app| &app.plan).peekable();
+    if advice.peek().is_some() {
+        render::line("\nTo be done in the cluster:");
+    }
+    advice.for_each(|step| render::line(&format!("  {}", step.command)));
 }
 
 /// Time since then, in its largest unit, as `kubectl` shows ages.

@@ -54,7 +54,7 @@ async fn route(shared: Shared, cluster: Cluster, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             changed = snapshots.changed() => if changed.is_err() { return },
-            _ = looks.tick() => report(&cluster, &shared.problems),
+            _ = looks.tick() => report(&cluster, shared.lead.load().as_deref(), &shared.problems),
         }
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
         // A tick brings none that is new; routing by the same one again would be for nothing.

@@ -40,7 +40,14 @@ pub fn in_namespace(name: &str, test: impl FnOnce()) {
     let mut process = Process::start(name, &mut again(name));
     let status = process.wait(LIMIT);
     let ran = process.stdout.find("test result: ok. 1 passed").is_some();
-    assert!(status.success() && ran, "{name}, in its namespace: {status}");
+    assert!(status.success() && ran, "{name}, in its namespace: {status}\n{}", why(&process));
+}
+
+/// What the test said when it failed: what comes after it is long.
+fn why(process: &Process) -> String {
+    let lines = process.stderr.all();
+    let said = lines.iter().skip_while(|line| !line.contains("panicked at"));
+    said.take_while(|line| !line.starts_with("stack backtrace")).cloned().collect::<Vec<_>>().join("\n")
 }
 
 /// The command that runs the test within new namespaces. Processes get one too: none outlives the test.

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::identity::{Identity, LEADER_LEASE};
+use super::trouble::{Part, Troubles, why};
 
 /// How often and for how long the leader's Lease is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,7 @@ pub struct Election {
     times: LeaseTimes,
     seen: Option<Seen>,
     term: watch::Sender<Option<Term>>,
+    troubles: Troubles,
 }
 
 /// How somebody else's Lease was seen last.
@@ -66,14 +68,15 @@ impl Term {
 impl Election {
     /// One who takes part.
     #[must_use]
-    pub fn new(
+    pub(super) fn new(
         client: Client,
         identity: Identity,
         times: LeaseTimes,
+        troubles: Troubles,
     ) -> (Self, watch::Receiver<Option<Term>>) {
         let (term, receiver) = watch::channel(None);
         let leases = Api::namespaced(client, &identity.namespace);
-        (Self { leases, identity, times, seen: None, term }, receiver)
+        (Self { leases, identity, times, seen: None, term, troubles }, receiver)
     }
 
     /// Takes part until it is dropped.
@@ -82,18 +85,26 @@ impl Election {
             let started = Instant::now();
             let held = timeout(self.times.renew, self.round(started)).await;
             match held {
-                Ok(Ok(held)) => self.publish(held.then_some(started)),
+                Ok(Ok(held)) => {
+                    self.troubles.over(&Part::Election);
+                    self.publish(held.then_some(started));
+                }
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, "the leader's lease can't be read or written");
+                    self.failed(&why(&error));
                     self.lapse();
                 }
                 Err(_) => {
-                    tracing::warn!("the leader's lease can't be read or written: the API does not answer");
+                    self.failed("the API does not answer");
                     self.lapse();
                 }
             }
             sleep(self.pause(started)).await;
         }
+    }
+
+    fn failed(&self, why: &str) {
+        tracing::warn!(why, "the leader's lease can't be read or written");
+        self.troubles.met(Part::Election, format!("the leader's lease can't be read or written: {why}"));
     }
 
     /// Gives the Lease back, so that the next leader need not wait.

@@ -9,7 +9,7 @@ fn election(name: &str) -> Election {
         process: "1".to_owned(),
     };
     let times = LeaseTimes { duration: Duration::from_secs(15), renew: Duration::from_secs(5) };
-    Election::new(Client::try_from(config).unwrap(), identity, times).0
+    Election::new(Client::try_from(config).unwrap(), identity, times, Troubles::default()).0
 }
 
 fn held_by(holder: Option<&str>, revision: &str) -> Lease {

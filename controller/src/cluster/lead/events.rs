@@ -10,6 +10,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc;
 
 use super::identity::Identity;
+use super::trouble::{Part, Troubles, why};
 use crate::cluster::found::Problem;
 use crate::record::Transition;
 use crate::{AppId, VersionState};
@@ -27,6 +28,7 @@ pub(super) struct Events(mpsc::Sender<(Event, ObjectReference)>);
 pub(super) struct EventSender {
     recorder: Recorder,
     queue: mpsc::Receiver<(Event, ObjectReference)>,
+    troubles: Troubles,
 }
 
 /// Problems that were told while they hold.
@@ -34,10 +36,10 @@ pub(super) struct EventSender {
 pub(super) struct Told(BTreeSet<Problem>);
 
 /// Events and whoever sends them.
-pub(super) fn channel(client: Client, identity: &Identity) -> (Events, EventSender) {
+pub(super) fn channel(client: Client, identity: &Identity, troubles: Troubles) -> (Events, EventSender) {
     let (sender, queue) = mpsc::channel(QUEUE);
     let reporter = Reporter { controller: "lockstep".to_owned(), instance: Some(identity.name.clone()) };
-    (Events(sender), EventSender { recorder: Recorder::new(client, reporter), queue })
+    (Events(sender), EventSender { recorder: Recorder::new(client, reporter), queue, troubles })
 }
 
 impl Events {
@@ -78,8 +80,12 @@ impl EventSender {
     /// Sends until nobody can send any more.
     pub(super) async fn run(mut self) {
         while let Some((event, object)) = self.queue.recv().await {
-            if let Err(error) = self.recorder.publish(&event, &object).await {
-                tracing::debug!(%error, reason = event.reason, "an Event was not taken");
+            match self.recorder.publish(&event, &object).await {
+                Ok(()) => self.troubles.over(&Part::Events),
+                Err(error) => {
+                    tracing::debug!(%error, reason = event.reason, "an Event was not taken");
+                    self.troubles.met(Part::Events, format!("Events can't be written: {}", why(&error)));
+                }
             }
         }
     }

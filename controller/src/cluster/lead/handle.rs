@@ -16,6 +16,7 @@ use super::election::Term;
 use super::events::{Events, object_of};
 use super::perform::PATIENCE;
 use super::step::log;
+use super::trouble::{Troubles, why};
 use crate::cluster::claim::Settled;
 use crate::cluster::found::FoundApp;
 use crate::cluster::resource::convert::Figures;
@@ -39,6 +40,7 @@ pub struct LeadHandle {
     data_plane: Arc<dyn DataPlane>,
     observer: Arc<dyn Observer>,
     events: Events,
+    troubles: Troubles,
 }
 
 impl LeadHandle {
@@ -49,14 +51,22 @@ impl LeadHandle {
         data_plane: Arc<dyn DataPlane>,
         observer: Arc<dyn Observer>,
         events: Events,
+        troubles: Troubles,
     ) -> Self {
-        Self { client, cluster, term, data_plane, observer, events }
+        Self { client, cluster, term, data_plane, observer, events, troubles }
     }
 
     /// Whether this replica leads.
     #[must_use]
     pub fn leads(&self) -> bool {
         self.term.borrow().is_some_and(|term| term.lasts(Instant::now()))
+    }
+
+    /// What this replica could not do in the cluster lately: first what it is in want of, then what could
+    /// not be done to workloads.
+    #[must_use]
+    pub fn troubles(&self) -> (Vec<String>, Vec<String>) {
+        self.troubles.list()
     }
 
     /// Carries a command out in the name of `actor`.
@@ -235,5 +245,5 @@ async fn answer<T>(
 }
 
 fn refusal(error: &kube::Error) -> CommandError {
-    CommandError::Cluster(error.to_string())
+    CommandError::Cluster(why(error))
 }

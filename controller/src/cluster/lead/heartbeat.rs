@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::identity::Identity;
 use super::report::{ANNOTATION, Report};
+use super::trouble::{Part, Troubles, why};
 use crate::DataPlane;
 use crate::cluster::state::ClusterState;
 
@@ -30,20 +31,22 @@ pub struct Heartbeat {
     every: Duration,
     cluster: watch::Receiver<Arc<ClusterState>>,
     data_plane: Arc<dyn DataPlane>,
+    troubles: Troubles,
 }
 
 impl Heartbeat {
     /// A heartbeat of `identity`, every so often.
     #[must_use]
-    pub fn new(
+    pub(super) fn new(
         client: Client,
         identity: Identity,
         every: Duration,
         cluster: watch::Receiver<Arc<ClusterState>>,
         data_plane: Arc<dyn DataPlane>,
+        troubles: Troubles,
     ) -> Self {
         let leases = Api::namespaced(client, &identity.namespace);
-        Self { leases, identity, every, cluster, data_plane }
+        Self { leases, identity, every, cluster, data_plane, troubles }
     }
 
     /// Beats until it is dropped.
@@ -68,17 +71,18 @@ impl Heartbeat {
         let lease = self.lease(report);
         let params = PatchParams::apply("lockstep").force();
         let name = self.identity.lease();
-        match timeout(PATIENCE, self.leases.patch(&name, &params, &Patch::Apply(&lease))).await {
-            Ok(Ok(_)) => true,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, lease = name, "the heartbeat can't be written: versions expire later");
-                false
+        let why = match timeout(PATIENCE, self.leases.patch(&name, &params, &Patch::Apply(&lease))).await {
+            Ok(Ok(_)) => {
+                self.troubles.over(&Part::Heartbeat);
+                return true;
             }
-            Err(_) => {
-                tracing::warn!(lease = name, "the heartbeat can't be written: the API does not answer");
-                false
-            }
-        }
+            Ok(Err(error)) => why(&error),
+            Err(_) => "the API does not answer".to_owned(),
+        };
+        tracing::warn!(why, lease = name, "the heartbeat can't be written: versions expire later");
+        self.troubles
+            .met(Part::Heartbeat, format!("the lease {name} of this replica can't be written: {why}"));
+        false
     }
 
     fn lease(&self, report: &Report) -> Lease {

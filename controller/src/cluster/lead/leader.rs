@@ -15,6 +15,7 @@ use super::election::Term;
 use super::events::{Events, Told};
 use super::fleet::Fleet;
 use super::memo::Memo;
+use super::trouble::Troubles;
 use super::webhook::{Webhooks, ask};
 use crate::cluster::found::Problem;
 use crate::cluster::state::ClusterState;
@@ -37,6 +38,7 @@ pub(super) struct Leader {
     pub(super) data_plane: Arc<dyn DataPlane>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) events: Events,
+    pub(super) troubles: Troubles,
     pub(super) memos: HashMap<AppId, Memo>,
     pub(super) webhooks: Webhooks,
     /// Webhooks that are to be asked.
@@ -65,12 +67,19 @@ impl Leader {
             data_plane,
             observer,
             events,
+            troubles: Troubles::default(),
             memos: HashMap::new(),
             webhooks: Webhooks::default(),
             questions: Vec::new(),
             told: Told::default(),
             problems: Vec::new(),
         }
+    }
+
+    /// Notes there what goes wrong.
+    #[must_use]
+    pub(super) fn noting(self, troubles: Troubles) -> Self {
+        Self { troubles, ..self }
     }
 
     /// Leads until it is dropped, or nobody says what there is any more.

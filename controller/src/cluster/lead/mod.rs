@@ -20,6 +20,7 @@ mod plan;
 pub mod report;
 mod status;
 mod step;
+mod trouble;
 mod webhook;
 mod world;
 
@@ -42,6 +43,7 @@ use events::EventSender;
 use heartbeat::Heartbeat;
 use leader::Leader;
 use leases::Leases;
+use trouble::Troubles;
 
 /// A report counts for this many heartbeats.
 const FRESH_BEATS: u32 = 3;
@@ -67,6 +69,7 @@ pub struct Lead {
     election: Election,
     events: events::Events,
     sender: EventSender,
+    troubles: Troubles,
 }
 
 impl Lead {
@@ -80,8 +83,9 @@ impl Lead {
         identity: Identity,
         times: Times,
     ) -> (Self, LeadHandle) {
-        let (election, term) = Election::new(client.clone(), identity.clone(), times.lease);
-        let (events, sender) = events::channel(client.clone(), &identity);
+        let troubles = Troubles::default();
+        let (election, term) = Election::new(client.clone(), identity.clone(), times.lease, troubles.clone());
+        let (events, sender) = events::channel(client.clone(), &identity, troubles.clone());
         let handle = LeadHandle::new(
             client.clone(),
             cluster.clone(),
@@ -89,9 +93,21 @@ impl Lead {
             Arc::clone(&data_plane),
             Arc::clone(&observer),
             events.clone(),
+            troubles.clone(),
         );
-        let lead =
-            Self { client, cluster, data_plane, observer, identity, times, term, election, events, sender };
+        let lead = Self {
+            client,
+            cluster,
+            data_plane,
+            observer,
+            identity,
+            times,
+            term,
+            election,
+            events,
+            sender,
+            troubles,
+        };
         (lead, handle)
     }
 
@@ -108,6 +124,7 @@ impl Lead {
             mut election,
             events,
             sender,
+            troubles,
         } = self;
         let heartbeat = Heartbeat::new(
             client.clone(),
@@ -115,6 +132,7 @@ impl Lead {
             times.heartbeat,
             cluster.clone(),
             Arc::clone(&data_plane),
+            troubles.clone(),
         );
         let reigns = async {
             loop {
@@ -132,7 +150,8 @@ impl Lead {
                     Arc::clone(&data_plane),
                     Arc::clone(&observer),
                     events.clone(),
-                );
+                )
+                .noting(troubles.clone());
                 tokio::select! {
                     () = end_of(term.clone()) => {}
                     () = leases.run() => {}

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::acts::{Act, ActKind};
 use super::report::Life;
+use super::trouble::why;
 use crate::AppId;
 use crate::cluster::resource::VersionedApp;
 
@@ -25,7 +26,7 @@ pub(super) const CONFLICTS: usize = 8;
 /// Why an act was not done.
 #[derive(Debug, Error)]
 pub(super) enum Failure {
-    #[error(transparent)]
+    #[error("{}", why(.0))]
     Api(#[from] kube::Error),
     #[error("the API does not answer")]
     Timeout,

@@ -17,6 +17,7 @@ use super::leader::Leader;
 use super::perform::{CONFLICTS, Outcome, PATIENCE, perform};
 use super::report::Life;
 use super::status::{Parts, is_due};
+use super::trouble::{Part, why};
 use super::world::ClusterWorld;
 use crate::cluster::claim::Settled;
 use crate::cluster::found::FoundApp;
@@ -192,6 +193,7 @@ impl Leader {
         let memo = self.memos.entry(case.app.clone()).or_default();
         match sent {
             Ok(Ok(written)) => {
+                self.troubles.over(&Part::Status(case.app.clone()));
                 memo.wrote();
                 memo.overlay(watched, written.clone());
                 self.tell(case, resource, decision);
@@ -209,8 +211,13 @@ impl Leader {
                 Written::Failed
             }
             Ok(Err(error)) => {
-                tracing::warn!(app = %case.app, %error, "the status can't be written");
-                memo.write_failed(error.to_string());
+                let why = why(&error);
+                tracing::warn!(app = %case.app, why, "the status can't be written");
+                self.troubles.met(
+                    Part::Status(case.app.clone()),
+                    format!("the status of VersionedApp {} can't be written: {why}", case.app),
+                );
+                memo.write_failed(why);
                 Written::Failed
             }
             Err(_) => {
@@ -264,6 +271,7 @@ impl Leader {
             match done {
                 Ok(outcome) => {
                     memo.acted(&act);
+                    self.troubles.over(&Part::Workload(case.app.clone()));
                     if outcome == Outcome::Done {
                         tracing::info!(app = %case.app, version = %act.version, act = ?act.kind, "acted");
                     }
@@ -271,6 +279,7 @@ impl Leader {
                 Err(error) => {
                     let what = format!("Deployment {}: {:?}: {error}", act.deployment, act.kind);
                     tracing::warn!(app = %case.app, version = %act.version, what, "an act failed");
+                    self.troubles.met(Part::Workload(case.app.clone()), format!("{}: {what}", case.app));
                     if memo.act_failed(&act, what.clone()) {
                         self.events.warn(of_deployment(case.app, &act), "ActionFailed", &what);
                     }
@@ -289,12 +298,18 @@ impl Leader {
         let made = timeout(PATIENCE, self.api(app).create(&PostParams::default(), &resource)).await;
         let memo = self.memos.entry(app.clone()).or_default();
         match made {
-            Ok(Ok(made)) => memo.overlay(None, made),
+            Ok(Ok(made)) => {
+                self.troubles.over(&Part::Status(app.clone()));
+                memo.overlay(None, made);
+            }
             // Somebody else made it: the watch will show it.
             Ok(Err(kube::Error::Api(status))) if status.code == 409 => {}
             Ok(Err(error)) => {
-                tracing::warn!(%app, %error, "its VersionedApp can't be made");
-                memo.write_failed(error.to_string());
+                let why = why(&error);
+                tracing::warn!(%app, why, "its VersionedApp can't be made");
+                self.troubles
+                    .met(Part::Status(app.clone()), format!("VersionedApp {app} can't be made: {why}"));
+                memo.write_failed(why);
             }
             Err(_) => memo.write_failed("the API does not answer".to_owned()),
         }
