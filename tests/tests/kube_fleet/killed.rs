@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep_tests::kube::{Cluster, Fleet, Versioned, lab};
+use lockstep_tests::kube::{Cluster, Fleet, Vapp, lab};
 use lockstep_tests::until;
 
 use crate::{ended_once, shop, skew};
@@ -27,7 +27,7 @@ enum Step {
 fn a_leader_killed_at_any_step_of_an_expiry_is_replaced() {
     lab("killed::a_leader_killed_at_any_step_of_an_expiry_is_replaced", |cluster| {
         let steps = [Step::BeforeMarking, Step::WhileWaiting, Step::BeforeScale, Step::AfterScale];
-        let vapp = Versioned::of(cluster, "shop");
+        let vapp = cluster.vapp("web", "shop");
         cluster.deploy_ready(&shop("v1"));
         let mut fleet = Fleet::start(cluster, 3, &skew());
         vapp.expect("v1=active");
@@ -39,7 +39,7 @@ fn a_leader_killed_at_any_step_of_an_expiry_is_replaced() {
     });
 }
 
-fn expire(cluster: &Cluster, fleet: &mut Fleet<'_>, vapp: &Versioned<'_>, step: Step, round: u32) {
+fn expire(cluster: &Cluster, fleet: &mut Fleet<'_>, vapp: &Vapp<'_>, step: Step, round: u32) {
     let (old, new) = (format!("v{round}"), format!("v{}", round + 1));
     let leader = fleet.leader();
     cluster.deploy_ready(&shop(&new));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lockstep_tests::Request;
-use lockstep_tests::kube::{Fleet, Versioned, lab};
+use lockstep_tests::kube::{Fleet, lab};
 use lockstep_tests::load::Load;
 use lockstep_tests::origin::STREAM_BYTES;
 
@@ -16,7 +16,7 @@ const LEADERS_LAG: Duration = Duration::from_secs(3);
 #[test]
 fn a_replica_that_lags_never_sees_a_pin_that_it_cannot_serve() {
     lab("lag::a_replica_that_lags_never_sees_a_pin_that_it_cannot_serve", |cluster| {
-        let vapp = Versioned::of(cluster, "shop");
+        let vapp = cluster.vapp("web", "shop");
         cluster.deploy_ready(&shop("v1"));
         let fleet = Fleet::start(cluster, 3, &skew());
         vapp.expect("v1=active");

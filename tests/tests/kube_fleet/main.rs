@@ -7,7 +7,7 @@ mod lag;
 mod paused;
 
 use lockstep_tests::HOST;
-use lockstep_tests::kube::{Cluster, Rollout, Versioned, rollout};
+use lockstep_tests::kube::{Cluster, Rollout, Vapp, rollout};
 use lockstep_tests::{eventually, until};
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ const LIFE: [&str; 6] = ["staged", "pending", "active", "draining", "expiring", 
 
 /// Checks that a version has ended, step by step and each step once.
 #[track_caller]
-fn ended_once(cluster: &Cluster, vapp: &Versioned<'_>, version: &str) {
+fn ended_once(cluster: &Cluster, vapp: &Vapp<'_>, version: &str) {
     ended(cluster, vapp, version, &LIFE);
     let events = eventually("its end is told", || {
         let events = cluster.events("web", &shop(version).name);
@@ -45,7 +45,7 @@ fn ended_once(cluster: &Cluster, vapp: &Versioned<'_>, version: &str) {
 
 /// Checks that a version has ended after this life, and was scaled down once.
 #[track_caller]
-fn ended(cluster: &Cluster, vapp: &Versioned<'_>, version: &str, life: &[&str]) {
+fn ended(cluster: &Cluster, vapp: &Vapp<'_>, version: &str, life: &[&str]) {
     let shop = shop(version);
     assert_eq!(vapp.transitions(version), life, "{version}");
     assert_eq!(cluster.replicas(&shop), Some(0), "{version}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep_tests::kube::{Fleet, Versioned, lab};
+use lockstep_tests::kube::{Fleet, Vapp, lab};
 use lockstep_tests::load::Load;
 use lockstep_tests::poll::within;
 use lockstep_tests::{Request, origin, until};
@@ -17,7 +17,7 @@ const QUICK: Duration = Duration::from_secs(4);
 #[test]
 fn a_replica_that_is_paused_delays_an_expiry_until_its_pod_is_gone() {
     lab("paused::a_replica_that_is_paused_delays_an_expiry_until_its_pod_is_gone", |cluster| {
-        let vapp = Versioned::of(cluster, "shop");
+        let vapp = cluster.vapp("web", "shop");
         cluster.deploy_ready(&shop("v1"));
         let mut fleet = Fleet::start(cluster, 3, &skew());
         vapp.expect("v1=active");
@@ -58,7 +58,7 @@ fn a_replica_that_is_paused_delays_an_expiry_until_its_pod_is_gone() {
 #[test]
 fn a_leader_that_wakes_up_late_acts_no_more() {
     lab("paused::a_leader_that_wakes_up_late_acts_no_more", |cluster| {
-        let vapp = Versioned::of(cluster, "shop");
+        let vapp = cluster.vapp("web", "shop");
         cluster.deploy_ready(&shop("v1"));
         let fleet = Fleet::start(cluster, 2, &skew());
         vapp.expect("v1=active");
@@ -104,7 +104,7 @@ fn a_leader_that_wakes_up_late_acts_no_more() {
 
 /// Checks that a version stays in a state for long enough to have left it.
 #[track_caller]
-fn stays(vapp: &Versioned<'_>, version: &str, state: &str, time: Duration) {
+fn stays(vapp: &Vapp<'_>, version: &str, state: &str, time: Duration) {
     vapp.expect_state(version, state);
     let left = within(time, || (vapp.state(version) != state).then(|| vapp.status()));
     assert!(left.is_none(), "{version} did not stay {state}: {:#}", left.unwrap_or_default());
