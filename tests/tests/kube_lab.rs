@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use lockstep_tests::kube::{ADMIN, Refused, lab, rollout};
+use lockstep_tests::poll::SOON;
 use lockstep_tests::process::Process;
 use lockstep_tests::{Request, until};
 use serde_json::{Value, json};
@@ -123,8 +124,8 @@ fn the_api_server_stops_and_comes_back() {
 }
 
 #[test]
-fn a_proxy_holds_back_what_watches_tell() {
-    lab("a_proxy_holds_back_what_watches_tell", |cluster| {
+fn a_proxy_holds_back_what_it_is_told_to() {
+    lab("a_proxy_holds_back_what_it_is_told_to", |cluster| {
         let delay = Duration::from_secs(3);
         let proxy = cluster.proxy();
         // kubectl sends no token without TLS.
@@ -147,6 +148,13 @@ fn a_proxy_holds_back_what_watches_tell() {
         assert!(String::from_utf8_lossy(&listed.stdout).contains("shop-late"), "lists are not held back");
         until("the watch tells", || told("shop-late"));
         assert!(begun.elapsed() >= delay, "{:?}", begun.elapsed());
+
+        proxy.hold("GET", DEPLOYMENTS);
+        let mut held = Process::start("curl", &mut ask(""));
+        until("the request is held back", || proxy.held() == 1);
+        assert!(held.exited().is_none());
+        proxy.let_go();
+        assert!(held.wait(SOON).success());
 
         proxy.cut();
         assert!(!ask("").status().expect("curl runs").success(), "the client is cut off");

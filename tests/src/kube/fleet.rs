@@ -3,23 +3,19 @@
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{ApiProxy, Cluster};
+use super::{ApiProxy, Cluster, SYSTEM};
 use crate::poll::{eventually, until};
 use crate::process::Signal;
 use crate::{Config, Lockstep};
 
-/// Where the shipped manifests put Lockstep.
-const NAMESPACE: &str = "lockstep-system";
 /// The account of the shipped manifests.
 const ACCOUNT: &str = "lockstep";
-/// The manifests for replicas that may act.
-const MANIFESTS: &str = "../conf/k8s/manage";
 
 /// Replicas in a cluster.
 pub struct Fleet<'c> {
@@ -44,7 +40,9 @@ pub struct Replica {
 impl<'c> Fleet<'c> {
     /// Applies the shipped manifests, starts replicas with a `skew` section and waits until they serve.
     pub fn start(cluster: &'c Cluster, count: usize, skew: &Value) -> Self {
-        install(cluster);
+        cluster.install("manage");
+        let account = format!("/api/v1/namespaces/{SYSTEM}/serviceaccounts/default");
+        until("pods can be made", || cluster.admin().get(&account).is_ok());
         let kubernetes = json!({
             "enabled": true,
             "heartbeat": "1s",
@@ -77,7 +75,7 @@ impl<'c> Fleet<'c> {
         std::fs::write(dir.path().join("lockstep.yaml"), config.text()).expect("the file is written");
         let environment = [
             ("KUBECONFIG", replica.kubeconfig.as_os_str()),
-            ("POD_NAMESPACE", OsStr::new(NAMESPACE)),
+            ("POD_NAMESPACE", OsStr::new(SYSTEM)),
             ("POD_NAME", OsStr::new(&replica.name)),
             ("POD_UID", OsStr::new(&replica.pod_uid)),
         ];
@@ -146,7 +144,7 @@ impl<'c> Fleet<'c> {
     }
 
     fn holder(&self) -> Option<usize> {
-        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/lockstep-leader");
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/lockstep-leader");
         let lease = self.cluster.admin().get(&path).ok()?;
         let (name, _process) = lease["spec"]["holderIdentity"].as_str()?.rsplit_once('_')?;
         self.replicas.iter().position(|replica| replica.name == name)
@@ -156,7 +154,7 @@ impl<'c> Fleet<'c> {
 impl Replica {
     fn new(cluster: &Cluster, name: &str) -> Self {
         let api = cluster.proxy();
-        let kubeconfig = cluster.kubeconfig_through(&api, NAMESPACE, ACCOUNT);
+        let kubeconfig = cluster.kubeconfig_through(&api, SYSTEM, ACCOUNT);
         Self {
             name: name.to_owned(),
             pod_uid: make_pod(cluster, name),
@@ -166,16 +164,6 @@ impl Replica {
             dir: Some(tempfile::tempdir().expect("a directory")),
         }
     }
-}
-
-fn install(cluster: &Cluster) {
-    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join(MANIFESTS);
-    let manifests = manifests.to_str().expect("a path in UTF-8");
-    cluster.kubectl(&["apply", "--server-side", "-k", manifests]);
-    let crd = "crd/versionedapps.lockstep.dev";
-    cluster.kubectl(&["wait", "--for=condition=Established", crd, "--timeout=20s"]);
-    let account = format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/default");
-    until("pods can be made", || cluster.admin().get(&account).is_ok());
 }
 
 /// Makes a pod that the standard of the namespace allows; returns its uid.
@@ -192,11 +180,11 @@ fn make_pod(cluster: &Cluster, name: &str) -> String {
         "metadata": {"name": name},
         "spec": {"containers": [container], "securityContext": security},
     });
-    let path = format!("/api/v1/namespaces/{NAMESPACE}/pods");
+    let path = format!("/api/v1/namespaces/{SYSTEM}/pods");
     let made = cluster.admin().create(&path, &pod).expect("a pod");
     made["metadata"]["uid"].as_str().expect("a uid").to_owned()
 }
 
 fn pod_path(name: &str) -> String {
-    format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}")
+    format!("/api/v1/namespaces/{SYSTEM}/pods/{name}")
 }

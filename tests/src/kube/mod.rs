@@ -14,7 +14,6 @@ mod pods;
 mod proxy;
 mod rollout;
 mod vapp;
-mod versioned;
 
 pub use api::{Api, Refused};
 pub use cluster::Cluster;
@@ -26,4 +25,3 @@ pub use node::Server;
 pub use proxy::ApiProxy;
 pub use rollout::{Rollout, rollout};
 pub use vapp::Vapp;
-pub use versioned::Versioned;

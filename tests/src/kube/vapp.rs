@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Cluster;
@@ -73,6 +74,23 @@ impl Vapp<'_> {
         assert!(came.is_some(), "{}: {wanted} wanted, but it is {:#}", self.name, self.status());
     }
 
+    /// The state of a version, empty if it is not there.
+    pub fn state(&self, version: &str) -> String {
+        let states = self.states();
+        let state = |pair: &str| pair.strip_prefix(version)?.strip_prefix('=').map(str::to_owned);
+        states.split(' ').find_map(state).unwrap_or_default()
+    }
+
+    /// Waits until a version is in a state.
+    ///
+    /// # Panics
+    /// If it is not in time.
+    #[track_caller]
+    pub fn expect_state(&self, version: &str, wanted: &str) {
+        let came = within(PATIENCE, || (self.state(version) == wanted).then_some(()));
+        assert!(came.is_some(), "{version}={wanted} wanted, but it is {:#}", self.status());
+    }
+
     /// The message of a condition that holds.
     pub fn condition(&self, kind: &str) -> Option<String> {
         let status = self.status();
@@ -93,9 +111,29 @@ impl Vapp<'_> {
 
     /// Its history: `v1 active`, the oldest first.
     pub fn history(&self) -> Vec<String> {
-        let status = self.status();
-        let history = status["history"].as_array().cloned().unwrap_or_default();
-        history.iter().map(|past| format!("{} {}", text(&past["version"]), text(&past["to"]))).collect()
+        let to = |past: &Value| format!("{} {}", text(&past["version"]), text(&past["to"]));
+        self.past().iter().map(to).collect()
+    }
+
+    /// All states that a version went through, in order.
+    pub fn transitions(&self, version: &str) -> Vec<String> {
+        let of_it = |past: &&Value| past["version"] == version;
+        self.past().iter().filter(of_it).map(|past| text(&past["to"]).to_owned()).collect()
+    }
+
+    /// When a version came to a state first.
+    ///
+    /// # Panics
+    /// If it never did.
+    pub fn came_to(&self, version: &str, state: &str) -> Timestamp {
+        let past = self.past();
+        let found = past.iter().find(|past| past["version"] == version && past["to"] == state);
+        let at = found.and_then(|past| text(&past["at"]).parse().ok());
+        at.unwrap_or_else(|| panic!("{version} {state}: {past:#?}"))
+    }
+
+    fn past(&self) -> Vec<Value> {
+        self.status()["history"].as_array().cloned().unwrap_or_default()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use lockstep_tests::kube::{Api, Fleet, Versioned, lab};
+use lockstep_tests::kube::{Api, Fleet, lab};
 use lockstep_tests::load::Load;
 use lockstep_tests::poll::within;
 use lockstep_tests::until;
@@ -20,7 +20,7 @@ const PACE: Duration = Duration::from_millis(15);
 #[test]
 fn an_api_server_that_stands_still_harms_nobody() {
     lab("api::an_api_server_that_stands_still_harms_nobody", |cluster| {
-        let vapp = Versioned::of(cluster, "shop");
+        let vapp = cluster.vapp("web", "shop");
         cluster.deploy_ready(&shop("v1").replicas(2));
         let fleet = Fleet::start(cluster, 2, &skew());
         vapp.expect("v1=active");
@@ -62,7 +62,7 @@ fn an_api_server_that_stands_still_harms_nobody() {
 #[test]
 fn what_was_missed_is_listed_again() {
     lab("api::what_was_missed_is_listed_again", |cluster| {
-        let vapp = Versioned::of(cluster, "shop");
+        let vapp = cluster.vapp("web", "shop");
         cluster.deploy_ready(&shop("v1").replicas(2));
         let mut fleet = Fleet::start(cluster, 2, &skew());
         vapp.expect("v1=active");
@@ -93,7 +93,7 @@ fn what_was_missed_is_listed_again() {
         ended_once(cluster, &vapp, "v2");
         assert!(load.finish() > 1000);
 
-        // A replica starts together with the API server, which at first knows nobody's rights and no VersionedApps,
+        // A replica starts together with the API server, which at first knows nobody's rights and no VappApps,
         // while a version waits: what was kept is routed until its state is seen.
         let replica = fleet.leader();
         let other = 1 - replica;
@@ -119,7 +119,7 @@ fn what_was_missed_is_listed_again() {
 #[test]
 fn somebody_who_writes_all_the_time_holds_nothing_up() {
     lab("api::somebody_who_writes_all_the_time_holds_nothing_up", |cluster| {
-        let vapp = Versioned::of(cluster, "shop");
+        let vapp = cluster.vapp("web", "shop");
         cluster.deploy_ready(&shop("v1"));
         let fleet = Fleet::start(cluster, 2, &skew());
         vapp.expect("v1=active");

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use lockstep_tests::kube::{Cluster, Fleet, Versioned, lab};
+use lockstep_tests::kube::{Cluster, Fleet, Vapp, lab};
 use lockstep_tests::until;
 
 use crate::{ended_once, shop, skew};
 
 /// How long the others take to confirm where the leader is to die before they have.
-const LAG: Duration = Duration::from_secs(4);
+const LAG: Duration = Duration::from_secs(3);
 
 /// When the leader dies.
 #[derive(Debug, Clone, Copy)]
@@ -17,10 +17,8 @@ enum Step {
     BeforeMarking,
     /// It is marked; the leader waits for confirmations.
     WhileWaiting,
-    /// It is confirmed; the leader is about to scale.
+    /// It is confirmed; the leader is about to scale. Its request arrives after another one has done it.
     BeforeScale,
-    /// As before, and the leader's request arrives after another one has done it.
-    ScaleArrivesLate,
     /// It is scaled; its pods are ending.
     AfterScale,
 }
@@ -28,14 +26,8 @@ enum Step {
 #[test]
 fn a_leader_killed_at_any_step_of_an_expiry_is_replaced() {
     lab("killed::a_leader_killed_at_any_step_of_an_expiry_is_replaced", |cluster| {
-        let steps = [
-            Step::BeforeMarking,
-            Step::WhileWaiting,
-            Step::BeforeScale,
-            Step::ScaleArrivesLate,
-            Step::AfterScale,
-        ];
-        let vapp = Versioned::of(cluster, "shop");
+        let steps = [Step::BeforeMarking, Step::WhileWaiting, Step::BeforeScale, Step::AfterScale];
+        let vapp = cluster.vapp("web", "shop");
         cluster.deploy_ready(&shop("v1"));
         let mut fleet = Fleet::start(cluster, 3, &skew());
         vapp.expect("v1=active");
@@ -47,7 +39,7 @@ fn a_leader_killed_at_any_step_of_an_expiry_is_replaced() {
     });
 }
 
-fn expire(cluster: &Cluster, fleet: &mut Fleet<'_>, vapp: &Versioned<'_>, step: Step, round: u32) {
+fn expire(cluster: &Cluster, fleet: &mut Fleet<'_>, vapp: &Vapp<'_>, step: Step, round: u32) {
     let (old, new) = (format!("v{round}"), format!("v{}", round + 1));
     let leader = fleet.leader();
     cluster.deploy_ready(&shop(&new));
@@ -59,7 +51,7 @@ fn expire(cluster: &Cluster, fleet: &mut Fleet<'_>, vapp: &Versioned<'_>, step: 
             fleet.replicas[lagging].api.delay_watches(LAG);
             vapp.expect_state(&old, "expiring");
         }
-        Step::BeforeScale | Step::ScaleArrivesLate => {
+        Step::BeforeScale => {
             fleet.replicas[leader].api.hold("PUT", "/scale");
             until("the leader wants to scale", || fleet.replicas[leader].api.held() > 0);
             assert_eq!(vapp.state(&old), "expiring");
@@ -71,7 +63,7 @@ fn expire(cluster: &Cluster, fleet: &mut Fleet<'_>, vapp: &Versioned<'_>, step: 
     fleet.kill(leader);
     // Its pod goes, or its container is started again: one that starts takes versions for busy, as it does not know
     // what it did, so an expiry that is not confirmed yet would begin anew.
-    let restarts = matches!(step, Step::ScaleArrivesLate | Step::AfterScale);
+    let restarts = matches!(step, Step::AfterScale);
     if !restarts {
         fleet.delete_pod(leader);
     }

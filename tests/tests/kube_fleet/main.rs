@@ -7,8 +7,8 @@ mod lag;
 mod paused;
 
 use lockstep_tests::HOST;
-use lockstep_tests::kube::{Cluster, Rollout, Versioned, rollout};
-use lockstep_tests::until;
+use lockstep_tests::kube::{Cluster, Rollout, Vapp, rollout};
+use lockstep_tests::{eventually, until};
 use serde_json::{Value, json};
 
 /// Short enough for tests. Nothing here rests on `max_alive`.
@@ -31,9 +31,12 @@ const LIFE: [&str; 6] = ["staged", "pending", "active", "draining", "expiring", 
 
 /// Checks that a version has ended, step by step and each step once.
 #[track_caller]
-fn ended_once(cluster: &Cluster, vapp: &Versioned<'_>, version: &str) {
+fn ended_once(cluster: &Cluster, vapp: &Vapp<'_>, version: &str) {
     ended(cluster, vapp, version, &LIFE);
-    let events = cluster.events("web", &shop(version).name);
+    let events = eventually("its end is told", || {
+        let events = cluster.events("web", &shop(version).name);
+        events.iter().any(|(_, told, _)| told == "Expired").then_some(events)
+    });
     for reason in ["Draining", "Expiring", "Expired"] {
         let told = events.iter().filter(|(_, told, _)| told == reason).count();
         assert!(told <= 1, "{version} {reason}: {events:?}");
@@ -42,7 +45,7 @@ fn ended_once(cluster: &Cluster, vapp: &Versioned<'_>, version: &str) {
 
 /// Checks that a version has ended after this life, and was scaled down once.
 #[track_caller]
-fn ended(cluster: &Cluster, vapp: &Versioned<'_>, version: &str, life: &[&str]) {
+fn ended(cluster: &Cluster, vapp: &Vapp<'_>, version: &str, life: &[&str]) {
     let shop = shop(version);
     assert_eq!(vapp.transitions(version), life, "{version}");
     assert_eq!(cluster.replicas(&shop), Some(0), "{version}");

@@ -2,20 +2,22 @@
 
 use std::time::Duration;
 
-use lockstep_tests::kube::{Fleet, Versioned, lab};
+use lockstep_tests::kube::{Fleet, Vapp, lab};
 use lockstep_tests::load::Load;
 use lockstep_tests::poll::within;
 use lockstep_tests::{Request, origin, until};
 
 use crate::{ended_once, generation, shop, skew};
 
-/// Longer than an expiry takes when nothing holds it up.
-const LONG: Duration = Duration::from_secs(9);
+/// Longer than it takes to mark an idle version when nothing holds it up.
+const IDLE: Duration = Duration::from_secs(9);
+/// Longer than it takes to activate a version that is ready, or to do what is due.
+const QUICK: Duration = Duration::from_secs(4);
 
 #[test]
 fn a_replica_that_is_paused_delays_an_expiry_until_its_pod_is_gone() {
     lab("paused::a_replica_that_is_paused_delays_an_expiry_until_its_pod_is_gone", |cluster| {
-        let vapp = Versioned::of(cluster, "shop");
+        let vapp = cluster.vapp("web", "shop");
         cluster.deploy_ready(&shop("v1"));
         let mut fleet = Fleet::start(cluster, 3, &skew());
         vapp.expect("v1=active");
@@ -30,11 +32,11 @@ fn a_replica_that_is_paused_delays_an_expiry_until_its_pod_is_gone() {
         // A stream on one replica is traffic for all of them.
         let patient = Load::new(fleet.doors(&[other]));
         let stream = patient.patient("v1", "/stream", origin::STREAM_BYTES);
-        stays(&vapp, "v1", "draining");
+        stays(&vapp, "v1", "draining", IDLE);
         fleet.pause(paused);
         stream.leave();
         patient.finish();
-        stays(&vapp, "v1", "draining");
+        stays(&vapp, "v1", "draining", IDLE);
         fleet.resume(paused);
         vapp.expect_state("v1", "expired");
         ended_once(cluster, &vapp, "v1");
@@ -42,7 +44,7 @@ fn a_replica_that_is_paused_delays_an_expiry_until_its_pod_is_gone() {
         // Paused once it is marked, or before: its confirmation is missing until it is gone.
         fleet.pause(paused);
         cluster.deploy_ready(&shop("v3"));
-        stays(&vapp, "v3", "pending");
+        stays(&vapp, "v3", "pending", QUICK);
         fleet.kill(paused);
         fleet.delete_pod(paused);
         vapp.expect_state("v3", "active");
@@ -56,7 +58,7 @@ fn a_replica_that_is_paused_delays_an_expiry_until_its_pod_is_gone() {
 #[test]
 fn a_leader_that_wakes_up_late_acts_no_more() {
     lab("paused::a_leader_that_wakes_up_late_acts_no_more", |cluster| {
-        let vapp = Versioned::of(cluster, "shop");
+        let vapp = cluster.vapp("web", "shop");
         cluster.deploy_ready(&shop("v1"));
         let fleet = Fleet::start(cluster, 2, &skew());
         vapp.expect("v1=active");
@@ -76,7 +78,7 @@ fn a_leader_that_wakes_up_late_acts_no_more() {
         vapp.expect_state("v1", "staged");
         fleet.replicas[first].api.let_go();
         fleet.resume(first);
-        stays(&vapp, "v1", "staged");
+        stays(&vapp, "v1", "staged", QUICK);
         assert_eq!(cluster.replicas(&shop("v1")), Some(2), "a request that comes late has no effect");
         assert_eq!(generation(cluster, &shop("v1")), 3);
         assert_eq!(fleet.leader(), second);
@@ -87,7 +89,7 @@ fn a_leader_that_wakes_up_late_acts_no_more() {
         until("the leader wants to write", || fleet.replicas[second].api.held() > 0);
         fleet.pause(second);
         fleet.leader_after(second);
-        stays(&vapp, "v3", "pending");
+        stays(&vapp, "v3", "pending", QUICK);
         fleet.replicas[second].api.let_go();
         fleet.resume(second);
         vapp.expect_state("v3", "active");
@@ -102,8 +104,8 @@ fn a_leader_that_wakes_up_late_acts_no_more() {
 
 /// Checks that a version stays in a state for long enough to have left it.
 #[track_caller]
-fn stays(vapp: &Versioned<'_>, version: &str, state: &str) {
+fn stays(vapp: &Vapp<'_>, version: &str, state: &str, time: Duration) {
     vapp.expect_state(version, state);
-    let left = within(LONG, || (vapp.state(version) != state).then(|| vapp.status()));
+    let left = within(time, || (vapp.state(version) != state).then(|| vapp.status()));
     assert!(left.is_none(), "{version} did not stay {state}: {:#}", left.unwrap_or_default());
 }

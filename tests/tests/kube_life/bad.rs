@@ -173,10 +173,7 @@ pub fn permissions(town: &Town<'_>) {
     poor.vapp.expect_condition("ActionFailed", r#"resource "deployments/scale""#);
     named(town, r#"resource "deployments/scale""#);
     event(cluster, "poor-v1", "ActionFailed", "deployments/scale");
-    assert_eq!(
-        (poor.send(&poor.request()).origin(), cluster.replicas(&poor.version("v1"))),
-        ("v2", Some(1))
-    );
+    assert_eq!((poor.send(&poor.request()).origin(), cluster.replicas(&poor.version("v1"))), ("v2", Some(1)));
     restore(cluster);
     poor.vapp.expect("v1=expired v2=active");
 
