@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use lockstep_tests::kube::{Api, Cluster, lab, rollout};
-use lockstep_tests::until;
+use lockstep_tests::{eventually, until};
 use serde_json::{Value, json};
 
 const NAMESPACE: &str = "lockstep-system";
@@ -119,7 +119,12 @@ fn monitoring_builds_on_an_overlay() {
 
 fn does_what_routing_needs(lockstep: &Api) {
     for path in READS {
-        lockstep.get(path).unwrap_or_else(|refused| panic!("{path}: {refused}"));
+        eventually(path, || match lockstep.get(path) {
+            Ok(list) => Some(list),
+            // A definition that is new is not served yet.
+            Err(refused) if refused.status == 429 => None,
+            Err(refused) => panic!("{path}: {refused}"),
+        });
     }
     let app = json!({"apiVersion": "lockstep.dev/v1", "kind": "VersionedApp", "metadata": {"name": "shop"}, "spec": {}});
     let apps = "/apis/lockstep.dev/v1/namespaces/web/versionedapps";

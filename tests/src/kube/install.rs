@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::Cluster;
 use crate::config::Config;
 use crate::lockstep::{Lockstep, OPERATOR, cli};
+use crate::poll::until;
 
 /// The namespace that Lockstep ships for.
 pub const SYSTEM: &str = "lockstep-system";
@@ -50,6 +51,9 @@ impl Cluster {
         self.kubectl(&["apply", "--server-side", "-f", &namespace, "-f", &crd]);
         let name = "crd/versionedapps.lockstep.dev";
         self.kubectl(&["wait", "--for=condition=Established", name, "--timeout=20s"]);
+        // For a moment its storage is being made (429).
+        let apps = "/apis/lockstep.dev/v1/versionedapps";
+        until("it is served", || self.admin().get(apps).is_ok());
     }
 
     /// Starts a replica with the rights of the service account that ships.
