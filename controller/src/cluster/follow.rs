@@ -231,9 +231,13 @@ impl Inner {
         }
         let dirty = world.take_dirty();
         // Half of the cluster is no picture of it: until all was seen, the last one stays.
-        if complete && taken.look(world, &dirty, &self.scopes.options, &*self.settings) {
-            self.states.send_replace(Arc::new(taken.state(world.is_stored())));
-        } else if !complete {
+        let behind = world.is_behind();
+        if complete {
+            let looked = taken.look(world, &dirty, &self.scopes.options, &*self.settings);
+            if looked || self.states.borrow().behind != behind {
+                self.states.send_replace(Arc::new(ClusterState { behind, ..taken.state(world.is_stored()) }));
+            }
+        } else {
             taken.remember_dirty(dirty);
         }
         self.publish(&mut taken);

@@ -14,6 +14,8 @@ use crate::AppId;
 pub struct ClusterState {
     /// Whether everything was seen since the start. Before that nothing may be decided.
     pub complete: bool,
+    /// Whether a watch does not work at the moment: what it would show is missing, while others may be newer.
+    pub behind: bool,
     /// Whether the cluster keeps states. Where it does not, nothing may be decided either.
     pub stored: bool,
     /// Apps and versions, and all that is wrong with objects, settings and routes included.

@@ -141,8 +141,9 @@ async fn send(reports: &mpsc::Sender<Report>, scope: &Scope, news: News) -> bool
 }
 
 fn backoff() -> impl Iterator<Item = Duration> {
+    // Jitter adds up to as much again.
     let builder =
-        ExponentialBuilder::new().with_min_delay(Duration::from_millis(200)).with_max_delay(PATIENCE);
+        ExponentialBuilder::new().with_min_delay(Duration::from_millis(200)).with_max_delay(PATIENCE / 2);
     builder.with_factor(2.0).with_jitter().without_max_times().build()
 }
 

@@ -166,6 +166,11 @@ impl World {
             .all(|(scope, watch)| watch.listed || (watch.given_up && scope.kind != Kind::Deployments))
     }
 
+    /// Whether a watch does not work at the moment that did, or is expected to.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.watches.values().any(|watch| watch.failure.is_some() && !watch.given_up)
+    }
+
     /// Whether objects of a kind are seen, or at least were.
     pub(crate) fn sees(&self, kind: Kind) -> bool {
         let mut watches = self.watches.iter().filter(|(scope, _)| scope.kind == kind);

@@ -107,7 +107,8 @@ fn what_was_missed_is_listed_again() {
         load.newcomers(2);
         load.keep(load.pinned("v3"));
         cluster.control_plane.start_api_server();
-        until("the API is seen again", || fleet.replica(replica).api("status")["snapshot_stale"] == false);
+        let sees = || fleet.replica(replica).api("status")["snapshot_stale"] == false;
+        assert!(within(STILL, || sees().then_some(())).is_some(), "the API is seen again");
         vapp.expect_state("v4", "pending");
         fleet.replicas[other].api.restore();
         vapp.expect_state("v4", "active");

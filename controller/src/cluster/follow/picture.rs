@@ -166,6 +166,7 @@ impl Picture {
         found.problems.extend(self.problems.iter().cloned());
         ClusterState {
             complete: self.seen,
+            behind: false,
             stored,
             found,
             resources: self.resources.clone(),

@@ -108,7 +108,8 @@ impl Leader {
     async fn pass(&mut self) {
         let cluster = Arc::clone(&self.cluster.borrow_and_update());
         let fleet = Arc::clone(&self.fleet.borrow_and_update());
-        if !cluster.complete || !cluster.stored {
+        // A Deployment that is not seen while only its watch is behind is not gone.
+        if !cluster.complete || !cluster.stored || cluster.behind {
             return;
         }
         self.events.problems(&mut self.told, &cluster.found.problems);
