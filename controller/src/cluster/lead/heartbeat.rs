@@ -61,6 +61,9 @@ impl Heartbeat {
             let due = told
                 .as_ref()
                 .is_none_or(|(at, last)| at.elapsed() >= self.every || last.urgent() != report.urgent());
+            if report.is_full && told.as_ref().is_none_or(|(_, last)| !last.is_full) {
+                tracing::warn!("more versions than a report can hold: some are kept until others have gone");
+            }
             if due && self.tell(&report).await {
                 told = Some((Instant::now(), report));
             }

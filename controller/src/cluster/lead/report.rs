@@ -28,6 +28,9 @@ pub struct Report {
     pub process: String,
     /// Versions, by app.
     pub apps: BTreeMap<AppId, BTreeMap<VersionId, Said>>,
+    /// Whether it had to leave versions out, which are kept until others have gone.
+    #[serde(skip)]
+    pub is_full: bool,
 }
 
 /// What it says of one version. Written as a list: a big cluster has thousands.
@@ -58,7 +61,7 @@ impl Report {
     /// A report that says nothing.
     #[must_use]
     pub fn new(process: &str) -> Self {
-        Self { v: FORM, process: process.to_owned(), apps: BTreeMap::new() }
+        Self { v: FORM, process: process.to_owned(), apps: BTreeMap::new(), is_full: false }
     }
 
     /// What this replica has to say now.
@@ -87,7 +90,7 @@ impl Report {
             // The size of a row at its longest, with names.
             bytes += app.to_string().len() + version.as_str().len() + 90;
             if bytes > MAX_BYTES {
-                tracing::warn!("more versions than a report can hold: some are kept until others have gone");
+                report.is_full = true;
                 break;
             }
             report.apps.entry(app.clone()).or_default().insert(version.clone(), said);
