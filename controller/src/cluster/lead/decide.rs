@@ -35,6 +35,14 @@ pub(super) struct Decision {
     pub(super) figures: BTreeMap<VersionId, Figures>,
 }
 
+impl Decision {
+    /// Whether a version is not seen any more that was there when `written` was.
+    pub(super) fn misses(&self, written: &AppRecord) -> bool {
+        let was = |id: &VersionId| written.version(id).is_some_and(|version| version.present);
+        self.record.versions.iter().any(|version| !version.present && was(&version.id))
+    }
+}
+
 impl Case<'_> {
     /// The app as the state machine sees it.
     pub(super) fn spec(&self, record: &AppRecord) -> AppSpec {

@@ -191,3 +191,14 @@ fn a_plan_is_written_as_people_would() {
     let manifest: serde_json::Value = serde_yaml::from_str(steps[0].manifest.as_ref().unwrap()).unwrap();
     assert_eq!(manifest["spec"]["replicas"], 0);
 }
+
+#[test]
+fn what_is_not_seen_any_more_is_missed_once() {
+    let both = found(vec![version("v1", 1), version("v2", 2)]);
+    let begun = decide(&both, &settled(), &[], &AppRecord::default());
+    assert!(!begun.misses(&AppRecord::default()));
+    let alone = found(vec![version("v1", 1)]);
+    let after = decide(&alone, &settled(), &[], &begun.record);
+    assert!(after.misses(&begun.record));
+    assert!(!decide(&alone, &settled(), &[], &after.record).misses(&after.record));
+}

@@ -43,6 +43,8 @@ pub(super) struct Leader {
     pub(super) webhooks: Webhooks,
     /// Webhooks that are to be asked.
     pub(super) questions: Vec<(Webhook, AppId, VersionId)>,
+    /// Since when it leads.
+    pub(super) began: Instant,
     told: Told,
     problems: Vec<Problem>,
 }
@@ -71,6 +73,7 @@ impl Leader {
             memos: HashMap::new(),
             webhooks: Webhooks::default(),
             questions: Vec::new(),
+            began: Instant::now(),
             told: Told::default(),
             problems: Vec::new(),
         }

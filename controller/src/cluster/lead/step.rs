@@ -26,6 +26,9 @@ use crate::cluster::state::ClusterState;
 use crate::record::{AppRecord, VersionRecord};
 use crate::{AppId, Cleanup, Mode, Policy, ReadyRule, Share, VersionId, VersionState};
 
+/// What an earlier leader saw, and this one does not, is only taken for gone after leading for so long: its watches
+/// may be slower by a moment.
+const CATCH_UP: std::time::Duration = std::time::Duration::from_secs(5);
 /// How long a version waits before its status says for whom.
 const SAY_WHY_AFTER: std::time::Duration = std::time::Duration::from_secs(30);
 
@@ -89,6 +92,9 @@ impl Leader {
             now: Timestamp::now(),
         };
         let (wanted, decision) = self.decide(&case, fleet, &resource);
+        if self.began.elapsed() < CATCH_UP && decision.misses(&resource.record()) {
+            return false;
+        }
         let memo = self.memos.entry(app.clone()).or_default();
         let present = resource.status.as_ref();
         let unreadable = present.is_some_and(|present| !present.unreadable.is_empty());
