@@ -1,6 +1,9 @@
 //! Bad input: what is wrong says so on the object and in the API, and everything else goes on.
 
+use std::time::Duration;
+
 use lockstep_tests::kube::{Cluster, Rollout, rollout, shipped};
+use lockstep_tests::poll::within;
 use lockstep_tests::{Request, until};
 use serde_json::{Value, json};
 
@@ -233,7 +236,9 @@ pub fn the_definition_is_missing(cluster: &Cluster) {
     cluster.kubectl(&["delete", "crd", "versionedapps.lockstep.dev"]);
     until("the file is named again", || instance.problems().contains("conf/k8s/base/crd.yaml"));
     cluster.deploy_ready(&shop("v3"));
-    instance.serves("v3");
+    // States that were known stay for half a minute: an API server that just started knows no definitions yet.
+    let newcomer = || instance.send(&Request::get("/")).origin() == "v3";
+    within(Duration::from_secs(60), || newcomer().then_some(())).expect("labels route again");
     visitors.into_iter().for_each(|visitor| load.keep(visitor));
     load.finish();
 }
