@@ -46,6 +46,23 @@ pub struct Webhook {
     pub timeout: Duration,
 }
 
+impl Default for Policy {
+    /// What holds where nobody says otherwise.
+    fn default() -> Self {
+        Self {
+            ready: ReadyRule { share: Share::ALL, deadline: Duration::from_mins(10) },
+            grace: Duration::from_mins(30),
+            idle_window: Duration::from_mins(30),
+            max_alive: Duration::from_hours(24),
+            max_versions: None,
+            webhook: None,
+            requires_approval: false,
+            cleanup: Cleanup::Scale,
+            mode: Mode::Manage,
+        }
+    }
+}
+
 /// A version that a share of new visitors get.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Canary {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::{Cleanup, Mode, Policy, ReadyRule, Share, Traffic, VersionId, VersionSpec, VersionState};
+use crate::{Cleanup, Policy, Traffic, VersionId, VersionSpec, VersionState};
 
 struct Idle;
 
@@ -52,15 +52,10 @@ fn spec(app: &str, versions: &[&str]) -> AppSpec {
         canary: None,
         health_checked: false,
         policy: Policy {
-            ready: ReadyRule { share: Share::ALL, deadline: Duration::from_secs(600) },
             grace: Duration::from_secs(60),
             idle_window: Duration::ZERO,
-            max_alive: Duration::from_secs(86_400),
-            max_versions: None,
-            requires_approval: false,
-            webhook: None,
             cleanup: Cleanup::None,
-            mode: Mode::Manage,
+            ..Policy::default()
         },
     }
 }

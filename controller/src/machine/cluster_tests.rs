@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use super::command::Command;
 use super::*;
-use crate::{AppId, Cleanup, Mode, Policy, ReadyRule, Share, VersionSpec};
+use crate::{AppId, Cleanup, Policy, VersionSpec};
 use VersionState::{Active, Draining, Expired, Expiring, Pending, Staged};
 
 /// One version, as it is in the cluster and as replicas tell of it.
@@ -73,24 +73,13 @@ fn id(text: &str) -> VersionId {
 impl Bench {
     /// An app whose last version is active, and the others draining.
     fn new(versions: &[&str]) -> Self {
-        let policy = Policy {
-            ready: ReadyRule { share: Share::ALL, deadline: Duration::from_secs(600) },
-            grace: Duration::from_secs(1800),
-            idle_window: Duration::from_secs(1800),
-            max_alive: Duration::from_secs(86_400),
-            max_versions: None,
-            requires_approval: false,
-            webhook: None,
-            cleanup: Cleanup::Scale,
-            mode: Mode::Manage,
-        };
         let spec = AppSpec {
             id: AppId::new("web", "shop").unwrap(),
             versions: Vec::new(),
             active: None,
             canary: None,
             health_checked: true,
-            policy,
+            policy: Policy::default(),
         };
         let now = "2026-11-23T17:00:00Z".parse().unwrap();
         let mut bench = Self { spec, record: AppRecord::default(), now, there: BTreeMap::new() };

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 
 use super::command::Command;
 use super::*;
-use crate::{AppId, Canary, Cleanup, Mode, Policy, ReadyRule, Share, VersionSpec};
+use crate::{AppId, Canary, Policy, VersionSpec};
 use VersionState::{Active, Draining, Expired, Expiring, Pending};
 
 const VERSIONS: [&str; 5] = ["v1", "v2", "v3", "v4", "v5"];
@@ -109,15 +109,12 @@ impl World for Model {
 impl Model {
     fn new(seed: u64) -> Self {
         let policy = Policy {
-            ready: ReadyRule { share: Share::ALL, deadline: Duration::from_secs(600) },
             grace: Duration::from_secs(300),
             idle_window: Duration::from_secs(60),
             max_alive: Duration::from_secs(MAX_ALIVE),
             max_versions: seed.is_multiple_of(3).then_some(2),
             requires_approval: seed.is_multiple_of(5),
-            webhook: None,
-            cleanup: Cleanup::Scale,
-            mode: Mode::Manage,
+            ..Policy::default()
         };
         let canary = Canary { version: "v4".parse().unwrap(), share: "10%".parse().unwrap() };
         Self {

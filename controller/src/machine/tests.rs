@@ -5,7 +5,7 @@ use jiff::{SignedDuration, ToSpan as _};
 
 use super::command::{Command, CommandError};
 use super::*;
-use crate::{AppId, Canary, Cleanup, Mode, Policy, ReadyRule, Share, VersionSpec};
+use crate::{AppId, Canary, Cleanup, Policy, VersionSpec};
 use VersionState::{Active, Draining, Expired, Expiring, Pending, Staged};
 
 /// An app, a clock and a world that a test moves by hand.
@@ -49,17 +49,7 @@ fn id(text: &str) -> VersionId {
 
 impl Bench {
     fn new(versions: &[&str]) -> Self {
-        let policy = Policy {
-            ready: ReadyRule { share: Share::ALL, deadline: Duration::from_secs(600) },
-            grace: Duration::from_secs(1800),
-            idle_window: Duration::from_secs(1800),
-            max_alive: Duration::from_secs(86_400),
-            max_versions: None,
-            requires_approval: false,
-            webhook: None,
-            cleanup: Cleanup::None,
-            mode: Mode::Manage,
-        };
+        let policy = Policy { cleanup: Cleanup::None, ..Policy::default() };
         let mut bench = Self {
             spec: AppSpec {
                 id: AppId::new("", "shop").unwrap(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Uri;
-use lockstep_controller::{Cleanup, Mode, Policy, ReadyRule, Share, Webhook};
+use lockstep_controller::{Cleanup, Mode, Policy, ReadyRule, Webhook};
 
 use super::mapping::Mapping;
 use super::value::{choice, duration_in, duration_text, number_in, quoted};
@@ -19,20 +19,6 @@ pub(super) const EXPIRE: &[(&str, bool)] = &[("http-traffic", false), ("webhook"
 
 const MS_100: Duration = Duration::from_millis(100);
 const YEAR: Duration = Duration::from_hours(365 * 24);
-
-pub(super) fn built_in() -> Policy {
-    Policy {
-        ready: ReadyRule { share: Share::ALL, deadline: Duration::from_mins(10) },
-        grace: Duration::from_mins(30),
-        idle_window: Duration::from_mins(30),
-        max_alive: Duration::from_hours(24),
-        max_versions: None,
-        webhook: None,
-        requires_approval: false,
-        cleanup: Cleanup::Scale,
-        mode: Mode::Manage,
-    }
-}
 
 /// Reads the keys that are given over `defaults`.
 pub(super) fn read(map: &Mapping<'_>, defaults: &Policy) -> Policy {

@@ -115,7 +115,7 @@ impl Defaults {
             preview: Preview::Closed,
             response_headers: true,
         };
-        Self { skew, policy: policy::built_in() }
+        Self { skew, policy: Policy::default() }
     }
 }
 

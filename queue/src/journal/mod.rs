@@ -70,7 +70,8 @@
 //!
 //! Segments are named after the position of their first byte, and filled with zeros ahead of the
 //! writer; when it syncs much at a time, their room is only reserved. One thread writes, one makes
-//! the next segment, and one tells who need not wait any more while the first is at the next batch. The directory is locked; files have mode 0600.
+//! the next segment, and one tells who need not wait any more while the first is at the next batch.
+//! The directory is locked; files have mode 0600.
 
 mod append;
 mod chunk;

@@ -106,15 +106,12 @@ fn settled(resource: &VersionedApp) -> Settled {
             grace: Duration::from_secs(3),
             idle_window: Duration::from_secs(2),
             max_alive: Duration::from_secs(600),
-            max_versions: None,
-            requires_approval: false,
-            webhook: None,
-            cleanup: Cleanup::Scale,
             mode: match resource.spec.mode.as_deref() {
                 Some("observe") => Mode::Observe,
                 Some("advise") => Mode::Advise,
                 _ => Mode::Manage,
             },
+            ..Policy::default()
         },
         active: None,
         canary: None,

@@ -1,8 +1,6 @@
-use std::time::Duration;
-
 use super::*;
+use crate::Policy;
 use crate::cluster::found::{FoundVersion, Workload};
-use crate::{Cleanup, Mode, Policy, ReadyRule, Share};
 
 /// Settings that take claims as they are; a path of `bad` is refused.
 #[derive(Default)]
@@ -19,19 +17,15 @@ impl Settings for Rules {
         if path == "bad" {
             return Err(vec!["path: bad".to_owned()]);
         }
-        let policy = Policy {
-            ready: ReadyRule { share: Share::ALL, deadline: Duration::ZERO },
-            grace: Duration::ZERO,
-            idle_window: Duration::ZERO,
-            max_alive: Duration::ZERO,
-            max_versions: None,
-            webhook: None,
-            requires_approval: false,
-            cleanup: Cleanup::None,
-            mode: Mode::Manage,
-        };
         let hosts = claim.hosts.clone();
-        Ok(Settled { hosts, path, policy, active: None, canary: None, health_checked: false })
+        Ok(Settled {
+            hosts,
+            path,
+            policy: Policy::default(),
+            active: None,
+            canary: None,
+            health_checked: false,
+        })
     }
 
     fn may_claim(&self, namespace: &str, host: Option<&str>) -> bool {

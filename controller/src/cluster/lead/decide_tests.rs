@@ -9,7 +9,7 @@ use super::super::plan::plan;
 use super::*;
 use crate::cluster::claim::Claim;
 use crate::cluster::found::{ProblemReason, Workload};
-use crate::{Cleanup, Mode, Policy, ReadyRule, Share};
+use crate::{Cleanup, Mode, Policy};
 
 fn app() -> AppId {
     "web/shop".parse().unwrap()
@@ -24,15 +24,11 @@ fn settled() -> Settled {
         hosts: Vec::new(),
         path: "/".to_owned(),
         policy: Policy {
-            ready: ReadyRule { share: Share::ALL, deadline: Duration::from_secs(600) },
             grace: Duration::from_secs(60),
             idle_window: Duration::from_secs(60),
             max_alive: Duration::from_secs(3600),
-            max_versions: None,
-            requires_approval: false,
-            webhook: None,
             cleanup: Cleanup::Delete,
-            mode: Mode::Manage,
+            ..Policy::default()
         },
         active: None,
         canary: None,

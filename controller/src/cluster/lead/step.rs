@@ -24,7 +24,7 @@ use crate::cluster::found::FoundApp;
 use crate::cluster::resource::{VersionedApp, VersionedAppSpec, VersionedAppStatus};
 use crate::cluster::state::ClusterState;
 use crate::record::{AppRecord, VersionRecord};
-use crate::{AppId, Cleanup, Mode, Policy, ReadyRule, Share, VersionId, VersionState};
+use crate::{AppId, Cleanup, Mode, Policy, VersionId, VersionState};
 
 /// What an earlier leader saw, and this one does not, is only taken for gone after leading for so long: its watches
 /// may be slower by a moment.
@@ -360,21 +360,10 @@ fn awaited(case: &Case<'_>, fleet: &Fleet, record: &AppRecord, now: Instant) -> 
 
 /// What an app gets of which nothing is left but its resource.
 fn gone() -> Settled {
-    let day = std::time::Duration::from_secs(24 * 60 * 60);
     Settled {
         hosts: Vec::new(),
         path: "/".to_owned(),
-        policy: Policy {
-            ready: ReadyRule { share: Share::ALL, deadline: day },
-            grace: day,
-            idle_window: day,
-            max_alive: day,
-            max_versions: None,
-            requires_approval: false,
-            webhook: None,
-            cleanup: Cleanup::None,
-            mode: Mode::Observe,
-        },
+        policy: Policy { cleanup: Cleanup::None, mode: Mode::Observe, ..Policy::default() },
         active: None,
         canary: None,
         health_checked: false,

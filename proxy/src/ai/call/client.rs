@@ -52,7 +52,7 @@ impl<'s> Client<'s> {
     }
 
     /// Says that the body may come, to a client that waits for that (RFC 9110, 10.1.1).
-    pub(crate) async fn expect(&mut self) -> Result<(), Gone> {
+    pub(crate) async fn send_continue(&mut self) -> Result<(), Gone> {
         let session = &mut self.session.downstream_session;
         // Writing what looks like a response would switch keep-alive off.
         session.set_close_on_response_before_downstream_finish(false);

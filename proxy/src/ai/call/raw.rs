@@ -113,7 +113,7 @@ impl Call<'_, '_> {
         if let Err(error) = upstream.send_head(request).await {
             return Sent::Failed(error);
         }
-        if receive::waits(&self.head.headers) && self.client.expect().await == Err(Gone) {
+        if receive::waits(&self.head.headers) && self.client.send_continue().await == Err(Gone) {
             return Sent::Gone;
         }
         let mut digest = Digesting::default();

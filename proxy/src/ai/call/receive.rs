@@ -83,7 +83,7 @@ pub(crate) async fn receive(
         return Err(NotReceived::Refused(ApiError::buffers_full()));
     }
     if waits(&head.headers) {
-        client.expect().await.map_err(|_| NotReceived::Gone)?;
+        client.send_continue().await.map_err(|_| NotReceived::Gone)?;
     }
     let mut pieces = Joined::default();
     while let Some(piece) = client.read().await.map_err(|error| unreadable(&error))? {
