@@ -13,7 +13,7 @@ use lockstep_controller::cluster::ClusterState;
 use lockstep_controller::cluster::claim::{Claim, Settled};
 use lockstep_controller::cluster::found::{FoundApp, FoundVersion, Workload};
 use lockstep_controller::cluster::resource::VersionedApp;
-use lockstep_controller::{AppId, Cleanup, Mode, Policy, ReadyRule, Share};
+use lockstep_controller::{AppId, Mode, Policy, ReadyRule, Share};
 use tokio::sync::watch;
 
 const PAUSE: Duration = Duration::from_millis(150);
