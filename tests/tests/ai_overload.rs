@@ -23,9 +23,9 @@ struct Counts {
 #[test]
 fn what_does_not_fit_is_refused_at_once() {
     let provider = Provider::start("a");
-    // Sixteen long prompts fit, and twenty-four calls.
+    // Eight long prompts fit, and twenty-four calls: of as many long as short ones, twelve are long.
     let proxy = gateway(&[("a", &provider)])
-        .set("limits", json!({"body_bytes": "1MiB", "buffered": "3300KiB"}))
+        .set("limits", json!({"body_bytes": "1MiB", "buffered": "1700KiB"}))
         .set("keys.0.limits", json!({"concurrent": 24}))
         .start();
     let asking = |length: usize| {
