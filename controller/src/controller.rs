@@ -28,6 +28,8 @@ const QUEUE: usize = 64;
 pub trait Observer: Send + Sync {
     /// A version changed its state.
     fn transitioned(&self, app: &AppId, transition: &Transition);
+    /// The pod template of a version changed under its id, in a cluster.
+    fn template_changed(&self, app: &AppId);
     /// The states could not be kept: a restart would forget what was done since.
     fn not_kept(&self, error: &StoreError);
     /// The states are on disk (again).

@@ -124,6 +124,8 @@ pub struct ClusterMetrics {
     objects: IntGaugeVec,
     problems: IntGaugeVec,
     restarts: IntCounterVec,
+    /// Pod templates that changed under the id of a version, by app.
+    pub(crate) template_changes: IntCounterVec,
 }
 
 impl ClusterMetrics {
@@ -140,6 +142,11 @@ impl ClusterMetrics {
                 "cluster_problems",
                 "Objects of Kubernetes that can't be used.",
                 &["reason"],
+            )?,
+            template_changes: make.counters(
+                "version_template_changes_total",
+                "Pod templates that changed under the id of a version.",
+                &["app"],
             )?,
             restarts: make.counters(
                 "cluster_watch_restarts_total",

@@ -1,7 +1,7 @@
 //! What is wrong at the moment, for the admin API: a refused configuration, states that can't be
 //! kept. Each source replaces its own entries, so that what is mended disappears.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -47,20 +47,25 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Replaces what a source reported before; with nothing, all is well there.
-    pub fn report(&self, source: Source, messages: impl IntoIterator<Item = String>) {
-        let since = jiff::Timestamp::now();
+    /// Replaces what a source reported before; with nothing, all is well there. Says whether anything is wrong that
+    /// was not.
+    pub fn report(&self, source: Source, messages: impl IntoIterator<Item = String>) -> bool {
+        let now = jiff::Timestamp::now();
         let mut by_source = self.by_source.lock();
         let known = by_source.remove(&source).unwrap_or_default();
+        let known: HashMap<_, _> = known.into_iter().map(|known| (known.message, known.since)).collect();
+        let mut is_new = false;
         // What was wrong before is wrong since then.
-        let since = |message: &str| {
-            known.iter().find(|known| known.message == message).map_or(since, |known| known.since)
+        let problem = |message: String| {
+            let since = known.get(&message).copied();
+            is_new |= since.is_none();
+            Problem { source, since: since.unwrap_or(now), message }
         };
-        let problems: Vec<_> =
-            messages.into_iter().map(|message| Problem { source, since: since(&message), message }).collect();
+        let problems: Vec<_> = messages.into_iter().map(problem).collect();
         if !problems.is_empty() {
             by_source.insert(source, problems);
         }
+        is_new
     }
 
     /// Whether this process is not as it should be.

@@ -15,6 +15,8 @@ use tower::util::MapResponseLayer;
 
 /// How long a connection to the API may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long an answer, or the next piece of one, may take; longer than a watch lasts of which nothing is heard.
+const READ: Duration = Duration::from_secs(75);
 
 /// Remembers when the API was last heard. Clones are of one memory.
 #[derive(Debug, Clone)]
@@ -63,6 +65,7 @@ impl Contact {
     pub async fn client(&self) -> Result<Client, ConnectError> {
         let mut config = kube::Config::infer().await?;
         config.connect_timeout = Some(CONNECT);
+        config.read_timeout = Some(READ);
         let contact = self.clone();
         let listen = move |response: http::Response<_>| {
             // A proxy in front of an API that is gone answers too.

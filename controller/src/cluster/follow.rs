@@ -4,6 +4,7 @@
 
 mod picture;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout
 use super::claim::Settings;
 use super::contact::{ConnectError, Contact};
 use super::discovery::Options;
-use super::kept::{Kept, KeptError};
+use super::kept::{Kept, KeptError, Memory};
 use super::state::{ClusterState, Health};
 use super::watch::{Change, Kind, Report, Scope, watch};
 use super::world::World;
@@ -161,10 +162,19 @@ impl Cluster {
         tokio::select! {
             () = &mut stop => {}
             () = self.follow(World::new(scopes, self.inner.remembers), received) => {}
+            // Beside the others: a disk that is slow holds no route up.
+            () = self.keep_up() => {}
             _ended = watches.join_next() => tracing::error!("a watch ended unasked"),
         }
         watches.shutdown().await;
         self.inner.keep().await;
+    }
+
+    async fn keep_up(&self) {
+        loop {
+            sleep(TICK).await;
+            self.inner.keep().await;
+        }
     }
 
     async fn connect(&self) -> Client {
@@ -197,7 +207,7 @@ impl Cluster {
                     }
                 }
                 () = self.inner.changed.notified() => resettle = true,
-                _ = ticks.tick() => self.inner.keep().await,
+                _ = ticks.tick() => {}
             }
             let started = Instant::now();
             self.inner.look(&mut world, resettle);
@@ -225,7 +235,11 @@ impl Inner {
         }
         let mut picture = self.picture.lock();
         // A run that panicked took it away: everything is seen again then.
-        let mut taken = picture.take().unwrap_or_else(|| Picture::new(None, &*self.settings));
+        let mut taken = picture.take().unwrap_or_else(|| {
+            // What is routed stays until more is seen.
+            let apps = self.snapshots.borrow().apps.clone();
+            Picture::new(Some(Memory { apps, minted: BTreeMap::new() }), &*self.settings)
+        });
         if resettle {
             taken.resettle(&*self.settings);
         }
@@ -240,12 +254,12 @@ impl Inner {
         } else {
             taken.remember_dirty(dirty);
         }
-        self.publish(&mut taken);
+        self.publish(&mut taken, world.behind_for(Instant::now()));
         *picture = Some(taken);
     }
 
-    fn publish(&self, picture: &mut Picture) {
-        let stale = !picture.is_seen() || self.contact.age() > STALE;
+    fn publish(&self, picture: &mut Picture, behind_for: Duration) {
+        let stale = !picture.is_seen() || self.contact.age().max(behind_for) > STALE;
         let published = Arc::clone(&self.snapshots.borrow());
         if published.stale != stale || picture.take_changed() {
             let generation = published.generation + 1;

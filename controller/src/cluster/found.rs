@@ -99,8 +99,6 @@ pub enum ProblemReason {
     HostNotAllowed,
     /// Annotations, labels or `spec` hold what can't be used.
     InvalidSettings,
-    /// The pod template changed under the same id.
-    TemplateChanged,
 }
 
 impl ProblemReason {
@@ -115,7 +113,6 @@ impl ProblemReason {
             Self::RouteConflict => "RouteConflict",
             Self::HostNotAllowed => "HostNotAllowed",
             Self::InvalidSettings => "InvalidSettings",
-            Self::TemplateChanged => "TemplateChanged",
         }
     }
 }

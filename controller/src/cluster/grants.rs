@@ -1,7 +1,7 @@
 //! Which app gets which hosts: what each claims, within what its namespace may claim, the older
 //! before the younger, and those of the configuration before all.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -94,7 +94,8 @@ impl Settlements {
                 applicants.push(Applicant { app, resource, since: since(app, resource), claim, settled });
             }
         }
-        self.by_app.retain(|id, _| apps.iter().any(|app| app.id == *id));
+        let there: HashSet<&AppId> = apps.iter().map(|app| &app.id).collect();
+        self.by_app.retain(|id, _| there.contains(id));
         applicants.sort_by(|one, other| (one.since, &one.app.id).cmp(&(other.since, &other.app.id)));
         let mut taken = HashMap::new();
         for applicant in &applicants {

@@ -5,6 +5,7 @@
 //! publishes the outcome; [`kept`] keeps it for a start without the API. [`lead`] decides what follows
 //! and writes it into the resources.
 
+mod backoff;
 pub mod claim;
 mod contact;
 pub mod discovery;

@@ -5,7 +5,6 @@ use std::fmt::Debug;
 use std::pin::pin;
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures::StreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource};
@@ -13,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use super::backoff::backoff;
 use super::discovery::objects::{Deployment, Kept, Key, Pod, Service, Slice, key};
 use super::resource::VersionedApp;
 
@@ -20,8 +20,9 @@ use super::resource::VersionedApp;
 const LASTS: u32 = 60;
 /// Objects of one page of a list.
 const PAGE: u32 = 500;
-/// A watch that says nothing for this long after an error has been mended.
-const MENDED: Duration = Duration::from_secs(5);
+/// A watch that says nothing for this long after an error has been mended; longer than a connection may take to be
+/// made.
+const MENDED: Duration = Duration::from_secs(8);
 /// The longest wait before a watch is tried again.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -105,9 +106,11 @@ pub(crate) async fn watch<K>(
     let mut events = pin!(watcher(api, config));
     let mut listed = Vec::new();
     let mut failing = false;
-    let mut waits = backoff();
+    // Whether all has to be listed: silence says nothing then.
+    let mut listing = true;
+    let mut waits = backoff(PATIENCE);
     loop {
-        let event = if failing {
+        let event = if failing && !listing {
             match timeout(MENDED, events.next()).await {
                 Ok(event) => event,
                 Err(_silent) => {
@@ -118,6 +121,11 @@ pub(crate) async fn watch<K>(
         } else {
             events.next().await
         };
+        match &event {
+            Some(Ok(Event::Init)) | Some(Err(watcher::Error::InitialListFailed(_))) => listing = true,
+            Some(Ok(Event::InitDone)) => listing = false,
+            _ => {}
+        }
         let news = match event {
             None => return,
             Some(Ok(event)) => update(event, &mut listed).map(|update| News::Change(change(update))),
@@ -131,20 +139,13 @@ pub(crate) async fn watch<K>(
         failing = wait.is_some();
         match wait {
             Some(wait) => sleep(wait).await,
-            None => waits = backoff(),
+            None => waits = backoff(PATIENCE),
         }
     }
 }
 
 async fn send(reports: &mpsc::Sender<Report>, scope: &Scope, news: News) -> bool {
     reports.send(Report { scope: scope.clone(), news }).await.is_ok()
-}
-
-fn backoff() -> impl Iterator<Item = Duration> {
-    // Jitter adds up to as much again.
-    let builder =
-        ExponentialBuilder::new().with_min_delay(Duration::from_millis(200)).with_max_delay(PATIENCE / 2);
-    builder.with_factor(2.0).with_jitter().without_max_times().build()
 }
 
 /// What follows from an event. What is listed is kept back until it is complete.

@@ -33,6 +33,8 @@ struct Watch {
     /// Whether all was listed once.
     listed: bool,
     failure: Option<Failure>,
+    /// Since when it does not work.
+    failing: Option<Instant>,
     /// Since when it has been refused all the time.
     refused: Option<Instant>,
     /// Whether nothing is expected of it any more, until it works.
@@ -69,6 +71,7 @@ impl World {
             News::Failed(failure) => {
                 watch.restarts += 1;
                 watch.refused = failure.is_refusal().then(|| watch.refused.unwrap_or_else(Instant::now));
+                watch.failing.get_or_insert_with(Instant::now);
                 watch.failure = Some(failure);
             }
         }
@@ -82,7 +85,7 @@ impl World {
         for watch in self.watches.values_mut() {
             let believed = if watch.listed || self.remembers { KNOWN_BELIEVED } else { BELIEVED };
             let lasts = watch.refused.is_some_and(|since| now.duration_since(since) >= believed);
-            let hidden = watch.listed && matches!(watch.failure, Some(Failure::Forbidden(_)));
+            let hidden = watch.listed && watch.is_hidden();
             watch.given_up |= lasts && !hidden;
         }
         self.notice(sight);
@@ -153,6 +156,9 @@ impl World {
         for namespace in &dirty {
             if let Some(objects) = self.namespaces.get_mut(namespace) {
                 objects.pods_known = pods_known;
+                if objects.is_empty() {
+                    self.namespaces.remove(namespace);
+                }
             }
         }
         dirty
@@ -166,9 +172,21 @@ impl World {
             .all(|(scope, watch)| watch.listed || (watch.given_up && scope.kind != Kind::Deployments))
     }
 
-    /// Whether a watch does not work at the moment that did, or is expected to.
+    /// Whether a watch does not work at the moment that did, or is expected to. Where states may not be seen they
+    /// are still kept: whoever can't see them decides nothing.
     pub(crate) fn is_behind(&self) -> bool {
-        self.watches.values().any(|watch| watch.failure.is_some() && !watch.given_up)
+        let is_behind = |(scope, watch): (&Scope, &Watch)| {
+            watch.failure.is_some()
+                && (!watch.given_up || scope.kind == Kind::VersionedApps && watch.is_hidden())
+        };
+        self.watches.iter().any(is_behind)
+    }
+
+    /// How long what is seen may have been behind what there is: since the first of the watches that do not work
+    /// ended.
+    pub(crate) fn behind_for(&self, now: Instant) -> Duration {
+        let failing = self.watches.values().filter(|watch| !watch.given_up).filter_map(|watch| watch.failing);
+        failing.map(|since| now.duration_since(since)).max().unwrap_or_default()
     }
 
     /// Whether objects of a kind are seen, or at least were.
@@ -177,10 +195,11 @@ impl World {
         watches.all(|(_, watch)| watch.listed || !watch.given_up)
     }
 
-    /// Whether states are kept in the cluster.
+    /// Whether states are kept in the cluster. They are, where only this replica may not see them: labels would
+    /// decide otherwise than the replicas that may.
     pub(crate) fn is_stored(&self) -> bool {
         let mut watches = self.watches.iter().filter(|(scope, _)| scope.kind == Kind::VersionedApps);
-        watches.all(|(_, watch)| watch.listed && !watch.given_up)
+        watches.all(|(_, watch)| if watch.given_up { watch.is_hidden() } else { watch.listed })
     }
 
     /// What keeps watches from working, and what to do.
@@ -209,8 +228,14 @@ impl World {
 }
 
 impl Watch {
+    /// Whether what it is to watch is there, but may not be seen.
+    fn is_hidden(&self) -> bool {
+        matches!(self.failure, Some(Failure::Forbidden(_)))
+    }
+
     fn mend(&mut self) {
         self.failure = None;
+        self.failing = None;
         self.refused = None;
         self.given_up = false;
     }

@@ -29,6 +29,7 @@ impl Observer for Seen {
     fn transitioned(&self, app: &AppId, transition: &Transition) {
         self.0.lock().push(format!("{app} {} {}", transition.version, transition.to));
     }
+    fn template_changed(&self, _: &AppId) {}
     fn not_kept(&self, _: &StoreError) {
         self.0.lock().push("not kept".to_owned());
     }

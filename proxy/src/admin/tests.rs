@@ -18,6 +18,7 @@ use crate::problems::Problems;
 struct Quiet;
 
 impl lockstep_controller::controller::Observer for Quiet {
+    fn template_changed(&self, _: &lockstep_controller::AppId) {}
     fn transitioned(&self, _: &lockstep_controller::AppId, _: &lockstep_controller::record::Transition) {}
     fn not_kept(&self, _: &lockstep_controller::store::StoreError) {}
     fn kept(&self) {}

@@ -26,6 +26,10 @@ impl Observer for Watcher {
         }
     }
 
+    fn template_changed(&self, app: &AppId) {
+        self.metrics.cluster.template_changes.with_label_values(&[app.to_string().as_str()]).inc();
+    }
+
     fn not_kept(&self, error: &StoreError) {
         self.problems.report(Source::State, [format!("version states can't be kept: {error}")]);
     }

@@ -130,12 +130,11 @@ fn route(shared: &Shared, snapshot: &Arc<VersionSnapshot>) {
 
 /// Says what became of a new table.
 pub(super) fn routed(shared: &Shared, result: Result<(), CompileError>) {
-    match result {
-        Ok(()) => shared.problems.report(Source::Routing, []),
-        Err(error) => {
-            tracing::error!(%error, "no routing table could be made; the last one stays");
-            shared.problems.report(Source::Routing, [error.to_string()]);
-        }
+    let error = result.err().map(|error| error.to_string());
+    if shared.problems.report(Source::Routing, error.clone())
+        && let Some(error) = error
+    {
+        tracing::error!(error, "no routing table could be made; the last one stays");
     }
 }
 

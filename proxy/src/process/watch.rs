@@ -22,15 +22,9 @@ const SOURCES: [(Source, Look); 2] = [
 /// Looks until told to stop.
 pub(super) async fn run(shared: Shared, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(EVERY);
-    let mut known: [Vec<String>; SOURCES.len()] = Default::default();
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        for ((source, look), known) in SOURCES.iter().zip(&mut known) {
-            let problems = look(&shared);
-            // What is the same keeps the time since when it is so.
-            if problems != *known {
-                shared.problems.report(*source, problems.clone());
-                *known = problems;
-            }
+        for (source, look) in SOURCES {
+            shared.problems.report(source, look(&shared));
         }
     }
 }

@@ -134,6 +134,7 @@ impl Observer for Seen {
     fn transitioned(&self, _: &AppId, transition: &Transition) {
         self.0.lock().push(format!("{} {}", transition.version, transition.to));
     }
+    fn template_changed(&self, _: &AppId) {}
     fn not_kept(&self, _: &StoreError) {}
     fn kept(&self) {}
 }

@@ -46,6 +46,18 @@ pub(crate) struct Objects {
     pub(crate) resources: BTreeMap<String, Arc<VersionedApp>>,
 }
 
+impl Objects {
+    /// Whether nothing is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { deployments, services, slices, pods, pods_known: _, resources } = self;
+        deployments.is_empty()
+            && services.is_empty()
+            && slices.is_empty()
+            && pods.is_empty()
+            && resources.is_empty()
+    }
+}
+
 /// Ids that were made from images, by uid and template of the Deployment: once it is scaled to zero,
 /// no pod is left to tell.
 pub(crate) type Minted = HashMap<(String, String), VersionId>;

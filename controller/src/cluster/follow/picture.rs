@@ -100,7 +100,13 @@ impl Picture {
     }
 
     fn discover(&mut self, namespace: &str, world: &World, options: &Options) {
-        let Some(objects) = world.namespaces.get(namespace) else { return };
+        let Some(objects) = world.namespaces.get(namespace) else {
+            // Nothing is left of it.
+            self.found.remove(namespace);
+            self.minted.remove(namespace);
+            self.resources.retain(|id, _| id.namespace() != namespace);
+            return;
+        };
         let minted = self.minted.entry(namespace.to_owned()).or_default();
         let mut found = discover(namespace, objects, options, minted);
         // Apps that are as they were are shared with what was published before.

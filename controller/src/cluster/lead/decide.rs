@@ -10,7 +10,7 @@ use crate::cluster::claim::Settled;
 use crate::cluster::found::{FoundApp, FoundVersion, Problem};
 use crate::cluster::resource::convert::Figures;
 use crate::machine::{CONTROLLER, Step, World as _};
-use crate::record::{AppRecord, Transition};
+use crate::record::{AppRecord, Transition, VersionRecord};
 use crate::{AppId, AppSpec, VersionId, VersionSpec, VersionState};
 
 /// What a step is decided on.
@@ -36,10 +36,10 @@ pub(super) struct Decision {
 }
 
 impl Decision {
-    /// Whether a version is not seen any more that was there when `written` was.
-    pub(super) fn misses(&self, written: &AppRecord) -> bool {
+    /// Versions that are not seen any more, and were there when `written` was.
+    pub(super) fn missed<'d>(&'d self, written: &'d AppRecord) -> impl Iterator<Item = &'d VersionRecord> {
         let was = |id: &VersionId| written.version(id).is_some_and(|version| version.present);
-        self.record.versions.iter().any(|version| !version.present && was(&version.id))
+        self.record.versions.iter().filter(move |version| !version.present && was(&version.id))
     }
 }
 

@@ -192,9 +192,9 @@ fn a_plan_is_written_as_people_would() {
 fn what_is_not_seen_any_more_is_missed_once() {
     let both = found(vec![version("v1", 1), version("v2", 2)]);
     let begun = decide(&both, &settled(), &[], &AppRecord::default());
-    assert!(!begun.misses(&AppRecord::default()));
+    assert_eq!(begun.missed(&AppRecord::default()).count(), 0);
     let alone = found(vec![version("v1", 1)]);
     let after = decide(&alone, &settled(), &[], &begun.record);
-    assert!(after.misses(&begun.record));
-    assert!(!decide(&alone, &settled(), &[], &after.record).misses(&after.record));
+    assert_eq!(after.missed(&begun.record).map(|version| version.id.as_str()).collect::<Vec<_>>(), ["v2"]);
+    assert_eq!(decide(&alone, &settled(), &[], &after.record).missed(&after.record).count(), 0);
 }

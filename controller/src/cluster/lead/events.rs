@@ -2,7 +2,7 @@
 //! object, on the object. They are for people to read; a cluster that does not take them holds
 //! nothing up.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
@@ -31,10 +31,6 @@ pub(super) struct EventSender {
     troubles: Troubles,
 }
 
-/// Problems that were told while they hold.
-#[derive(Default)]
-pub(super) struct Told(BTreeSet<Problem>);
-
 /// Events and whoever sends them.
 pub(super) fn channel(client: Client, identity: &Identity, troubles: Troubles) -> (Events, EventSender) {
     let (sender, queue) = mpsc::channel(QUEUE);
@@ -57,13 +53,12 @@ impl Events {
     }
 
     /// Tells of problems that are new.
-    pub(super) fn problems(&self, told: &mut Told, problems: &[Problem]) {
-        let now: BTreeSet<Problem> = problems.iter().cloned().collect();
-        for problem in now.difference(&told.0) {
+    pub(super) fn problems(&self, before: &[Problem], now: &[Problem]) {
+        let before: HashSet<&Problem> = before.iter().collect();
+        for problem in now.iter().filter(|problem| !before.contains(problem)) {
             let object = reference(problem.kind, &problem.namespace, &problem.name, &problem.uid);
             self.warn(object, problem.reason.as_str(), &problem.message);
         }
-        told.0 = now;
     }
 
     fn send(&self, type_: EventType, reason: &str, note: &str, object: ObjectReference) {
@@ -95,7 +90,6 @@ impl EventSender {
 pub(super) fn reference(kind: &str, namespace: &str, name: &str, uid: &str) -> ObjectReference {
     let api_version = match kind {
         "Deployment" => "apps/v1",
-        "EndpointSlice" => "discovery.k8s.io/v1",
         "VersionedApp" => "lockstep.dev/v1",
         _ => "v1",
     };

@@ -6,67 +6,49 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use kube::Api;
 use kube::api::PostParams;
-use kube::{Api, Client};
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::decide::Case;
-use super::election::Term;
-use super::events::{Events, object_of};
+use super::events::object_of;
+use super::links::Links;
 use super::perform::PATIENCE;
 use super::step::log;
-use super::trouble::{Troubles, why};
+use super::trouble::why;
 use crate::cluster::claim::Settled;
 use crate::cluster::found::FoundApp;
 use crate::cluster::resource::convert::Figures;
 use crate::cluster::resource::{VersionedApp, VersionedAppStatus};
 use crate::cluster::state::ClusterState;
-use crate::controller::Observer;
 use crate::machine::Step;
 use crate::record::Transition;
 use crate::view::{AppView, HistoryView};
-use crate::{AppId, Command, CommandError, DataPlane, VersionId};
+use crate::{AppId, Command, CommandError, VersionId};
 
 /// How often a command is decided again because somebody else wrote.
 const ATTEMPTS: usize = 8;
 
 /// Asks about apps of the cluster and commands them. Cheap to clone.
 #[derive(Clone)]
-pub struct LeadHandle {
-    client: Client,
-    cluster: watch::Receiver<Arc<ClusterState>>,
-    term: watch::Receiver<Option<Term>>,
-    data_plane: Arc<dyn DataPlane>,
-    observer: Arc<dyn Observer>,
-    events: Events,
-    troubles: Troubles,
-}
+pub struct LeadHandle(Links);
 
 impl LeadHandle {
-    pub(super) fn new(
-        client: Client,
-        cluster: watch::Receiver<Arc<ClusterState>>,
-        term: watch::Receiver<Option<Term>>,
-        data_plane: Arc<dyn DataPlane>,
-        observer: Arc<dyn Observer>,
-        events: Events,
-        troubles: Troubles,
-    ) -> Self {
-        Self { client, cluster, term, data_plane, observer, events, troubles }
+    pub(super) const fn new(links: Links) -> Self {
+        Self(links)
     }
 
     /// Whether this replica leads.
     #[must_use]
     pub fn leads(&self) -> bool {
-        self.term.borrow().is_some_and(|term| term.lasts(Instant::now()))
+        self.0.leads()
     }
 
     /// What this replica could not do in the cluster lately: first what it is in want of, then what could
     /// not be done to workloads.
     #[must_use]
     pub fn troubles(&self) -> (Vec<String>, Vec<String>) {
-        self.troubles.list()
+        self.0.troubles.list()
     }
 
     /// Carries a command out in the name of `actor`.
@@ -82,10 +64,13 @@ impl LeadHandle {
     ) -> Result<AppView, CommandError> {
         let cluster = self.cluster();
         let id = find(&cluster, app)?;
-        let unknown = || CommandError::UnknownApp(app.to_owned());
-        let settled = cluster.settled.get(&id).ok_or_else(unknown)?;
+        let invalid = || {
+            let why = "its settings are invalid: see its conditions, or GET /api/v1/problems";
+            CommandError::Cluster(format!("app {id} takes no commands while {why}"))
+        };
+        let settled = cluster.settled.get(&id).ok_or_else(invalid)?;
         let found = found_of(&cluster, &id);
-        let api: Api<VersionedApp> = Api::namespaced(self.client.clone(), id.namespace());
+        let api: Api<VersionedApp> = Api::namespaced(self.0.client.clone(), id.namespace());
         for _ in 0..ATTEMPTS {
             let mut resource = answer(api.get(id.name())).await?.map_err(|error| refusal(&error))?;
             let case = case(&id, found, settled, &cluster);
@@ -139,7 +124,7 @@ impl LeadHandle {
     }
 
     fn cluster(&self) -> Arc<ClusterState> {
-        Arc::clone(&self.cluster.borrow())
+        Arc::clone(&self.0.cluster.borrow())
     }
 
     /// What the resource remembers, with what was found and what runs on this replica.
@@ -154,7 +139,7 @@ impl LeadHandle {
         let settled = cluster.settled.get(id);
         let case = settled.map(|settled| case(id, found, settled, cluster));
         let spec = case.map(|case| case.spec(&record));
-        let mut view = AppView::new(id, spec.as_ref(), &record, &*self.data_plane);
+        let mut view = AppView::new(id, spec.as_ref(), &record, &*self.0.data_plane);
         let status = resource.status.as_ref();
         for version in &mut view.versions {
             let entry = status.and_then(|status| status.versions.iter().find(|entry| entry.id == version.id));
@@ -176,8 +161,8 @@ impl LeadHandle {
         let uid = written.metadata.uid.as_deref().unwrap_or_default();
         for transition in made {
             log(case.app, transition);
-            self.observer.transitioned(case.app, transition);
-            self.events.transition(object_of(case.app, &transition.version, case.found, uid), transition);
+            self.0.observer.transitioned(case.app, transition);
+            self.0.events.transition(object_of(case.app, &transition.version, case.found, uid), transition);
         }
     }
 }

@@ -9,12 +9,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::identity::Identity;
 use super::report::{ANNOTATION, Report};
 use super::trouble::{Part, Troubles, why};
 use crate::DataPlane;
+use crate::cluster::backoff::backoff;
 use crate::cluster::state::ClusterState;
 
 /// The label of the Leases of replicas.
@@ -54,6 +55,7 @@ impl Heartbeat {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told: Option<(Instant, Report)> = None;
+        let mut waits = backoff(self.every);
         loop {
             looks.tick().await;
             let cluster = Arc::clone(&self.cluster.borrow());
@@ -64,8 +66,14 @@ impl Heartbeat {
             if report.is_full && told.as_ref().is_none_or(|(_, last)| !last.is_full) {
                 tracing::warn!("more versions than a report can hold: some are kept until others have gone");
             }
-            if due && self.tell(&report).await {
+            if !due {
+                continue;
+            }
+            if self.tell(&report).await {
                 told = Some((Instant::now(), report));
+                waits = backoff(self.every);
+            } else if let Some(wait) = waits.next() {
+                sleep(wait).await;
             }
         }
     }
@@ -82,9 +90,10 @@ impl Heartbeat {
             Ok(Err(error)) => why(&error),
             Err(_) => "the API does not answer".to_owned(),
         };
-        tracing::warn!(why, lease = name, "the heartbeat can't be written: versions expire later");
-        self.troubles
-            .met(Part::Heartbeat, format!("the lease {name} of this replica can't be written: {why}"));
+        let what = format!("the lease {name} of this replica can't be written: {why}");
+        if self.troubles.met(Part::Heartbeat, what) {
+            tracing::warn!(why, lease = name, "the heartbeat can't be written: versions expire later");
+        }
         false
     }
 

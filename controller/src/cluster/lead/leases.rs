@@ -92,12 +92,13 @@ impl Leases {
         self.change(|fleet| fleet.observe(replica, revision, report, listed, Instant::now()));
     }
 
-    /// A pod that is gone takes its replica with it. No answer is no news: the replica is waited for.
+    /// A pod that is gone, or has ended (evicted, say, and kept to be looked at), takes its replica with it. No answer
+    /// is no news: the replica is waited for.
     async fn ask_after_silent(&self) {
         let silent = self.fleet.borrow().silent(Instant::now());
         for replica in silent {
-            let Ok(answer) = timeout(PATIENCE, self.pods.get_metadata_opt(&replica)).await else { continue };
-            match answer {
+            let Ok(answer) = timeout(PATIENCE, self.pods.get_opt(&replica)).await else { continue };
+            match answer.map(|pod| pod.filter(|pod| !has_ended(pod))) {
                 Ok(Some(_)) => self.change(|fleet| fleet.still_there(&replica, Instant::now())),
                 Ok(None) => {
                     tracing::info!(replica, "a replica is gone: its lease is stale and its pod is no more");
@@ -112,6 +113,13 @@ impl Leases {
     fn change(&self, change: impl FnOnce(&mut Fleet)) {
         self.fleet.send_modify(|fleet| change(Arc::make_mut(fleet)));
     }
+}
+
+/// Whether all of a pod's containers have ended for good.
+/// <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase>
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    phase.is_some_and(|phase| matches!(phase, "Failed" | "Succeeded"))
 }
 
 /// The replica that a Lease is of.

@@ -12,7 +12,7 @@ use crate::VersionState;
 use crate::cluster::claim::Settled;
 use crate::cluster::found::FoundApp;
 use crate::cluster::resource::VersionedApp;
-use crate::record::AppRecord;
+use crate::record::{AppRecord, Transition};
 
 /// An act that was done is not done again while the watch may not have shown its effect.
 const EFFECT_SHOWS: Duration = Duration::from_secs(30);
@@ -35,6 +35,8 @@ pub(super) struct Memo {
     acts: HashMap<Act, Tried>,
     repaired: Option<(Instant, Vec<String>)>,
     write: Tried,
+    /// Transitions that were written without an answer, so that nobody was told yet.
+    untold: Vec<Transition>,
 }
 
 /// What the last step was decided on.
@@ -152,8 +154,20 @@ impl Memo {
         self.written.map(|written| written.elapsed())
     }
 
+    /// Whether these transitions were written is not known.
+    pub(super) fn unanswered(&mut self, made: &[Transition]) {
+        self.untold = made.to_vec();
+    }
+
+    /// Transitions that turn out to be written after all, and that nobody was told of.
+    pub(super) fn take_untold(&mut self, record: &AppRecord) -> Vec<Transition> {
+        self.untold.extract_if(.., |transition| record.history.contains(transition)).collect()
+    }
+
     /// The status was written.
     pub(super) fn wrote(&mut self) {
+        // Over what was there before: what is not in it was not written.
+        self.untold.clear();
         self.written = Some(Instant::now());
         self.write = Tried::default();
     }

@@ -14,6 +14,7 @@ pub mod heartbeat;
 pub mod identity;
 mod leader;
 mod leases;
+mod links;
 mod memo;
 mod perform;
 mod plan;
@@ -43,6 +44,8 @@ use events::EventSender;
 use heartbeat::Heartbeat;
 use leader::Leader;
 use leases::Leases;
+use links::Links;
+use perform::PATIENCE;
 use trouble::Troubles;
 
 /// A report counts for this many heartbeats.
@@ -59,17 +62,11 @@ pub struct Times {
 
 /// This replica's part in leading.
 pub struct Lead {
-    client: Client,
-    cluster: watch::Receiver<Arc<ClusterState>>,
-    data_plane: Arc<dyn DataPlane>,
-    observer: Arc<dyn Observer>,
+    links: Links,
     identity: Identity,
     times: Times,
-    term: watch::Receiver<Option<Term>>,
     election: Election,
-    events: events::Events,
     sender: EventSender,
-    troubles: Troubles,
 }
 
 impl Lead {
@@ -86,74 +83,35 @@ impl Lead {
         let troubles = Troubles::default();
         let (election, term) = Election::new(client.clone(), identity.clone(), times.lease, troubles.clone());
         let (events, sender) = events::channel(client.clone(), &identity, troubles.clone());
-        let handle = LeadHandle::new(
-            client.clone(),
-            cluster.clone(),
-            term.clone(),
-            Arc::clone(&data_plane),
-            Arc::clone(&observer),
-            events.clone(),
-            troubles.clone(),
-        );
-        let lead = Self {
-            client,
-            cluster,
-            data_plane,
-            observer,
-            identity,
-            times,
-            term,
-            election,
-            events,
-            sender,
-            troubles,
-        };
-        (lead, handle)
+        // A term ends a third of the Lease's duration before another replica may lead.
+        let patience = PATIENCE.min(times.lease.duration / 4);
+        let links = Links { client, cluster, term, data_plane, observer, events, troubles, patience };
+        let handle = LeadHandle::new(links.clone());
+        (Self { links, identity, times, election, sender }, handle)
     }
 
     /// Takes part until `stop` is done; a Lease that is held then is given back.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self {
-            client,
-            cluster,
-            data_plane,
-            observer,
-            identity,
-            times,
-            term,
-            mut election,
-            events,
-            sender,
-            troubles,
-        } = self;
+        let Self { links, identity, times, mut election, sender } = self;
         let heartbeat = Heartbeat::new(
-            client.clone(),
+            links.client.clone(),
             identity.clone(),
             times.heartbeat,
-            cluster.clone(),
-            Arc::clone(&data_plane),
-            troubles.clone(),
+            links.cluster.clone(),
+            Arc::clone(&links.data_plane),
+            links.troubles.clone(),
         );
         let reigns = async {
             loop {
-                let mut begin = term.clone();
+                let mut begin = links.term.clone();
                 let leads = |term: &Option<Term>| term.is_some_and(|term| term.lasts(Instant::now()));
                 if begin.wait_for(leads).await.is_err() {
                     return;
                 }
-                let (leases, fleet) = Leases::new(&client, &identity, times.heartbeat * FRESH_BEATS);
-                let leader = Leader::new(
-                    client.clone(),
-                    cluster.clone(),
-                    fleet,
-                    term.clone(),
-                    Arc::clone(&data_plane),
-                    Arc::clone(&observer),
-                    events.clone(),
-                )
-                .noting(troubles.clone());
+                let (leases, fleet) = Leases::new(&links.client, &identity, times.heartbeat * FRESH_BEATS);
+                let leader = Leader::new(links.clone(), fleet);
                 tokio::select! {
-                    () = end_of(term.clone()) => {}
+                    () = end_of(links.term.clone()) => {}
                     () = leases.run() => {}
                     () = Box::pin(leader.run()) => {}
                 }

@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
-use kube::api::{DeleteParams, PostParams, Preconditions, PropagationPolicy};
+use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions, PropagationPolicy};
 use kube::{Api, Client};
 use thiserror::Error;
 use tokio::time::timeout;
 
 use super::acts::{Act, ActKind};
+use super::links::Links;
 use super::report::Life;
 use super::trouble::why;
 use crate::AppId;
 use crate::cluster::resource::VersionedApp;
 
-/// An act that takes longer has failed: it is over well before another replica may lead.
+/// The longest that a write may take; with a short lease it is less, see [`Links`].
 pub(super) const PATIENCE: Duration = Duration::from_secs(4);
 
 /// How often in a row it is tried again at once because somebody else wrote meanwhile.
@@ -42,8 +43,8 @@ pub(super) enum Outcome {
 }
 
 /// Does one.
-pub(super) async fn perform(client: &Client, app: &AppId, act: &Act) -> Result<Outcome, Failure> {
-    match timeout(PATIENCE, attempts(client, app, act)).await {
+pub(super) async fn perform(links: &Links, app: &AppId, act: &Act) -> Result<Outcome, Failure> {
+    match timeout(links.patience, attempts(&links.client, app, act)).await {
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Outcome::NotNeeded),
         Ok(done) => Ok(done?),
         Err(_) => Err(Failure::Timeout),
@@ -74,19 +75,51 @@ async fn attempt(client: &Client, app: &AppId, act: &Act) -> Result<Outcome, kub
             scale(&deployments, act, *replicas).await
         }
         ActKind::Delete { service } if version.workload.released => {
+            let Some(known) = deployments.get_opt(&act.deployment).await? else {
+                return Ok(Outcome::NotNeeded);
+            };
+            // What somebody scaled up since is wanted.
+            let is_wanted = known.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1) > 0;
+            if known.metadata.uid.as_ref() != Some(&act.uid) || is_wanted {
+                return Ok(Outcome::NotNeeded);
+            }
             if let Some(service) = service {
                 let services: Api<Service> = Api::namespaced(client.clone(), namespace);
-                unless_gone(services.delete(service, &DeleteParams::default()).await)?;
+                delete_service(&services, service, &known).await?;
             }
-            let params = DeleteParams {
-                preconditions: Some(Preconditions { uid: Some(act.uid.clone()), resource_version: None }),
-                propagation_policy: Some(PropagationPolicy::Background),
-                ..DeleteParams::default()
-            };
-            unless_gone(deployments.delete(&act.deployment, &params).await)?;
+            unless_gone(deployments.delete(&act.deployment, &as_read(&known.metadata)).await)?;
             Ok(Outcome::Done)
         }
         _ => Ok(Outcome::NotNeeded),
+    }
+}
+
+/// Deletes a Service, unless it selects other pods than those of the Deployment by now.
+async fn delete_service(
+    services: &Api<Service>,
+    name: &str,
+    deployment: &Deployment,
+) -> Result<(), kube::Error> {
+    let Some(service) = services.get_opt(name).await? else { return Ok(()) };
+    let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+    let template = deployment.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref());
+    let labels = template.and_then(|template| template.labels.as_ref());
+    let selects = |(key, value): (&String, &String)| labels.is_some_and(|all| all.get(key) == Some(value));
+    if !selector.is_some_and(|selector| selector.iter().all(selects)) {
+        return Ok(());
+    }
+    unless_gone(services.delete(name, &as_read(&service.metadata)).await)
+}
+
+/// Only what is still as it was read is deleted.
+fn as_read(object: &ObjectMeta) -> DeleteParams {
+    DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: object.uid.clone(),
+            resource_version: object.resource_version.clone(),
+        }),
+        propagation_policy: Some(PropagationPolicy::Background),
+        ..DeleteParams::default()
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 use tokio::time::{Instant, timeout};
@@ -14,7 +15,7 @@ use super::decide::{Case, Decision};
 use super::events::{object_of, reference};
 use super::fleet::Fleet;
 use super::leader::Leader;
-use super::perform::{CONFLICTS, Outcome, PATIENCE, perform};
+use super::perform::{CONFLICTS, Outcome, perform};
 use super::report::Life;
 use super::status::{Parts, is_due};
 use super::trouble::{Part, why};
@@ -23,7 +24,7 @@ use crate::cluster::claim::Settled;
 use crate::cluster::found::FoundApp;
 use crate::cluster::resource::{VersionedApp, VersionedAppSpec, VersionedAppStatus};
 use crate::cluster::state::ClusterState;
-use crate::record::{AppRecord, VersionRecord};
+use crate::record::{AppRecord, Transition, VersionRecord};
 use crate::{AppId, Cleanup, Mode, Policy, VersionId, VersionState};
 
 /// What an earlier leader saw, and this one does not, is only taken for gone after leading for so long: its watches
@@ -79,7 +80,8 @@ impl Leader {
         if !memo.is_due(Some(&resource), found, settled.as_ref()) {
             return false;
         }
-        let gone = || found.is_none().then(|| Arc::new(gone()));
+        let nothing_left = found.is_none_or(|found| found.versions.is_empty());
+        let gone = || nothing_left.then(|| Arc::new(gone()));
         let Some(settled) = settled.clone().or_else(gone) else { return false };
         if resource.metadata.deletion_timestamp.is_some() {
             return false;
@@ -91,15 +93,20 @@ impl Leader {
             problems: &cluster.found.problems,
             now: Timestamp::now(),
         };
+        for transition in self.memos.entry(app.clone()).or_default().take_untold(&resource.record()) {
+            self.tell_of(&case, &resource, &transition);
+        }
         let (wanted, decision) = self.decide(&case, fleet, &resource);
-        if self.began.elapsed() < CATCH_UP && decision.misses(&resource.record()) {
+        if self.is_mistaken(app, &resource.record(), &decision).await {
             return false;
         }
         let memo = self.memos.entry(app.clone()).or_default();
         let present = resource.status.as_ref();
         let unreadable = present.is_some_and(|present| !present.unreadable.is_empty());
         let due_write = unreadable || is_due(present, &wanted, memo.written_ago());
-        let settles = !due_write || memo.may_write();
+        // Figures wait for a while; they must not wait for ever.
+        let is_late = !due_write && is_due(present, &wanted, None);
+        let settles = !is_late && (!due_write || memo.may_write());
         let written = match due_write {
             true if memo.may_write() => self.write(&case, watched, &resource, wanted, &decision).await,
             true => Written::Failed,
@@ -120,6 +127,28 @@ impl Leader {
         conflict
     }
 
+    /// Whether a version is taken for gone that is not: what an earlier leader saw, the watches of this one may show a
+    /// moment later, and a watch can be dead without anybody knowing. So its Deployment is asked for.
+    async fn is_mistaken(&self, app: &AppId, written: &AppRecord, decision: &Decision) -> bool {
+        let deployments: Api<Deployment> = Api::namespaced(self.links.client.clone(), app.namespace());
+        for version in decision.missed(written) {
+            if self.began.elapsed() < CATCH_UP {
+                return true;
+            }
+            let Some(name) = &version.workload.deployment else { continue };
+            match timeout(self.links.patience, deployments.get_opt(name)).await {
+                Ok(Ok(deployment)) if deployment.as_ref().is_some_and(|it| carries(it, &version.id)) => {
+                    return true;
+                }
+                Ok(Ok(_)) => {}
+                // Who may not look has to believe the watch.
+                Ok(Err(kube::Error::Api(status))) if status.code == 403 => {}
+                Ok(Err(_)) | Err(_) => return true,
+            }
+        }
+        false
+    }
+
     /// What should be written of an app.
     fn decide(
         &mut self,
@@ -131,10 +160,13 @@ impl Leader {
         let now = Instant::now();
         let wished = RefCell::new(Vec::new());
         let released = |version: &VersionId| {
-            if self.webhooks.is_due(case.app, version) {
-                wished.borrow_mut().push(version.clone());
+            let Some(life) = written.version(version).map(Life::of) else { return false };
+            let question = (case.app.clone(), version.clone(), life);
+            let lets_go = self.webhooks.lets_go(&question);
+            if self.webhooks.is_due(&question) {
+                wished.borrow_mut().push(question);
             }
-            self.webhooks.lets_go(case.app, version)
+            lets_go
         };
         let policy = &case.settled.policy;
         let world = ClusterWorld {
@@ -142,7 +174,7 @@ impl Leader {
             found: case.found,
             written: &written,
             policy,
-            checks: case.settled.health_checked.then_some(&*self.data_plane),
+            checks: case.settled.health_checked.then_some(&*self.links.data_plane),
             fleet,
             now,
             released: &released,
@@ -150,7 +182,7 @@ impl Leader {
         let decision = case.decide(&written, &world);
         if let Some(webhook) = &policy.webhook {
             let questions = wished.into_inner().into_iter();
-            self.questions.extend(questions.map(|version| (webhook.clone(), case.app.clone(), version)));
+            self.questions.extend(questions.map(|question| (webhook.clone(), question)));
         }
         let acts = due(&decision.record, case.found, policy);
         let memo = self.memos.entry(case.app.clone()).or_default();
@@ -189,24 +221,26 @@ impl Leader {
         wanted: VersionedAppStatus,
         decision: &Decision,
     ) -> Written {
-        if !self.leads() {
+        if !self.links.leads() {
             return Written::Failed;
         }
         let api = self.api(case.app);
         let mut new = resource.clone();
         new.status = Some(wanted);
-        let sent = timeout(PATIENCE, api.replace_status(case.app.name(), &PostParams::default(), &new)).await;
+        let sent =
+            timeout(self.links.patience, api.replace_status(case.app.name(), &PostParams::default(), &new))
+                .await;
         let memo = self.memos.entry(case.app.clone()).or_default();
         match sent {
             Ok(Ok(written)) => {
-                self.troubles.over(&Part::Status(case.app.clone()));
+                self.links.troubles.over(&Part::Status(case.app.clone()));
                 memo.wrote();
                 memo.overlay(watched, written.clone());
                 self.tell(case, resource, decision);
                 Written::Done(Arc::new(written))
             }
             Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
-                let Ok(Ok(newer)) = timeout(PATIENCE, api.get(case.app.name())).await else {
+                let Ok(Ok(newer)) = timeout(self.links.patience, api.get(case.app.name())).await else {
                     return Written::Failed;
                 };
                 memo.overlay(watched, newer);
@@ -219,34 +253,47 @@ impl Leader {
             Ok(Err(error)) => {
                 let why = why(&error);
                 tracing::warn!(app = %case.app, why, "the status can't be written");
-                self.troubles.met(
+                self.links.troubles.met(
                     Part::Status(case.app.clone()),
                     format!("the status of VersionedApp {} can't be written: {why}", case.app),
                 );
+                memo.unanswered(&decision.made);
                 memo.write_failed(why);
                 Written::Failed
             }
             Err(_) => {
-                memo.write_failed("the API does not answer".to_owned());
+                let why = "the API does not answer";
+                tracing::warn!(app = %case.app, why, "whether the status was written is not known");
+                self.links.troubles.met(
+                    Part::Status(case.app.clone()),
+                    format!("the status of VersionedApp {} can't be written: {why}", case.app),
+                );
+                memo.unanswered(&decision.made);
+                memo.write_failed(why.to_owned());
                 Written::Failed
             }
         }
+    }
+
+    fn tell_of(&self, case: &Case<'_>, resource: &VersionedApp, transition: &Transition) {
+        let uid = resource.metadata.uid.as_deref().unwrap_or_default();
+        log(case.app, transition);
+        self.links.observer.transitioned(case.app, transition);
+        self.links.events.transition(object_of(case.app, &transition.version, case.found, uid), transition);
     }
 
     /// Says what was written, once it is.
     fn tell(&self, case: &Case<'_>, before: &VersionedApp, decision: &Decision) {
         let uid = before.metadata.uid.as_deref().unwrap_or_default();
         for transition in &decision.made {
-            log(case.app, transition);
-            self.observer.transitioned(case.app, transition);
-            self.events.transition(object_of(case.app, &transition.version, case.found, uid), transition);
+            self.tell_of(case, before, transition);
         }
         let record = before.record();
         let was_stalled = |id: &VersionId| record.version(id).is_some_and(|version| version.stalled);
         for version in decision.record.versions.iter().filter(|v| v.stalled && !was_stalled(&v.id)) {
             let object = object_of(case.app, &version.id, case.found, uid);
             let note = format!("version {} is not ready: look at its pods", version.id);
-            self.events.warn(object, "Stalled", &note);
+            self.links.events.warn(object, "Stalled", &note);
         }
         for version in &decision.changed {
             let object = object_of(case.app, version, case.found, uid);
@@ -255,7 +302,8 @@ impl Leader {
                  id of its own"
             );
             tracing::warn!(app = %case.app, %version, "the pod template changed under the same version");
-            self.events.warn(object, "TemplateChanged", &note);
+            self.links.observer.template_changed(case.app);
+            self.links.events.warn(object, "TemplateChanged", &note);
         }
     }
 
@@ -269,15 +317,15 @@ impl Leader {
             if !memo.may_act(&act) {
                 continue;
             }
-            if !self.leads() {
+            if !self.links.leads() {
                 return;
             }
-            let done = perform(&self.client, case.app, &act).await;
+            let done = perform(&self.links, case.app, &act).await;
             let memo = self.memos.entry(case.app.clone()).or_default();
             match done {
                 Ok(outcome) => {
                     memo.acted(&act);
-                    self.troubles.over(&Part::Workload(case.app.clone()));
+                    self.links.troubles.over(&Part::Workload(case.app.clone()));
                     if outcome == Outcome::Done {
                         tracing::info!(app = %case.app, version = %act.version, act = ?act.kind, "acted");
                     }
@@ -285,9 +333,11 @@ impl Leader {
                 Err(error) => {
                     let what = format!("Deployment {}: {:?}: {error}", act.deployment, act.kind);
                     tracing::warn!(app = %case.app, version = %act.version, what, "an act failed");
-                    self.troubles.met(Part::Workload(case.app.clone()), format!("{}: {what}", case.app));
+                    self.links
+                        .troubles
+                        .met(Part::Workload(case.app.clone()), format!("{}: {what}", case.app));
                     if memo.act_failed(&act, what.clone()) {
-                        self.events.warn(of_deployment(case.app, &act), "ActionFailed", &what);
+                        self.links.events.warn(of_deployment(case.app, &act), "ActionFailed", &what);
                     }
                 }
             }
@@ -301,11 +351,12 @@ impl Leader {
             spec: VersionedAppSpec::default(),
             status: None,
         };
-        let made = timeout(PATIENCE, self.api(app).create(&PostParams::default(), &resource)).await;
+        let made =
+            timeout(self.links.patience, self.api(app).create(&PostParams::default(), &resource)).await;
         let memo = self.memos.entry(app.clone()).or_default();
         match made {
             Ok(Ok(made)) => {
-                self.troubles.over(&Part::Status(app.clone()));
+                self.links.troubles.over(&Part::Status(app.clone()));
                 memo.overlay(None, made);
             }
             // Somebody else made it: the watch will show it.
@@ -313,7 +364,8 @@ impl Leader {
             Ok(Err(error)) => {
                 let why = why(&error);
                 tracing::warn!(%app, why, "its VersionedApp can't be made");
-                self.troubles
+                self.links
+                    .troubles
                     .met(Part::Status(app.clone()), format!("VersionedApp {app} can't be made: {why}"));
                 memo.write_failed(why);
             }
@@ -322,12 +374,12 @@ impl Leader {
     }
 
     fn api(&self, app: &AppId) -> Api<VersionedApp> {
-        Api::namespaced(self.client.clone(), app.namespace())
+        Api::namespaced(self.links.client.clone(), app.namespace())
     }
 }
 
 /// Logs a transition.
-pub(super) fn log(app: &AppId, transition: &crate::record::Transition) {
+pub(super) fn log(app: &AppId, transition: &Transition) {
     tracing::info!(
         %app, version = %transition.version, from = transition.from.map(VersionState::as_str),
         to = transition.to.as_str(), reason = transition.reason.as_str(), actor = transition.actor,
@@ -337,6 +389,13 @@ pub(super) fn log(app: &AppId, transition: &crate::record::Transition) {
 
 fn of_deployment(app: &AppId, act: &Act) -> k8s_openapi::api::core::v1::ObjectReference {
     reference("Deployment", app.namespace(), &act.deployment, &act.uid)
+}
+
+/// Whether a Deployment is there to stay and its pods carry the version, by whatever label.
+fn carries(deployment: &Deployment, version: &VersionId) -> bool {
+    let template = deployment.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref());
+    let mut labels = template.and_then(|template| template.labels.as_ref()).into_iter().flatten();
+    deployment.metadata.deletion_timestamp.is_none() && labels.any(|(_, value)| value == version.as_str())
 }
 
 /// Replicas that pending and expiring versions have been waiting for.

@@ -33,9 +33,12 @@ pub(super) enum Part {
 }
 
 impl Troubles {
-    /// Something went wrong.
-    pub(super) fn met(&self, part: Part, what: String) {
-        self.0.lock().insert(part, (Instant::now(), what));
+    /// Something went wrong; says whether that is new.
+    pub(super) fn met(&self, part: Part, what: String) -> bool {
+        let mut all = self.0.lock();
+        let known = all.get(&part).is_some_and(|(_, known)| *known == what);
+        all.insert(part, (Instant::now(), what));
+        !known
     }
 
     /// It went well.

@@ -2,13 +2,14 @@
 //! version}`, and lets the version go with status 200 and `{"idle": true}`. Any other answer, or
 //! none, keeps the version, up to `max_alive`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::report::Life;
 use crate::{AppId, VersionId, Webhook};
 
 /// How long a yes counts.
@@ -20,7 +21,14 @@ const MAX_ANSWER: u64 = 64 * 1024;
 
 /// What webhooks answered.
 #[derive(Default)]
-pub(super) struct Webhooks(HashMap<(AppId, VersionId), (Instant, bool)>);
+pub(super) struct Webhooks {
+    answers: HashMap<Question, (Instant, bool)>,
+    /// Asked, and without an answer yet.
+    asking: HashSet<Question>,
+}
+
+/// Of which version, in which stay in its state: an answer about an earlier one is none.
+pub(super) type Question = (AppId, VersionId, Life);
 
 #[derive(Deserialize)]
 struct Answer {
@@ -29,21 +37,29 @@ struct Answer {
 
 impl Webhooks {
     /// Whether a version may go, by an answer that still counts.
-    pub(super) fn lets_go(&self, app: &AppId, version: &VersionId) -> bool {
-        let answer = self.0.get(&(app.clone(), version.clone()));
+    pub(super) fn lets_go(&self, question: &Question) -> bool {
+        let answer = self.answers.get(question);
         answer.is_some_and(|(at, idle)| *idle && at.elapsed() < YES_LASTS)
     }
 
-    /// Whether it is time to ask.
-    pub(super) fn is_due(&self, app: &AppId, version: &VersionId) -> bool {
-        let answer = self.0.get(&(app.clone(), version.clone()));
+    /// Whether it is time to ask. Nobody is asked again before the answer is there, and of an app only one version
+    /// at a time: one that is slow keeps others from nothing.
+    pub(super) fn is_due(&self, question: &Question) -> bool {
+        let answer = self.answers.get(question);
         answer.is_none_or(|(at, idle)| at.elapsed() >= if *idle { YES_LASTS } else { NO_LASTS })
+            && !self.asking.iter().any(|(app, ..)| *app == question.0)
+    }
+
+    /// Notes that it is asked.
+    pub(super) fn begin(&mut self, question: &Question) {
+        self.asking.insert(question.clone());
     }
 
     /// Notes an answer, and forgets those that count no more.
-    pub(super) fn note(&mut self, app: &AppId, version: &VersionId, idle: bool) {
-        self.0.retain(|_, (at, _)| at.elapsed() < YES_LASTS.max(NO_LASTS));
-        self.0.insert((app.clone(), version.clone()), (Instant::now(), idle));
+    pub(super) fn note(&mut self, question: Question, idle: bool) {
+        self.asking.remove(&question);
+        self.answers.retain(|_, (at, _)| at.elapsed() < YES_LASTS.max(NO_LASTS));
+        self.answers.insert(question, (Instant::now(), idle));
     }
 }
 
@@ -83,6 +99,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::VersionState;
 
     /// Answers one request with `answer`, and returns what was asked.
     fn answering(answer: &'static str) -> (String, std::thread::JoinHandle<String>) {
@@ -125,15 +142,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn answers_count_for_a_while() {
-        let (app, version) = ("web/shop".parse().unwrap(), "v1".parse().unwrap());
+    async fn answers_count_for_a_while_and_for_one_life() {
+        let of = |version: &str, second: i64| -> Question {
+            let since = jiff::Timestamp::from_second(second).unwrap();
+            ("web/shop".parse().unwrap(), version.parse().unwrap(), Life::new(VersionState::Draining, since))
+        };
+        let (question, other, again) = (of("v1", 1), of("v2", 1), of("v1", 2));
         let mut webhooks = Webhooks::default();
-        assert!(webhooks.is_due(&app, &version) && !webhooks.lets_go(&app, &version));
-        webhooks.note(&app, &version, true);
-        assert!(!webhooks.is_due(&app, &version) && webhooks.lets_go(&app, &version));
-        tokio::time::sleep(YES_LASTS).await;
-        assert!(webhooks.is_due(&app, &version) && !webhooks.lets_go(&app, &version));
-        webhooks.note(&app, &version, false);
-        assert!(!webhooks.is_due(&app, &version) && !webhooks.lets_go(&app, &version));
+        assert!(webhooks.is_due(&question) && !webhooks.lets_go(&question));
+        webhooks.begin(&question);
+        assert!(!webhooks.is_due(&question) && !webhooks.is_due(&other), "one at a time");
+        webhooks.note(question.clone(), true);
+        assert!(!webhooks.is_due(&question) && webhooks.lets_go(&question));
+        assert!(webhooks.is_due(&other) && webhooks.is_due(&again) && !webhooks.lets_go(&again));
+        tokio::time::advance(YES_LASTS).await;
+        assert!(webhooks.is_due(&question) && !webhooks.lets_go(&question));
+        webhooks.note(question.clone(), false);
+        assert!(!webhooks.is_due(&question) && !webhooks.lets_go(&question));
     }
 }

@@ -46,24 +46,44 @@ fn what_differs_is_looked_at_again_and_nothing_else() {
 fn what_can_not_be_seen_is_not_waited_for() {
     let forbidden = || News::Failed(Failure::Forbidden("no".to_owned()));
     let listed = || News::Change(Change::Services(Update::All(Vec::new())));
-    // (reports, complete, stored)
+    // (reports, complete, stored, behind); where states may not be seen, labels decide nothing and nobody leads.
     type Reports = Vec<(Kind, News)>;
-    let cases: [(Reports, bool, bool); 6] = [
-        (vec![], false, false),
-        (Kind::ALL.map(|kind| (kind, listed())).into(), true, true),
-        (Kind::ALL.map(|kind| (kind, forbidden())).into(), false, false),
-        (with(Kind::VersionedApps, News::Failed(Failure::Unknown), listed), true, false),
-        (with(Kind::Pods, forbidden(), listed), true, true),
-        (with(Kind::Pods, News::Failed(Failure::Other("gone".to_owned())), listed), false, true),
+    let cases: [(Reports, bool, bool, bool); 7] = [
+        (vec![], false, false, false),
+        (Kind::ALL.map(|kind| (kind, listed())).into(), true, true, false),
+        (Kind::ALL.map(|kind| (kind, forbidden())).into(), false, true, true),
+        (with(Kind::VersionedApps, News::Failed(Failure::Unknown), listed), true, false, false),
+        (with(Kind::VersionedApps, forbidden(), listed), true, true, true),
+        (with(Kind::Pods, forbidden(), listed), true, true, false),
+        (with(Kind::Pods, News::Failed(Failure::Other("gone".to_owned())), listed), false, true, true),
     ];
-    for (index, (reports, complete, stored)) in cases.into_iter().enumerate() {
+    for (index, (reports, complete, stored, behind)) in cases.into_iter().enumerate() {
         let mut world = World::new(Kind::ALL.map(|kind| scope(kind, None)), false);
         for (kind, news) in reports {
             world.take(Report { scope: scope(kind, None), news });
         }
         world.pass(Instant::now() + BELIEVED);
-        assert_eq!((world.is_complete(), world.is_stored()), (complete, stored), "case {index}");
+        let seen = (world.is_complete(), world.is_stored(), world.is_behind());
+        assert_eq!(seen, (complete, stored, behind), "case {index}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_seen_is_behind_since_the_first_watch_ended() {
+    let mut world = World::new(Kind::ALL.map(|kind| scope(kind, None)), true);
+    let fail = |world: &mut World, kind| {
+        let news = News::Failed(Failure::Other("too many requests".to_owned()));
+        world.take(Report { scope: scope(kind, None), news });
+    };
+    assert_eq!(world.behind_for(Instant::now()), Duration::ZERO);
+    fail(&mut world, Kind::VersionedApps);
+    tokio::time::advance(Duration::from_secs(20)).await;
+    fail(&mut world, Kind::Pods);
+    fail(&mut world, Kind::VersionedApps);
+    tokio::time::advance(Duration::from_secs(20)).await;
+    assert_eq!(world.behind_for(Instant::now()), Duration::from_secs(40));
+    world.take(Report { scope: scope(Kind::VersionedApps, None), news: News::Mended });
+    assert_eq!(world.behind_for(Instant::now()), Duration::from_secs(20));
 }
 
 fn with(kind: Kind, news: News, others: impl Fn() -> News) -> Vec<(Kind, News)> {
