@@ -30,7 +30,8 @@ fn a_large_head_is_refused() {
         let mut client = Client::connect(proxy.addr());
         // The proxy may stop to read before all of it is sent.
         let _cut = client.try_send(request.bytes());
-        assert_eq!(client.response().status(), 431);
+        let answer = client.response();
+        assert_eq!((answer.status(), &answer.json()["error"]["code"]), (431, &"header_too_large".into()));
         assert!(client.rest().is_empty());
         proxy.expect_refused("header_too_large", count as f64 + 1.0);
     }

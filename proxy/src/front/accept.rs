@@ -11,8 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Limiter;
-use super::guarded::refusal;
 use super::listener::{BoundListener, ListenerKind};
+use super::refusal::refusal;
 use super::serve::{Accepted, serve};
 use super::workers::Workers;
 use crate::metrics::Metrics;
@@ -81,7 +81,7 @@ impl Acceptor {
         self.metrics.refuse(Reason::ConnectionLimit);
         if listener.tls.is_none() {
             // A new socket takes this much at once; if not, closing says enough.
-            let _sent = stream.write_all(refusal(Reason::ConnectionLimit)).now_or_never();
+            let _sent = stream.write_all(&refusal(Reason::ConnectionLimit)).now_or_never();
         }
     }
 }

@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::Connection;
+use super::refusal::refusal;
 use super::request_line::RequestLine;
 use crate::metrics::Metrics;
 use crate::reason::Reason;
@@ -102,7 +103,7 @@ impl GuardedStream {
         self.metrics.refuse(reason);
         self.connection.head_complete();
         let inner = Pin::new(&mut self.inner);
-        if inner.poll_write(context, refusal(reason)).is_ready() {
+        if inner.poll_write(context, &refusal(reason)).is_ready() {
             // The client is misbehaving: whether this reaches it is its own affair.
             let _sent = Pin::new(&mut self.inner).poll_flush(context);
             let _closed = Pin::new(&mut self.inner).poll_shutdown(context);
@@ -125,25 +126,6 @@ impl GuardedStream {
 fn has_surplus(read: &[u8]) -> bool {
     let end = read.windows(4).position(|window| window == b"\r\n\r\n");
     end.is_some_and(|end| end + 4 < read.len())
-}
-
-/// The whole response to a connection that gets no further.
-#[must_use]
-pub fn refusal(reason: Reason) -> &'static [u8] {
-    match reason {
-        Reason::HeaderTooLarge => {
-            b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-        }
-        Reason::HeaderTimeout => {
-            b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-        }
-        Reason::BadRequest => {
-            b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-        }
-        _ => {
-            b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
-        }
-    }
 }
 
 impl AsyncRead for GuardedStream {

@@ -8,6 +8,7 @@ pub mod connection;
 pub mod guarded;
 pub mod listener;
 pub mod proxy_header;
+pub mod refusal;
 pub mod request_line;
 pub mod serve;
 pub mod tracked;

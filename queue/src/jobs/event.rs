@@ -1,6 +1,7 @@
 //! What storages tell about jobs: hints for waiters and for people who watch, never the truth itself.
 
 use super::name::JobId;
+use super::storage::{End, EndOutcome, Finish};
 
 /// Something happened to a job, or to the queue.
 ///
@@ -47,6 +48,18 @@ pub enum Event {
 }
 
 impl Event {
+    /// What a delivery's end came to, if anybody is told of it.
+    pub(super) fn of_end(finish: &Finish, outcome: EndOutcome) -> Option<Self> {
+        let id = finish.id.clone();
+        match (outcome, &finish.end) {
+            (EndOutcome::Lost, _) | (EndOutcome::Done, End::Release) => None,
+            (EndOutcome::Cancelled, _) | (EndOutcome::Done, End::Cancelled) => Some(Self::Cancelled(id)),
+            (EndOutcome::Done, End::Complete { .. }) => Some(Self::Completed(id)),
+            (EndOutcome::Done, End::Retry { .. }) => Some(Self::Retrying(id)),
+            (EndOutcome::Done, End::Dead { .. }) => Some(Self::Dead(id)),
+        }
+    }
+
     /// The job that it is about, if it is about one.
     #[must_use]
     pub const fn job(&self) -> Option<&JobId> {

@@ -6,7 +6,7 @@ use super::hub::Channel;
 use super::index::Swept;
 use super::job::{MAX_PAYLOAD, NewJob};
 use super::name::JobId;
-use super::storage::{Cancelled, End, Enqueued, Finish, Finished, Settings};
+use super::storage::{Cancelled, End, EndOutcome, Enqueued, Finish, Finished, Settings};
 
 /// Checks the payloads of jobs.
 ///
@@ -47,12 +47,14 @@ pub(super) fn tell_enqueued(channel: &Channel, jobs: &[NewJob], enqueued: &[Enqu
 /// Tells of ended deliveries and claims. `is_limited`: whether the queue has a concurrency limit, so that each
 /// end makes room for a claim elsewhere.
 pub(super) fn tell_finished(channel: &Channel, ends: &[Finish], finished: &Finished, is_limited: bool) {
-    let done = || ends.iter().zip(&finished.outcomes).filter(|(_, outcome)| **outcome).map(|(end, _)| end);
+    let done = || ends.iter().zip(finished.outcomes.iter().copied());
     channel.tell(|| {
         let started = finished.claimed.iter().map(|job| Event::Started(job.id.clone()));
-        done().filter_map(end_event).chain(started)
+        done().filter_map(|(finish, outcome)| Event::of_end(finish, outcome)).chain(started)
     });
-    let makes_work = |finish: &&Finish| is_limited || matches!(finish.end, End::Retry { .. } | End::Release);
+    let makes_work = |(finish, outcome): &(&Finish, EndOutcome)| {
+        is_limited && *outcome != EndOutcome::Lost || outcome.is_work(&finish.end)
+    };
     channel.work(done().filter(makes_work).count());
 }
 
@@ -91,15 +93,4 @@ pub(super) fn tell_configured(channel: &Channel, before: Settings, after: Settin
         channel.tell(|| [if after.paused { Event::Paused } else { Event::Resumed }]);
     }
     channel.work(usize::MAX);
-}
-
-fn end_event(finish: &Finish) -> Option<Event> {
-    let id = finish.id.clone();
-    match finish.end {
-        End::Complete { .. } => Some(Event::Completed(id)),
-        End::Retry { .. } => Some(Event::Retrying(id)),
-        End::Dead { .. } => Some(Event::Dead(id)),
-        End::Cancelled => Some(Event::Cancelled(id)),
-        End::Release => None,
-    }
 }

@@ -46,7 +46,8 @@ pub use observe::{Ending, NoObserver, Observe};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStorage};
 pub use queue::{
-    Accepted, BuildError, DeadLetter, EnqueueOptions, Queue, QueueBuilder, QueueError, Status, WaitError,
+    Accepted, BuildError, DeadLetter, EnqueueOptions, OpenError, Queue, QueueBuilder, QueueError, Status,
+    WaitError,
 };
 pub use reaper::Reaper;
 #[cfg(feature = "redis")]
@@ -56,6 +57,7 @@ pub use redis::{RedisIdentity, RedisTls};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteStorage};
 pub use storage::{
-    Cancelled, Claim, Counts, End, Enqueued, Extended, Finish, Finished, Reaped, Settings, Storage,
+    Cancelled, Claim, Counts, End, EndOutcome, Enqueued, Extended, Finish, Finished, Reaped, Settings,
+    Storage,
 };
 pub use worker::{Backoff, Changes, Ended, JobContext, RunningWorker, Worker, WorkerBuilder};

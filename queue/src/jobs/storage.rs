@@ -189,12 +189,30 @@ pub enum End {
 /// What [`Storage::finish`] did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Finished {
-    /// For each end in order: `true` if it took effect, `false` if the lease was lost, which is final.
-    pub outcomes: Vec<bool>,
+    /// For each end in order.
+    pub outcomes: Vec<EndOutcome>,
     /// What was claimed.
     pub claimed: Vec<Claimed>,
     /// When nothing more was to be had: in how long a delayed job or an expiring lease will be due, if known.
     pub next_in: Option<Duration>,
+}
+
+/// What [`Storage::finish`] did with one end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndOutcome {
+    /// It took effect.
+    Done,
+    /// The job's end was wanted: instead of lying dead, or being delivered once more, it is gone.
+    Cancelled,
+    /// The lease was lost, which is final.
+    Lost,
+}
+
+impl EndOutcome {
+    /// Whether an end that took effect puts the job back in line.
+    pub(super) fn is_work(self, end: &End) -> bool {
+        self == Self::Done && matches!(end, End::Retry { .. } | End::Release)
+    }
 }
 
 /// What [`Storage::extend`] did with one lease.

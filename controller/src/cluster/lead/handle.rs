@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::Api;
 use kube::api::PostParams;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::decide::Case;
 use super::events::object_of;
@@ -16,6 +16,7 @@ use super::links::Links;
 use super::perform::PATIENCE;
 use super::step::log;
 use super::trouble::why;
+use crate::cluster::backoff::after_conflict;
 use crate::cluster::claim::Settled;
 use crate::cluster::found::FoundApp;
 use crate::cluster::resource::convert::Figures;
@@ -25,9 +26,6 @@ use crate::machine::Step;
 use crate::record::Transition;
 use crate::view::{AppView, HistoryView};
 use crate::{AppId, Command, CommandError, VersionId};
-
-/// How often a command is decided again because somebody else wrote.
-const ATTEMPTS: usize = 8;
 
 /// Asks about apps of the cluster and commands them. Cheap to clone.
 #[derive(Clone)]
@@ -71,7 +69,8 @@ impl LeadHandle {
         let settled = cluster.settled.get(&id).ok_or_else(invalid)?;
         let found = found_of(&cluster, &id);
         let api: Api<VersionedApp> = Api::namespaced(self.0.client.clone(), id.namespace());
-        for _ in 0..ATTEMPTS {
+        let mut waits = after_conflict();
+        loop {
             let mut resource = answer(api.get(id.name())).await?.map_err(|error| refusal(&error))?;
             let case = case(&id, found, settled, &cluster);
             let made = decide(&case, &mut resource, version, command, actor)?;
@@ -80,11 +79,15 @@ impl LeadHandle {
                     self.tell(&case, &written, &made);
                     return Ok(self.view(&id, &cluster, &written));
                 }
-                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                Err(kube::Error::Api(status)) if status.code == 409 => {
+                    let busy = || {
+                        CommandError::Cluster("others kept writing at the same time; try again".to_owned())
+                    };
+                    sleep(waits.next().ok_or_else(busy)?).await;
+                }
                 Err(error) => return Err(refusal(&error)),
             }
         }
-        Err(CommandError::Cluster("others kept writing at the same time; try again".to_owned()))
     }
 
     /// All apps.

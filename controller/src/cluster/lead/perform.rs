@@ -9,20 +9,18 @@ use k8s_openapi::api::core::v1::Service;
 use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions, PropagationPolicy};
 use kube::{Api, Client};
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::acts::{Act, ActKind};
 use super::links::Links;
 use super::report::Life;
 use super::trouble::why;
 use crate::AppId;
+use crate::cluster::backoff::after_conflict;
 use crate::cluster::resource::VersionedApp;
 
 /// The longest that a write may take; with a short lease it is less, see [`Links`].
 pub(super) const PATIENCE: Duration = Duration::from_secs(4);
-
-/// How often in a row it is tried again at once because somebody else wrote meanwhile.
-pub(super) const CONFLICTS: usize = 8;
 
 /// Why an act was not done.
 #[derive(Debug, Error)]
@@ -53,10 +51,13 @@ pub(super) async fn perform(links: &Links, app: &AppId, act: &Act) -> Result<Out
 
 /// Somebody else wrote meanwhile: everything is read and judged again.
 async fn attempts(client: &Client, app: &AppId, act: &Act) -> Result<Outcome, kube::Error> {
-    let mut conflicts = 0;
+    let mut waits = after_conflict();
     loop {
         match attempt(client, app, act).await {
-            Err(kube::Error::Api(status)) if status.code == 409 && conflicts < CONFLICTS => conflicts += 1,
+            Err(kube::Error::Api(status)) if status.code == 409 => match waits.next() {
+                Some(wait) => sleep(wait).await,
+                None => return Err(kube::Error::Api(status)),
+            },
             done => return done,
         }
     }

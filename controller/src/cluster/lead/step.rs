@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::acts::{Act, due};
 use super::conditions::Causes;
@@ -15,11 +15,12 @@ use super::decide::{Case, Decision};
 use super::events::{object_of, reference};
 use super::fleet::Fleet;
 use super::leader::Leader;
-use super::perform::{CONFLICTS, Outcome, perform};
+use super::perform::{Outcome, perform};
 use super::report::Life;
 use super::status::{Parts, is_due};
 use super::trouble::{Part, why};
 use super::world::ClusterWorld;
+use crate::cluster::backoff::after_conflict;
 use crate::cluster::claim::Settled;
 use crate::cluster::found::FoundApp;
 use crate::cluster::resource::{VersionedApp, VersionedAppSpec, VersionedAppStatus};
@@ -53,10 +54,11 @@ impl Leader {
         app: &AppId,
         found: Option<&Arc<FoundApp>>,
     ) {
-        for _ in 0..CONFLICTS {
-            if !self.attempt(cluster, fleet, app, found).await {
-                return;
-            }
+        // Other apps wait meanwhile: fewer attempts than a command is worth.
+        let mut waits = after_conflict().take(8);
+        while self.attempt(cluster, fleet, app, found).await {
+            let Some(wait) = waits.next() else { return };
+            sleep(wait).await;
         }
     }
 

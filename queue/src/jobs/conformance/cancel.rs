@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::kit::{Client, LONG, Outcome, Subject, complete, id, retry, wait_out};
-use crate::jobs::{Cancelled, Enqueued, Extended, JobState, StorageError};
+use futures::StreamExt as _;
+
+use super::kit::{Client, LONG, Outcome, Subject, complete, dead, id, retry, wait_out};
+use crate::jobs::{Cancelled, Counts, End, EndOutcome, Enqueued, Event, Extended, JobState, StorageError};
 
 /// Waiting, delayed, between attempts, dead: gone, and not delivered any more.
 pub async fn jobs_that_wait_are_gone_at_once(subject: Subject) -> Outcome {
@@ -58,6 +60,26 @@ pub async fn a_worker_can_finish_in_spite_of_it(subject: Subject) -> Outcome {
     assert_eq!(cancel(client, "a").await?, Cancelled::Requested);
     assert!(client.end(&job, complete("done")).await?);
     assert_eq!(client.state("a").await?, Some(JobState::Completed));
+    Ok(())
+}
+
+/// Its worker did not hear of it before its handler failed, or before it had to stop: the job is not delivered
+/// again.
+pub async fn cancelled_and_given_back_is_gone(subject: Subject) -> Outcome {
+    let client = &subject.client;
+    for (name, end) in
+        [("a", retry(LONG)), ("b", retry(Duration::ZERO)), ("c", End::Release), ("d", dead("why"))]
+    {
+        client.put(name).await?;
+        let job = client.take().await?;
+        assert_eq!(cancel(client, name).await?, Cancelled::Requested);
+        let mut events = client.storage.events(&client.queue).await?;
+        assert_eq!(client.finish(vec![(&job, end)]).await?.outcomes, [EndOutcome::Cancelled]);
+        assert_eq!(events.next().await, Some(Event::Cancelled(id(name))));
+        assert_eq!(client.get(name).await?, None);
+    }
+    assert_eq!(client.claim(9, LONG).await?, []);
+    assert_eq!(client.storage.counts(&client.queue).await?, Counts::default());
     Ok(())
 }
 

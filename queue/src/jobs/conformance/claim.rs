@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use tokio::time::{Instant, sleep};
 
 use super::kit::{Client, LONG, Outcome, PROMPT, SHORT, Subject, complete, id, new, retry, wait_out, worker};
-use crate::jobs::{Claim, Finish, JobOptions, JobState, StorageError};
+use crate::jobs::{Claim, EndOutcome, Finish, JobOptions, JobState, StorageError};
 
 /// The worker gets all of it; state, owner, lease and delivery count are set in the same step.
 pub async fn a_claim_gives_what_was_enqueued(subject: Subject) -> Outcome {
@@ -107,7 +107,7 @@ pub async fn one_step_finishes_and_claims(subject: Subject) -> Outcome {
         .collect();
     let next = Some(Claim { max: 9, ..client.wish(1, LONG) });
     let finished = client.storage.finish(&client.queue, ends, next).await?;
-    assert_eq!(finished.outcomes, [true, true]);
+    assert_eq!(finished.outcomes, [EndOutcome::Done; 2]);
     let ids: HashSet<_> = finished.claimed.iter().map(|job| job.id.clone()).collect();
     assert_eq!(ids, HashSet::from([id("b"), id("c")]));
     assert_eq!(client.state("a").await?, Some(JobState::Completed));

@@ -162,7 +162,7 @@ pub async fn what_is_too_large_changes_nothing(subject: Subject) -> Outcome {
 pub async fn nothing_is_enqueued_for_nothing(subject: Subject) -> Outcome {
     let client = &subject.client;
     assert_eq!(client.storage.enqueue(&client.queue, Vec::new()).await?, []);
-    assert_eq!(client.finish(Vec::new()).await?.outcomes, Vec::<bool>::new());
+    assert_eq!(client.finish(Vec::new()).await?.outcomes, []);
     assert_eq!(client.storage.extend(&client.queue, Vec::new(), LONG).await?, []);
     Ok(())
 }

@@ -10,8 +10,8 @@ use futures::future::BoxFuture;
 use tokio::time::{sleep, timeout};
 
 use crate::jobs::{
-    Claim, Claimed, End, Enqueued, Finish, Finished, Job, JobId, JobOptions, JobState, NewJob, QueueName,
-    Reaped, Storage, StorageError, WorkerId,
+    Claim, Claimed, End, EndOutcome, Enqueued, Finish, Finished, Job, JobId, JobOptions, JobState, NewJob,
+    QueueName, Reaped, Storage, StorageError, WorkerId,
 };
 
 /// Longer than any case should take on a busy machine.
@@ -167,7 +167,7 @@ impl Client {
     /// Ends one delivery; whether it took effect.
     pub(super) async fn end(&self, job: &Claimed, end: End) -> Result<bool, StorageError> {
         let Finished { outcomes, .. } = self.finish(vec![(job, end)]).await?;
-        Ok(outcomes == [true])
+        Ok(outcomes == [EndOutcome::Done])
     }
 
     pub(super) async fn finish(&self, ends: Vec<(&Claimed, End)>) -> Result<Finished, StorageError> {

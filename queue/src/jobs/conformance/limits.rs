@@ -1,7 +1,7 @@
 //! What holds for a whole queue.
 
 use super::kit::{LONG, Outcome, Subject, complete, new, queue};
-use crate::jobs::{Enqueued, JobOptions, JobState, Settings, StorageError};
+use crate::jobs::{EndOutcome, Enqueued, JobOptions, JobState, Settings, StorageError};
 
 /// Nothing is claimed until it is resumed; all else goes on.
 pub async fn a_paused_queue_gives_nothing(subject: Subject) -> Outcome {
@@ -15,7 +15,7 @@ pub async fn a_paused_queue_gives_nothing(subject: Subject) -> Outcome {
     let wish = Some(client.wish(9, LONG));
     let ends = vec![crate::jobs::Finish { id: job.id, token: job.token, end: complete("done") }];
     let finished = client.storage.finish(&client.queue, ends, wish).await?;
-    assert_eq!((finished.outcomes, finished.claimed), (vec![true], Vec::new()));
+    assert_eq!((finished.outcomes, finished.claimed), (vec![EndOutcome::Done], Vec::new()));
     client.storage.configure(&client.queue, Settings::default()).await?;
     assert_eq!(client.take_ids(9).await?, ["b"]);
     Ok(())

@@ -70,6 +70,7 @@ macro_rules! conformance {
             cancel {
                 jobs_that_wait_are_gone_at_once, running_jobs_are_asked_for, ended_jobs_answer,
                 a_worker_can_finish_in_spite_of_it, cancelled_and_stalled_is_gone,
+                cancelled_and_given_back_is_gone,
             }
             upkeep {
                 stalled_jobs_come_again, the_last_delivery_ends_in_the_dead_letter, two_reapers_share,
@@ -77,7 +78,7 @@ macro_rules! conformance {
             }
             views {
                 pages_cover_all_in_order, pages_go_on_after_a_removed_job, counts_follow_the_jobs,
-                queues_are_listed, unknown_queues_and_jobs_are_empty,
+                queues_are_listed, unknown_queues_and_jobs_are_empty, unknown_queues_are_told_apart,
             }
             hints {
                 an_enqueue_wakes, a_due_job_wakes, there_is_no_wait_while_there_is_work, waits_end,

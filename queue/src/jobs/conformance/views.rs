@@ -1,7 +1,9 @@
 //! What people see of a queue.
 
+use std::sync::Arc;
+
 use super::kit::{Client, LONG, Outcome, STATES, Subject, complete, dead, id, new, queue};
-use crate::jobs::{Counts, Generation, Job, JobOptions, JobState, Settings, StorageError};
+use crate::jobs::{Counts, Generation, Job, JobOptions, JobState, Queue, Settings, StorageError};
 
 /// Page by page, each job once, in the order in which they were enqueued, each as it stands.
 pub async fn pages_cover_all_in_order(subject: Subject) -> Outcome {
@@ -74,6 +76,19 @@ pub async fn queues_are_listed(subject: Subject) -> Outcome {
     let mut names: Vec<_> = client.storage.queues().await?;
     names.sort();
     assert_eq!(names, ["a", "a:b", "b/../c", "empty but set", "{d}"].map(queue));
+    Ok(())
+}
+
+/// A name under which nothing is stored is an error for who only looks.
+pub async fn unknown_queues_are_told_apart(subject: Subject) -> Outcome {
+    let client = &subject.client;
+    let open = |name: &str| Queue::<u64, u64>::builder(Arc::clone(&client.storage), name).build_known();
+    let error = open("mail").await.err().map(|error| error.to_string());
+    assert_eq!(error.as_deref(), Some("no queue \"mail\" in this storage; it has none"));
+    Client { queue: queue("mail"), ..client.clone() }.put("job").await?;
+    assert!(open("mail").await.is_ok());
+    let error = open("nail").await.err().map(|error| error.to_string());
+    assert_eq!(error.as_deref(), Some("no queue \"nail\" in this storage; it has mail"));
     Ok(())
 }
 

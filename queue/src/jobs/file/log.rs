@@ -11,7 +11,7 @@ use super::super::error::StorageError;
 use super::super::index::Index;
 use super::super::job::StorageTime;
 use super::Options;
-use super::snapshot::{Builder, Piece, pieces};
+use super::snapshot::{Builder, Piece};
 use super::step::Entry;
 
 /// A step.
@@ -100,10 +100,14 @@ impl Log {
     ///
     /// # Errors
     /// If the disk has no room for it; the log goes on as it was.
-    pub(super) fn compact(&mut self, index: &Index, at: StorageTime) -> Result<(), StorageError> {
+    pub(super) fn compact(
+        &mut self,
+        pieces: impl Iterator<Item = Result<Piece, StorageError>>,
+    ) -> Result<(), StorageError> {
         let mut span: Option<(Position, Position)> = None;
         let mut appends = Vec::new();
-        for piece in pieces(index, at) {
+        for piece in pieces {
+            let piece = piece?;
             let is_last = piece == Piece::End;
             let body = encode(&piece)?;
             appends.push(if is_last {

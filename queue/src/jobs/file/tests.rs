@@ -1,5 +1,5 @@
 use super::*;
-use crate::jobs::{End, JobOptions};
+use crate::jobs::{End, EndOutcome, JobOptions};
 
 fn queue() -> QueueName {
     QueueName::new("q").unwrap()
@@ -46,7 +46,7 @@ async fn jobs_survive_a_restart_as_they_stood() {
     assert_eq!((done.output, done.payload), (Some(Bytes::from_static(b"out")), Bytes::from("payload of a")));
     // The lease of before is still good, and proves as much.
     let finished = storage.finish(&queue(), vec![complete(&first.claimed[1])], claim(5)).await.unwrap();
-    assert_eq!((finished.outcomes, finished.claimed.len()), (vec![true], 1));
+    assert_eq!((finished.outcomes, finished.claimed.len()), (vec![EndOutcome::Done], 1));
     assert!(finished.claimed[0].token > first.claimed[1].token);
 }
 
@@ -79,7 +79,7 @@ async fn a_long_log_becomes_a_snapshot() {
     let job = storage.get(&queue(), &kept[0].id).await.unwrap().unwrap();
     assert_eq!((job.state, job.deliveries), (JobState::Active, 1));
     let finished = storage.finish(&queue(), vec![complete(&kept[0])], None).await.unwrap();
-    assert_eq!(finished.outcomes, [true]);
+    assert_eq!(finished.outcomes, [EndOutcome::Done]);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use super::super::local;
 use super::super::name::QueueName;
 use super::super::state::State;
 use super::log::{Log, journal_error};
+use super::snapshot::pieces;
 use super::step::{Entry, Outcome, Step};
 use crate::journal::Append;
 
@@ -120,8 +121,6 @@ impl Writer {
     }
 
     fn compact(&mut self) -> Result<(), StorageError> {
-        let index = self.state.index.lock();
-        let index = index.as_ref().ok_or(StorageError::Closed)?;
-        self.log.compact(index, self.last)
+        self.log.compact(pieces(&self.state.index, self.last)?)
     }
 }

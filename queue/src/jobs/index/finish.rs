@@ -6,7 +6,7 @@ use super::queue::QueueIndex;
 use super::record::{Place, Record};
 use crate::jobs::job::{Generation, StorageTime, Token};
 use crate::jobs::name::JobId;
-use crate::jobs::storage::{Claim, End, Extended, Finish, Finished};
+use crate::jobs::storage::{Claim, End, EndOutcome, Extended, Finish, Finished};
 
 impl QueueIndex {
     /// Ends deliveries and claims more; see [`Storage::finish`](crate::jobs::Storage::finish).
@@ -36,11 +36,22 @@ impl QueueIndex {
         }
     }
 
-    fn finish_one(&mut self, now: StorageTime, finish: &Finish) -> bool {
-        let Some(generation) = self.leased(&finish.id, finish.token) else { return false };
+    fn finish_one(&mut self, now: StorageTime, finish: &Finish) -> EndOutcome {
+        let Some(generation) = self.leased(&finish.id, finish.token) else { return EndOutcome::Lost };
+        let is_unwanted = self.record(&finish.id).is_some_and(|record| record.cancel_requested);
         match &finish.end {
-            End::Cancelled => self.forget(&finish.id).is_some(),
-            end => self.change(generation, now, |record| record.end(now, end)).is_some(),
+            End::Cancelled => {
+                self.forget(&finish.id);
+                EndOutcome::Done
+            }
+            End::Retry { .. } | End::Dead { .. } | End::Release if is_unwanted => {
+                self.forget(&finish.id);
+                EndOutcome::Cancelled
+            }
+            end => {
+                self.change(generation, now, |record| record.end(now, end));
+                EndOutcome::Done
+            }
         }
     }
 

@@ -25,6 +25,7 @@ pub use roles::Roles;
 
 use std::collections::HashMap;
 
+use super::job::StorageTime;
 use super::name::QueueName;
 
 /// The queues of a storage and the roles taken in it.
@@ -45,6 +46,11 @@ impl Index {
     /// The queue; an empty one if it is new.
     pub fn queue_mut(&mut self, name: &QueueName) -> &mut QueueIndex {
         self.queues.entry(name.clone()).or_default()
+    }
+
+    /// Makes all delayed jobs ready whose time came.
+    pub fn promote_all(&mut self, now: StorageTime) {
+        self.queues.values_mut().for_each(|queue| while queue.promote(now) > 0 {});
     }
 
     /// All queues, in no order.

@@ -29,6 +29,12 @@ impl QueueIndex {
         self.records.get(self.ids.get(id)?)
     }
 
+    /// The job of a generation.
+    #[must_use]
+    pub fn at(&self, generation: Generation) -> Option<&Record> {
+        self.records.get(&generation)
+    }
+
     /// All records, in no order.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.records.values()

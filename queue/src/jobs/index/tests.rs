@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::{Place, QueueIndex, Record};
 use crate::jobs::job::{JobOptions, JobState, NewJob, StorageTime, Token};
 use crate::jobs::name::{JobId, WorkerId};
-use crate::jobs::storage::{Claim, End, Enqueued, Extended, Finish};
+use crate::jobs::storage::{Claim, End, EndOutcome, Enqueued, Extended, Finish};
 
 const STATES: [JobState; 5] =
     [JobState::Waiting, JobState::Delayed, JobState::Active, JobState::Completed, JobState::Dead];
@@ -110,7 +110,7 @@ impl Run {
         let first = self.index.finish(self.now, std::slice::from_ref(&finish), None);
         // Once a delivery has ended, its token is worth nothing.
         let second = self.index.finish(self.now, &[finish], None);
-        assert_eq!(second.outcomes, [false]);
+        assert_eq!(second.outcomes, [EndOutcome::Lost]);
         format!("{first:?}")
     }
 

@@ -10,7 +10,7 @@ use crate::jobs::event::Event;
 use crate::jobs::hints::Hint;
 use crate::jobs::job::Claimed;
 use crate::jobs::name::QueueName;
-use crate::jobs::storage::{Claim, End, Finish, Finished};
+use crate::jobs::storage::{Claim, End, EndOutcome, Finish, Finished};
 
 const ACTION: &str = "finish and claim";
 
@@ -29,6 +29,7 @@ struct Columns<'f> {
 /// What the last row of an answer says; ends count from 1.
 struct Answer {
     done: Vec<i64>,
+    cancelled: Vec<i64>,
     ready: i64,
     limited: bool,
 }
@@ -61,20 +62,22 @@ impl PostgresStorage {
                 ],
             )
             .await?;
-        let mut finished = Finished { outcomes: vec![false; ends.len()], ..Finished::default() };
+        let mut finished = Finished { outcomes: vec![EndOutcome::Lost; ends.len()], ..Finished::default() };
         // No row at all: the queue was never used.
         let Some((last, jobs)) = rows.split_last() else { return Ok(finished) };
         let next_in: Option<i64> = get(last, "next_in")?;
         finished.next_in = next_in.map(duration);
         finished.claimed = in_order(jobs)?;
         let answer = Answer::of(last)?;
-        let hints = answer.hints(queue, ends, &columns, &finished.claimed);
-        for number in columns.numbers_of(answer.done.iter()) {
-            if let Some(outcome) = finished.outcomes.get_mut(number) {
-                *outcome = true;
+        for (counted, what) in [(&answer.done, EndOutcome::Done), (&answer.cancelled, EndOutcome::Cancelled)]
+        {
+            for number in columns.numbers_of(counted.iter()) {
+                if let Some(outcome) = finished.outcomes.get_mut(number) {
+                    *outcome = what;
+                }
             }
         }
-        self.tell(hints);
+        self.tell(answer.hints(queue, ends, &finished));
         Ok(finished)
     }
 }
@@ -113,37 +116,25 @@ impl<'f> Columns<'f> {
 
 impl Answer {
     fn of(row: &tokio_postgres::Row) -> Result<Self, StorageError> {
-        Ok(Self { done: get(row, "done")?, ready: get(row, "ready")?, limited: get(row, "limited")? })
+        Ok(Self {
+            done: get(row, "done")?,
+            cancelled: get(row, "cancelled")?,
+            ready: get(row, "ready")?,
+            limited: get(row, "limited")?,
+        })
     }
 
-    fn hints(
-        &self,
-        queue: &QueueName,
-        ends: &[Finish],
-        columns: &Columns<'_>,
-        claimed: &[Claimed],
-    ) -> Vec<Hint> {
-        let done = columns.numbers_of(self.done.iter()).filter_map(|number| ends.get(number));
-        let mut work = self.ready > 0 || self.limited && !self.done.is_empty();
+    fn hints(&self, queue: &QueueName, ends: &[Finish], finished: &Finished) -> Vec<Hint> {
+        let has_ended = !self.done.is_empty() || !self.cancelled.is_empty();
+        let mut work = self.ready > 0 || self.limited && has_ended;
         let mut events = Vec::new();
-        for finish in done {
-            work |= matches!(finish.end, End::Retry { .. } | End::Release);
-            events.extend(done_event(finish));
+        for (finish, outcome) in ends.iter().zip(finished.outcomes.iter().copied()) {
+            work |= outcome.is_work(&finish.end);
+            events.extend(Event::of_end(finish, outcome));
         }
-        events.extend(claimed.iter().map(|claimed| Event::Started(claimed.id.clone())));
+        events.extend(finished.claimed.iter().map(|claimed| Event::Started(claimed.id.clone())));
         let work = work.then(|| Hint::Work(queue.clone()));
         work.into_iter().chain(events.into_iter().map(|event| Hint::Event(queue.clone(), event))).collect()
-    }
-}
-
-fn done_event(finish: &Finish) -> Option<Event> {
-    let id = finish.id.clone();
-    match finish.end {
-        End::Complete { .. } => Some(Event::Completed(id)),
-        End::Retry { .. } => Some(Event::Retrying(id)),
-        End::Dead { .. } => Some(Event::Dead(id)),
-        End::Cancelled => Some(Event::Cancelled(id)),
-        End::Release => None,
     }
 }
 

@@ -141,7 +141,7 @@ END $$;
 
 -- Ends deliveries: 0 completed, 1 to be retried, 2 dead, 3 handed back, 4 cancelled. `_waits` has the retention of
 -- a completed job and the delay of a retried one, `_bodies` the output or the error. The pairs of id and token
--- must differ. Then claims at most `_most` jobs. Answers with a row for each claimed job, and one without a job at
+-- must differ. A job whose end is wanted is not retried, buried or handed back: it is gone. Then claims at most `_most` jobs. Answers with a row for each claimed job, and one without a job at
 -- last. A released job keeps its time and place, so that it stands where it stood.
 CREATE FUNCTION {schema}.finish(
     _queue bytea, _ids bytea[], _tokens bigint[], _ends smallint[], _waits bigint[], _bodies bytea[],
@@ -168,21 +168,25 @@ BEGIN
     END IF;
     _now := {schema}.clock();
     _answer.done := '{}';
+    _answer.cancelled := '{}';
     _answer.ready := 0;
     _answer.limited := _row.concurrency IS NOT NULL;
 
-    IF 4 = ANY (_ends) THEN
+    IF 0 <> ANY (_ends) THEN
         PERFORM 1 FROM unnest(_ids) AS e (id) JOIN {schema}.jobs AS j ON j.queue = _row.number AND j.id = e.id
         ORDER BY j.id FOR UPDATE OF j;
         WITH gone AS (
             DELETE FROM {schema}.jobs AS j
             USING unnest(_ids, _tokens, _ends) WITH ORDINALITY AS e (id, token, kind, n)
-            WHERE j.queue = _row.number AND j.id = e.id AND j.state = 2 AND j.token = e.token AND e.kind = 4
-            RETURNING e.n
+            WHERE j.queue = _row.number AND j.id = e.id AND j.state = 2 AND j.token = e.token
+                AND (e.kind = 4 OR e.kind <> 0 AND j.cancel)
+            RETURNING e.n, e.kind
         )
-        SELECT coalesce(array_agg(n), '{}') INTO _gone FROM gone;
+        SELECT coalesce(array_agg(n) FILTER (WHERE kind = 4), '{}'),
+            coalesce(array_agg(n) FILTER (WHERE kind <> 4), '{}')
+        INTO _gone, _answer.cancelled FROM gone;
     END IF;
-    IF cardinality(_ids) > cardinality(_gone) THEN
+    IF cardinality(_ids) > cardinality(_gone) + cardinality(_answer.cancelled) THEN
         WITH done AS (
             UPDATE {schema}.jobs AS j SET
                 state = CASE e.kind WHEN 0 THEN 3 WHEN 1 THEN (e.wait > 0)::int WHEN 2 THEN 4 ELSE 0 END,
@@ -215,7 +219,8 @@ BEGIN
     IF _most > 0 AND NOT _row.paused THEN
         _room := _most;
         IF _row.concurrency IS NOT NULL THEN
-            SELECT _row.concurrency - coalesce(sum(active), 0) + cardinality(_answer.done) INTO _room
+            SELECT _row.concurrency - coalesce(sum(active), 0) + cardinality(_answer.done)
+                + cardinality(_answer.cancelled) INTO _room
             FROM {schema}.counters WHERE queue = _row.number;
             _room := greatest(least(_room, _most), 0);
         END IF;
@@ -228,7 +233,7 @@ BEGIN
             state = 2, token = nextval('{schema}.tokens'), worker = _worker, lease_until = _now + _lease,
             deliveries = j.deliveries + 1
         FROM first WHERE j.queue = _row.number AND j.id = first.id
-        RETURNING NULL::bigint[], NULL::bigint, NULL::boolean, NULL::bigint, j.id, j.token,
+        RETURNING NULL::bigint[], NULL::bigint[], NULL::bigint, NULL::boolean, NULL::bigint, j.id, j.token,
             j.payload, j.priority, j.delay, j.max_deliveries, j.retention, j.deliveries, j.created_at,
             j.ready_at, j.generation;
         GET DIAGNOSTICS _claimed = ROW_COUNT;
@@ -242,7 +247,7 @@ BEGIN
     END IF;
     PERFORM {schema}.shift(
         _row.number, _to[1] + _answer.ready - _claimed, _to[2] - _answer.ready,
-        _claimed - cardinality(_answer.done), _to[3], _to[4]
+        _claimed - cardinality(_answer.done) - cardinality(_answer.cancelled), _to[3], _to[4]
     );
     RETURN NEXT _answer;
 END $$;

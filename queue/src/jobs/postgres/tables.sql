@@ -65,6 +65,7 @@ CREATE SEQUENCE {schema}.generations;
 
 CREATE TYPE {schema}.finished AS (
     done bigint[],
+    cancelled bigint[],
     ready bigint,
     limited boolean,
     next_in bigint,

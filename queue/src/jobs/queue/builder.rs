@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::waiters::Waiters;
 use super::{Core, Queue};
 use crate::jobs::codec::{Codec, Json};
+use crate::jobs::error::StorageError;
 use crate::jobs::job::{JobOptions, MAX_PAYLOAD};
 use crate::jobs::name::{NameError, QueueName};
 use crate::jobs::observe::{NoObserver, Observe};
@@ -32,6 +33,25 @@ pub struct QueueBuilder<P, O, C = Json> {
 pub struct BuildError {
     /// What is wrong with each.
     pub problems: Vec<String>,
+}
+
+/// A queue that is only looked at can't be opened.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum OpenError {
+    /// Its options make no sense.
+    #[error(transparent)]
+    Options(#[from] BuildError),
+    /// The storage can't say which queues there are.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The storage holds no job and no setting under that name.
+    #[error("no queue {name:?} in this storage; it has {}", listed(known))]
+    Unknown {
+        /// Namespace and name that were asked for.
+        name: QueueName,
+        /// Those that there are.
+        known: Vec<QueueName>,
+    },
 }
 
 impl<P, O> Queue<P, O> {
@@ -115,6 +135,31 @@ impl<P, O, C: Codec> QueueBuilder<P, O, C> {
             }
             _ => Err(BuildError { problems }),
         }
+    }
+
+    /// The queue, if it exists. A queue comes to be with its first job or setting, so [`build`](Self::build) takes
+    /// any name; tools that show or mend what is there use this one, for which a mistyped name is an error.
+    ///
+    /// # Errors
+    /// [`OpenError::Unknown`] with the names that there are, or what [`build`](Self::build) and the storage say.
+    pub async fn build_known(self) -> Result<Queue<P, O, C>, OpenError> {
+        let queue = self.build()?;
+        let known = queue.core.storage.queues().await?;
+        if known.contains(&queue.core.name) {
+            return Ok(queue);
+        }
+        Err(OpenError::Unknown { name: queue.core.name.clone(), known })
+    }
+}
+
+/// Some names, for people.
+fn listed(names: &[QueueName]) -> String {
+    const SHOWN: usize = 8;
+    let shown: Vec<_> = names.iter().take(SHOWN).map(QueueName::as_str).collect();
+    match names.len() {
+        0 => "none".to_owned(),
+        count if count > SHOWN => format!("{} and {} more", shown.join(", "), count - SHOWN),
+        _ => shown.join(", "),
     }
 }
 

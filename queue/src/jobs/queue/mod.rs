@@ -10,7 +10,7 @@ mod status;
 mod wait;
 mod waiters;
 
-pub use builder::{BuildError, QueueBuilder};
+pub use builder::{BuildError, OpenError, QueueBuilder};
 pub use dead_letter::DeadLetter;
 pub use enqueue::{Accepted, EnqueueOptions};
 pub use error::{QueueError, WaitError};

@@ -1,6 +1,5 @@
 //! Enqueue a job and wait for its output, wherever it is done.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -45,8 +44,8 @@ impl<P: Serialize, O: DeserializeOwned, C: Codec> Queue<P, O, C> {
             }
         };
         let timed_out = || WaitError::TimedOut { id: id.clone(), waited: timeout };
-        let (waiter, generation) = timeout_at(deadline, steps).await.map_err(|_| timed_out())??;
-        let ended = self.core.ended(&id, &waiter, generation, deadline).await?;
+        let (mut waiter, generation) = timeout_at(deadline, steps).await.map_err(|_| timed_out())??;
+        let ended = self.core.ended(&id, &mut waiter, generation, deadline).await?;
         ended.map_or_else(|| Err(timed_out()), |job| self.core.outcome(job))
     }
 
@@ -59,8 +58,8 @@ impl<P: Serialize, O: DeserializeOwned, C: Codec> Queue<P, O, C> {
         let id = JobId::new(id).map_err(QueueError::from)?;
         let timed_out = || WaitError::TimedOut { id: id.clone(), waited: timeout };
         let joined = timeout_at(deadline, self.core.waiters.join(&id)).await;
-        let waiter = joined.map_err(|_| timed_out())??;
-        let ended = self.core.ended(&id, &waiter, None, deadline).await?;
+        let mut waiter = joined.map_err(|_| timed_out())??;
+        let ended = self.core.ended(&id, &mut waiter, None, deadline).await?;
         ended.map_or_else(|| Err(timed_out()), |job| self.core.outcome(job))
     }
 }
@@ -71,15 +70,12 @@ impl<C: Codec> Core<C> {
     async fn ended(
         &self,
         id: &JobId,
-        waiter: &Waiter,
+        waiter: &mut Waiter,
         mine: Option<Generation>,
         deadline: Instant,
     ) -> Result<Option<Job>, WaitError> {
         let (mut mine, mut look) = (mine, mine.is_none());
         loop {
-            // Listening begins before looking, so that nothing is missed between.
-            let mut woken = pin!(waiter.woken());
-            woken.as_mut().enable();
             let is_over = Instant::now() >= deadline;
             if look || is_over {
                 match self.look(id, mine, deadline).await? {
@@ -91,8 +87,9 @@ impl<C: Codec> Core<C> {
             if is_over {
                 return Ok(None);
             }
-            // An elapsed time is as good as being woken.
-            let _ = timeout_at(deadline.min(Instant::now() + REREAD), woken).await;
+            // What happened since the waiter joined wakes it, so nothing is missed between. An elapsed time is as
+            // good as being woken.
+            let _ = timeout_at(deadline.min(Instant::now() + REREAD), waiter.woken()).await;
             look = true;
         }
     }

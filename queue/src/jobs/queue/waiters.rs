@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -34,14 +34,14 @@ pub(super) struct Waiters {
 
 /// Wakes those who wait for one job.
 struct Bell {
-    notify: Arc<Notify>,
+    rings: watch::Sender<()>,
     waiters: usize,
 }
 
 /// One who waits for one job.
 pub(super) struct Waiter {
     id: JobId,
-    notify: Arc<Notify>,
+    rung: watch::Receiver<()>,
     bells: Arc<Bells>,
 }
 
@@ -55,11 +55,11 @@ impl Waiters {
     pub(super) async fn join(&self, id: &JobId) -> Result<Waiter, StorageError> {
         self.started.get_or_try_init(|| self.start()).await?;
         let mut bells = self.bells.lock();
-        let new = || Bell { notify: Arc::default(), waiters: 0 };
+        let new = || Bell { rings: watch::Sender::default(), waiters: 0 };
         let bell = bells.entry(id.clone()).or_insert_with(new);
         bell.waiters += 1;
-        let notify = Arc::clone(&bell.notify);
-        Ok(Waiter { id: id.clone(), notify, bells: Arc::clone(&self.bells) })
+        let rung = bell.rings.subscribe();
+        Ok(Waiter { id: id.clone(), rung, bells: Arc::clone(&self.bells) })
     }
 
     async fn start(&self) -> Result<(), StorageError> {
@@ -72,9 +72,11 @@ impl Waiters {
 }
 
 impl Waiter {
-    /// Wakes at the job's next end, or when something may have been missed.
-    pub(super) fn woken(&self) -> tokio::sync::futures::Notified<'_> {
-        self.notify.notified()
+    /// Wakes at the job's end, or when something may have been missed; at once, if either was so since the waiter
+    /// joined or last woke.
+    pub(super) async fn woken(&mut self) {
+        // The bell stays as long as somebody waits for it to ring.
+        let _rung = self.rung.changed().await;
     }
 }
 
@@ -119,10 +121,30 @@ fn ring(bells: &Bells, event: &Event) {
     match event {
         Event::Completed(id) | Event::Dead(id) | Event::Cancelled(id) => {
             if let Some(bell) = bells.get(id) {
-                bell.notify.notify_waiters();
+                bell.rings.send_replace(());
             }
         }
-        Event::Missed => bells.values().for_each(|bell| bell.notify.notify_waiters()),
+        Event::Missed => bells.values().for_each(|bell| bell.rings.send_replace(())),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::jobs::{MemoryStorage, NameError};
+
+    #[tokio::test]
+    async fn a_waiter_hears_what_rang_before_it_listened() -> Result<(), NameError> {
+        let waiters = Waiters::new(Arc::new(MemoryStorage::new()), QueueName::new("queue")?);
+        let id = JobId::new("job")?;
+        let mut waiter = waiters.join(&id).await.expect("it is in memory");
+        assert_eq!(waiter.woken().now_or_never(), None);
+        ring(&waiters.bells, &Event::Completed(id));
+        assert_eq!(waiter.woken().now_or_never(), Some(()));
+        assert_eq!(waiter.woken().now_or_never(), None, "once");
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use super::header::{Stored, state};
 use crate::jobs::error::StorageError;
 use crate::jobs::job::{Claimed, Generation, Job, StorageTime};
 use crate::jobs::name::{JobId, QueueName};
-use crate::jobs::storage::{Counts, Enqueued, Extended, Finished, Reaped, Settings};
+use crate::jobs::storage::{Counts, EndOutcome, Enqueued, Extended, Finished, Reaped, Settings};
 
 /// An answer.
 #[derive(Debug)]
@@ -52,7 +52,12 @@ impl Reply {
     /// A digit for each end, when more is due, and id, header and payload of each claimed job.
     pub(super) fn finished(self, count: usize) -> Result<Finished, StorageError> {
         let [outcomes, next_in, claimed] = self.parts()?;
-        let outcomes = outcomes.bytes()?.iter().map(|outcome| *outcome == b'1').collect();
+        let outcomes = outcomes.bytes()?.into_iter().map(|outcome| match outcome {
+            b'1' => EndOutcome::Done,
+            b'2' => EndOutcome::Cancelled,
+            _ => EndOutcome::Lost,
+        });
+        let outcomes = outcomes.collect();
         let next_in = u64::try_from(next_in.int()?).ok().map(Duration::from_millis);
         Ok(Finished { outcomes: exactly(count, outcomes)?, claimed: claimed.claimed()?, next_in })
     }

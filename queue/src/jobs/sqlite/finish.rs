@@ -7,7 +7,7 @@ use crate::jobs::columns::{ACTIVE, COMPLETED, DEAD, DELAYED, WAITING, millis, nu
 use crate::jobs::event::Event;
 use crate::jobs::job::Token;
 use crate::jobs::name::{JobId, QueueName};
-use crate::jobs::storage::{Claim, End, Extended, Finish, Finished};
+use crate::jobs::storage::{Claim, End, EndOutcome, Extended, Finish, Finished};
 
 const HELD: &str =
     "SELECT number, cancel FROM jobs WHERE queue = ?1 AND id = ?2 AND state = 2 AND token = ?3";
@@ -36,7 +36,7 @@ pub(super) fn finish(
 ) -> Result<Finished, Failure> {
     let mut finished = Finished::default();
     let Some(row) = step.queue(queue)? else {
-        finished.outcomes = vec![false; ends.len()];
+        finished.outcomes = vec![EndOutcome::Lost; ends.len()];
         return Ok(finished);
     };
     let mut shift = Shift::default();
@@ -86,39 +86,43 @@ fn end_one(
     queue: &QueueRow,
     finish: &Finish,
     shift: &mut Shift,
-) -> Result<bool, Failure> {
-    let Some(held) = held(step, queue, &finish.id, finish.token)? else { return Ok(false) };
-    let now = step.now;
-    let (to, event) = match &finish.end {
+) -> Result<EndOutcome, Failure> {
+    let Some(held) = held(step, queue, &finish.id, finish.token)? else { return Ok(EndOutcome::Lost) };
+    let (number, now) = (held.number, step.now);
+    let mut outcome = EndOutcome::Done;
+    let to = match &finish.end {
         End::Complete { output, retention } => {
-            step.change(COMPLETE, (held.number, output.as_ref(), millis(*retention), now))?;
-            (Some(COMPLETED), Some(Event::Completed(finish.id.clone())))
+            step.change(COMPLETE, (number, output.as_ref(), millis(*retention), now))?;
+            Some(COMPLETED)
+        }
+        end if held.cancel || *end == End::Cancelled => {
+            step.forget(number)?;
+            if *end != End::Cancelled {
+                outcome = EndOutcome::Cancelled;
+            }
+            None
         }
         End::Dead { error } => {
-            step.change(BURY, (held.number, now, error.as_ref()))?;
-            (Some(DEAD), Some(Event::Dead(finish.id.clone())))
-        }
-        End::Cancelled => {
-            step.forget(held.number)?;
-            (None, Some(Event::Cancelled(finish.id.clone())))
+            step.change(BURY, (number, now, error.as_ref()))?;
+            Some(DEAD)
         }
         End::Retry { delay, error } => {
             let delay = millis(*delay);
             let to = if delay == 0 { WAITING } else { DELAYED };
-            step.change(RETRY, (held.number, to, now + delay, error.as_ref()))?;
-            (Some(to), Some(Event::Retrying(finish.id.clone())))
+            step.change(RETRY, (number, to, now + delay, error.as_ref()))?;
+            Some(to)
         }
-        End::Release => {
-            step.change(RELEASE, [held.number])?;
-            (Some(WAITING), None)
+        End::Release | End::Cancelled => {
+            step.change(RELEASE, [number])?;
+            Some(WAITING)
         }
     };
     shift.moved(1, Some(ACTIVE), to);
-    if matches!(to, Some(WAITING | DELAYED)) {
+    if outcome.is_work(&finish.end) {
         step.work(&queue.name);
     }
-    if let Some(event) = event {
+    if let Some(event) = Event::of_end(finish, outcome) {
         step.event(&queue.name, event);
     }
-    Ok(true)
+    Ok(outcome)
 }

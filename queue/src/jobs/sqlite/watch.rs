@@ -27,15 +27,25 @@ struct State {
     ended: bool,
 }
 
+/// Counts the transactions of this process, so that they can be told from those of others.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    begun: AtomicI64,
+    /// Those that changed nothing in the end.
+    withdrawn: AtomicI64,
+}
+
 /// What the thread owns.
 struct Watch {
     connection: Connection,
     attention: Arc<Attention>,
     hints: Arc<Hints>,
-    own: Arc<AtomicI64>,
+    own: Arc<Own>,
     every: Duration,
     /// `PRAGMA data_version` at the last look.
     version: i64,
+    /// Transactions of this process that had changed nothing at the last look.
+    withdrawn: i64,
     /// Transactions of others at the last look.
     others: i64,
 }
@@ -70,13 +80,26 @@ pub(super) fn start(
     connection: Connection,
     attention: Arc<Attention>,
     hints: Arc<Hints>,
-    own: Arc<AtomicI64>,
+    own: Arc<Own>,
     every: Duration,
 ) -> std::io::Result<JoinHandle<()>> {
-    let mut watch = Watch { connection, attention, hints, own, every, version: 0, others: i64::MIN };
+    let mut watch =
+        Watch { connection, attention, hints, own, every, version: 0, withdrawn: 0, others: i64::MIN };
     // What is there already is no news.
     drop(watch.others_changed());
     thread::Builder::new().name("sqlite-watch".to_owned()).spawn(move || watch.run())
+}
+
+impl Own {
+    /// Before a transaction begins, so that the watcher never takes it for a stranger's.
+    pub(super) fn begins(&self) {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The transaction changed nothing.
+    pub(super) fn withdraws(&self) {
+        self.withdrawn.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 impl Watch {
@@ -98,15 +121,18 @@ impl Watch {
     fn others_changed(&mut self) -> rusqlite::Result<bool> {
         let version =
             self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
-        if version == self.version {
+        let withdrawn = self.own.withdrawn.load(Ordering::SeqCst);
+        if version == self.version && withdrawn == self.withdrawn {
             return Ok(false);
         }
         let commits: i64 =
             self.connection.prepare_cached("SELECT commits FROM meta")?.query_row([], |row| row.get(0))?;
         // Read after the other: ours may be counted too early, never too late, so that none of ours seems to
-        // be of others. What it hides is seen at the next look, since ours will have changed the file too.
-        let others = commits - self.own.load(Ordering::SeqCst);
+        // be of others. What it hides is seen at the next look: ours will have changed the file too by then, or
+        // have been withdrawn.
+        let others = commits - (self.own.begun.load(Ordering::SeqCst) - withdrawn);
         self.version = version;
+        self.withdrawn = withdrawn;
         let changed = others > self.others;
         self.others = self.others.max(others);
         Ok(changed)

@@ -3,7 +3,6 @@
 //! concern the others, even if SQLite ends the whole transaction for it: the others are run again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::clock::Clock;
 use super::error::Failure;
 use super::step::Step;
+use super::watch::Own;
 use crate::jobs::error::StorageError;
 use crate::jobs::hints::{Hint, Hints};
 
@@ -41,7 +41,7 @@ struct Work {
     clock: Arc<Clock>,
     hints: Arc<Hints>,
     /// How many transactions this storage committed.
-    own: Arc<AtomicI64>,
+    own: Arc<Own>,
     /// The count of transactions after our last one.
     commits: i64,
     /// How many calls the last transaction had.
@@ -83,7 +83,7 @@ impl Writer {
         connection: Connection,
         clock: Arc<Clock>,
         hints: Arc<Hints>,
-        own: Arc<AtomicI64>,
+        own: Arc<Own>,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (sender, calls) = mpsc::channel(WAITING_CALLS);
         let work = Work { connection, calls, clock, hints, own, commits: 0, usual: 1, crowded: None };
@@ -153,10 +153,10 @@ impl Work {
 
     fn transaction(&mut self, group: &mut [Box<dyn Call>]) -> Result<Vec<Hint>, Broken> {
         // Counted before, so that the watcher never takes ours for a stranger's.
-        self.own.fetch_add(1, Ordering::SeqCst);
+        self.own.begins();
         let result = self.attempt(group);
         if result.as_ref().map_or(true, Option::is_none) {
-            self.own.fetch_sub(1, Ordering::SeqCst);
+            self.own.withdraws();
         }
         if result.is_err() && !self.connection.is_autocommit() {
             self.connection.execute_batch("ROLLBACK").map_err(Failure::from)?;

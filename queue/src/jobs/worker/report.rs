@@ -5,7 +5,8 @@ use tracing::{error, warn};
 
 use super::run::Done;
 use crate::jobs::error::StorageError;
-use crate::jobs::storage::Finish;
+use crate::jobs::observe::Ending;
+use crate::jobs::storage::{EndOutcome, Finish};
 
 /// Deliveries reported in one call at most.
 const BATCH: usize = 1000;
@@ -70,12 +71,15 @@ impl Report {
     }
 
     /// The storage has answered.
-    pub(super) fn settle(&mut self, outcomes: &[bool]) -> Vec<Settled> {
+    pub(super) fn settle(&mut self, outcomes: &[EndOutcome]) -> Vec<Settled> {
         let is_repeated = std::mem::take(&mut self.is_repeated);
         self.is_alone &= !self.waiting.is_empty();
-        let settled = self.under_way.drain(..).zip(outcomes).map(|(done, is_done)| {
+        let settled = self.under_way.drain(..).zip(outcomes).map(|(done, outcome)| match outcome {
+            EndOutcome::Done => Settled::Done(done),
+            EndOutcome::Cancelled => Settled::Done(Done { how: Ending::Cancelled, ..done }),
             // The first call may have been done although its answer was lost.
-            if *is_done || is_repeated { Settled::Done(done) } else { Settled::Lost(done) }
+            EndOutcome::Lost if is_repeated => Settled::Done(done),
+            EndOutcome::Lost => Settled::Lost(done),
         });
         settled.collect()
     }

@@ -4,20 +4,21 @@ local END = '>BI8I8'
 local COMPLETE, RETRY, DIE, RELEASE, GIVE_UP = 1, 2, 3, 4, 5
 local nonce = ARGV[2]
 
--- Whether it took effect.
+-- What became of it: 0 the lease was lost, 1 it took effect, 2 the job's end was wanted, and it is gone instead.
 local function finish(id, fixed, bytes)
     local kind, token, duration = unpack_from(END, fixed)
+    local gone = kind == GIVE_UP and '1' or '2'
     local job = load(id)
     if not job then
-        return again and kind == GIVE_UP
+        return again and kind ~= COMPLETE and gone or '0'
     elseif job.state ~= ACTIVE or job.token ~= token then
-        return again and job.finish == nonce
+        return again and job.finish == nonce and '1' or '0'
     end
     is_work = is_work or concurrency ~= nil
-    if kind == GIVE_UP then
+    if kind == GIVE_UP or kind ~= COMPLETE and job.cancel == 1 then
         forget(job)
         tell(CANCELLED, id)
-        return true
+        return gone
     end
     leave(job)
     job.finish = nonce
@@ -39,7 +40,7 @@ local function finish(id, fixed, bytes)
         save(job)
     end
     enter(job)
-    return true
+    return '1'
 end
 
 -- Appends id, header and payload of each claimed job.
@@ -83,7 +84,7 @@ end
 
 local outcomes = {}
 for first = 6, #ARGV, 3 do
-    outcomes[#outcomes + 1] = finish(ARGV[first], ARGV[first + 1], ARGV[first + 2]) and '1' or '0'
+    outcomes[#outcomes + 1] = finish(ARGV[first], ARGV[first + 1], ARGV[first + 2])
 end
 local most, claimed, due_in = tonumber(ARGV[4]), {}, -1
 flush()

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::jobs::JobState;
+use crate::jobs::{EndOutcome, JobState};
 
 #[tokio::test]
 async fn jobs_are_there_after_reopening() {
@@ -20,7 +20,7 @@ async fn jobs_are_there_after_reopening() {
 
     let storage = open(&directory).await;
     let finished = storage.finish(&queue(), vec![complete(&claimed[0])], wish(5)).await.unwrap();
-    assert_eq!(finished.outcomes, [true]);
+    assert_eq!(finished.outcomes, [EndOutcome::Done]);
     assert_eq!(finished.claimed.len(), 1);
     assert!(finished.claimed[0].token > claimed[0].token);
     let counts = storage.counts(&queue()).await.unwrap();
