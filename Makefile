@@ -44,6 +44,7 @@ bench: build
 	cargo run --locked --release --package lockstep-bench -- ai
 
 bench-queue:
+	@scripts/build-tools.sh
 	@bench/setup.sh
 	cargo run --locked --release --package lockstep-bench -- journal
 	cargo run --locked --release --package lockstep-bench -- queue $(ARGS)
@@ -54,4 +55,5 @@ bench-ai: build
 
 # Each fuzz target for a minute.
 fuzz:
+	@scripts/build-tools.sh
 	@scripts/fuzz.sh $(SECONDS)

@@ -1,7 +1,7 @@
 //! Checks, before anything is measured, that a contender does the work that is compared.
 
 use crate::contender::Running;
-use crate::error::{Context as _, Failure, Result};
+use crate::error::{Context as _, Result, demand};
 use crate::layout::{host, set_cookie, version};
 use crate::load::{Answer, Connection, request};
 use crate::origin::ECHO;
@@ -63,8 +63,4 @@ fn forwarded(head: &str) -> Result<()> {
         demand(right, || format!("the origin gets {name}: {value:?}"))?;
     }
     Ok(())
-}
-
-fn demand(right: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
-    if right { Ok(()) } else { Err(Failure::new(otherwise())) }
 }

@@ -17,6 +17,14 @@ impl Failure {
     }
 }
 
+/// Fails unless something is right.
+///
+/// # Errors
+/// What is wrong `otherwise`.
+pub fn demand(right: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
+    if right { Ok(()) } else { Err(Failure::new(otherwise())) }
+}
+
 /// Says what was being done when an error came up.
 pub trait Context<T> {
     /// Puts `what` before the error.

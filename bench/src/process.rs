@@ -8,12 +8,16 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 use crate::cpu;
 use crate::error::{Context as _, Failure, Result};
 
 /// How long a process may take to end after it was asked to.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How soon it is asked again whether it listens.
+const AGAIN: Duration = Duration::from_millis(50);
 /// Open files of a proxy with 10 000 streams, on both of its sides, and some.
 const FILES: u64 = 65_536;
 
@@ -53,6 +57,21 @@ impl Process {
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits until it listens.
+    ///
+    /// # Errors
+    /// If it ends instead, or does not listen in time.
+    pub async fn listens(&mut self, address: SocketAddr, within: Duration) -> Result<()> {
+        let started = Instant::now();
+        while started.elapsed() < within && self.is_alive() {
+            if TcpStream::connect(address).await.is_ok() {
+                return Ok(());
+            }
+            sleep(AGAIN).await;
+        }
+        Err(Failure::new(format!("does not listen: {}", self.last_words())))
     }
 
     /// The end of what it printed.

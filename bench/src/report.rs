@@ -80,6 +80,11 @@ fn ratio(entrant: &Entrant, other: Option<&Entrant>, figure: fn(&Sample) -> f64)
     format!("{:.3}", median(&sorted(rounds.map(|(own, others)| figure(own) / figure(others)))))
 }
 
+/// A figure with two digits after the point, if there is one.
+pub fn known(figure: f64) -> String {
+    if figure.is_nan() { "-".to_owned() } else { format!("{figure:.2}") }
+}
+
 /// Figures in order.
 pub fn sorted(figures: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut figures: Vec<f64> = figures.collect();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use lockstep_controller::cluster::claim::Claim;
-use lockstep_controller::{AppId, DataPlane, Traffic, VersionId, VersionSnapshot};
+use lockstep_controller::{AppId, DataPlane, Traffic, VersionId, VersionSnapshot, VersionState};
 use parking_lot::Mutex;
 
 use crate::clock;
@@ -188,17 +188,21 @@ impl Plane {
         let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let age = clock::now_ms().saturating_sub(self.compiled_at.load(Ordering::Relaxed)) / 1000;
         self.metrics.snapshot_age.set(signed(age));
+        // What the table holds no more must not go on being told.
         self.metrics.versions.reset();
+        self.metrics.in_flight.reset();
+        self.metrics.endpoints.reset();
         for app in self.table.load().apps() {
             let id = app.config().id.to_string();
             for version in app.versions() {
                 let labels = [id.as_str(), version.id().as_str()];
                 self.metrics.in_flight.with_label_values(&labels).set(signed(version.stats().in_flight()));
-                self.metrics
-                    .endpoints
-                    .with_label_values(&labels)
-                    .set(signed(version.pool().available() as u64));
                 self.metrics.versions.with_label_values(&[&id, version.state().as_str()]).inc();
+                // Others may well have none yet, which is nothing to be alarmed at.
+                if matches!(version.state(), VersionState::Active | VersionState::Draining) {
+                    let usable = signed(version.pool().available() as u64);
+                    self.metrics.endpoints.with_label_values(&labels).set(usable);
+                }
             }
         }
     }
@@ -225,5 +229,36 @@ impl DataPlane for Plane {
         self.compiler
             .stats(app, version)
             .map_or(Traffic { in_flight: 0, idle_for: std::time::Duration::MAX }, |stats| stats.traffic())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::fixture::{config, states};
+
+    /// The label sets of a gauge, as they are scraped: `v1=2`.
+    fn told(plane: &Plane, gauge: &str) -> Vec<String> {
+        plane.refresh_gauges();
+        let text = String::from_utf8(plane.metrics.render()).unwrap();
+        let prefix = format!("lockstep_{gauge}{{app=\"shop\",version=\"");
+        let lines = text.lines().filter_map(|line| line.strip_prefix(&prefix));
+        lines.map(|line| line.replace("\"} ", "=")).collect()
+    }
+
+    #[test]
+    fn gauges_tell_of_the_versions_that_are_routed_and_of_no_others() {
+        use VersionState::{Active, Draining, Pending, Staged};
+        let config = config(&["{name: shop, versions: [{id: v1, endpoints: ['127.0.0.1:9001']}]}"]);
+        let plane = Plane::new(config.clone(), Metrics::new().unwrap());
+        let all = [("v1", Draining), ("v2", Active), ("v3", Pending), ("v4", Staged)];
+        plane.route(&Arc::new(states(&config, &all, &["v1", "v3"]))).unwrap();
+        assert_eq!(told(&plane, "endpoints_usable"), ["v1=0", "v2=1"]);
+        assert_eq!(told(&plane, "requests_in_flight"), ["v1=0", "v2=0", "v3=0", "v4=0"]);
+
+        let fewer = states(&config, &[("v2", Draining), ("v3", Active)], &[]);
+        plane.route(&Arc::new(fewer)).unwrap();
+        assert_eq!(told(&plane, "endpoints_usable"), ["v2=1", "v3=1"]);
+        assert_eq!(told(&plane, "requests_in_flight"), ["v2=0", "v3=0"]);
     }
 }

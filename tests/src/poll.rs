@@ -18,8 +18,16 @@ pub fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
 ///
 /// # Panics
 /// If it is not in time.
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    eventually(what, || holds().then_some(()));
+pub fn until(what: &str, holds: impl FnMut() -> bool) {
+    until_in(SOON, what, holds);
+}
+
+/// As [`until`], for what may take longer, or must not take as long.
+///
+/// # Panics
+/// If it is not in time.
+pub fn until_in(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    assert!(within(limit, || holds().then_some(())).is_some(), "not in {limit:?}: {what}");
 }
 
 /// Polls until `probe` gives a value, or the time is over.

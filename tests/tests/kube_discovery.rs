@@ -1,43 +1,17 @@
 //! Apps of a real cluster in the routing table of the real binary.
 
-use std::ffi::OsStr;
-use std::path::Path;
-
-use lockstep_tests::kube::{Cluster, Rollout, lab, rollout};
-use lockstep_tests::{COOKIE, Config, HOST, Lockstep, Request, until};
+use lockstep_tests::kube::{Cluster, Rollout, SYSTEM, following, lab, rollout};
+use lockstep_tests::{HOST, Lockstep, Request, until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A replica that reaches the API as an administrator.
 fn start(cluster: &Cluster, dir: TempDir) -> Lockstep {
-    start_as(&cluster.kubeconfig(), dir)
-}
-
-fn start_as(kubeconfig: &Path, dir: TempDir) -> Lockstep {
-    let config = Config::new().set("kubernetes", json!({"enabled": true, "heartbeat": "1s"}));
-    let data = dir.path().join("data");
-    let text = config.clone().set("server.data_dir", data.to_str().expect("a path in UTF-8")).text();
-    std::fs::write(dir.path().join("lockstep.yaml"), text).expect("the file is written");
-    let environment = [("KUBECONFIG", kubeconfig.as_os_str()), ("POD_NAMESPACE", OsStr::new("default"))];
-    Lockstep::launch(dir, &config, &environment)
-}
-
-fn apply_crd(cluster: &Cluster) {
-    let crd = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf/k8s/base/crd.yaml");
-    cluster.kubectl(&["apply", "-f", crd]);
+    cluster.replica_as(&following(), &cluster.kubeconfig(), dir)
 }
 
 fn shop(version: &str) -> Rollout {
     rollout("shop", version).annotation("lockstep.dev/hosts", HOST)
-}
-
-/// What a visitor with this pin gets.
-fn pinned(instance: &Lockstep, version: &str) -> String {
-    instance.send(&Request::get("/").header("cookie", &format!("{COOKIE}={version}"))).origin().to_owned()
-}
-
-fn problems(instance: &Lockstep) -> String {
-    instance.api("problems")["problems"].to_string()
 }
 
 fn directory() -> TempDir {
@@ -47,7 +21,7 @@ fn directory() -> TempDir {
 #[test]
 fn versions_are_found_routed_and_pinned() {
     lab("versions_are_found_routed_and_pinned", |cluster| {
-        apply_crd(cluster);
+        cluster.apply_crd();
         cluster.deploy_ready(&shop("v1"));
         let instance = start(cluster, directory());
         until("the replica is ready", || instance.readiness() == 200);
@@ -55,20 +29,19 @@ fn versions_are_found_routed_and_pinned() {
         cluster.deploy_ready(&shop("v2").replicas(2));
         instance.serves("v2");
         for _ in 0..20 {
-            assert_eq!(pinned(&instance, "v1"), "v1");
-            assert_eq!(pinned(&instance, "v2"), "v2");
+            assert_eq!(instance.pinned("v1"), "v1");
+            assert_eq!(instance.pinned("v2"), "v2");
         }
         // Its spec wins over the labels, and takes effect at once.
-        let path = "/apis/lockstep.dev/v1/namespaces/web/versionedapps/shop";
-        let hosts = json!({"spec": {"hosts": ["other.test"]}});
-        cluster.admin().patch(path, &hosts).expect("the resource takes it");
+        let app = cluster.vapp("web", "shop");
+        app.edit(&json!({"hosts": ["other.test"]}));
         let other = Request::get("/").host("other.test");
         until("the new host is served", || instance.send(&other).status() == 200);
         assert_eq!(instance.send(&Request::get("/")).status(), 404, "the old one is not");
         let bad = json!({"spec": {"cookie": {"name": "a b"}}});
         // The schema or our own rules refuse it: either way, what was there stays.
-        let refused = cluster.admin().patch(path, &bad).is_err();
-        until("it is said", || refused || problems(&instance).contains("spec.cookie.name"));
+        let refused = cluster.admin().patch(&app.path(), &bad).is_err();
+        until("it is said", || refused || instance.problems().contains("spec.cookie.name"));
         assert_eq!(instance.send(&other).origin(), "v2");
     });
 }
@@ -76,31 +49,32 @@ fn versions_are_found_routed_and_pinned() {
 #[test]
 fn without_the_crd_labels_route_and_the_file_is_named() {
     lab("without_the_crd_labels_route_and_the_file_is_named", |cluster| {
+        cluster.namespace(SYSTEM);
         cluster.deploy_ready(&shop("v1"));
         cluster.deploy_ready(&shop("v2"));
         let instance = start(cluster, directory());
         until("the replica is ready", || instance.readiness() == 200);
         instance.serves("v2");
-        assert_eq!(pinned(&instance, "v1"), "v1");
-        until("the file is named", || problems(&instance).contains("conf/k8s/base/crd.yaml"));
+        assert_eq!(instance.pinned("v1"), "v1");
+        until("the file is named", || instance.problems().contains("conf/k8s/base/crd.yaml"));
         assert_eq!(instance.active("shop").as_deref(), Some("v2"));
-        apply_crd(cluster);
-        until("all is well", || !problems(&instance).contains("crd.yaml"));
-        assert_eq!((pinned(&instance, "v1"), pinned(&instance, "v2")), ("v1".into(), "v2".into()));
+        cluster.apply_crd();
+        until("all is well", || !instance.problems().contains("crd.yaml"));
+        assert_eq!((instance.pinned("v1"), instance.pinned("v2")), ("v1".into(), "v2".into()));
     });
 }
 
 #[test]
 fn what_is_wrong_with_objects_is_listed_and_all_else_goes_on() {
     lab("what_is_wrong_with_objects_is_listed_and_all_else_goes_on", |cluster| {
-        apply_crd(cluster);
+        cluster.apply_crd();
         cluster.deploy_ready(&shop("v1"));
         cluster.deploy(&shop("v1").named("shop-again"));
         cluster.deploy(&rollout("thief", "v1").annotation("lockstep.dev/hosts", HOST));
         cluster.deploy(&rollout("Shouting", "v1"));
         let instance = start(cluster, directory());
         for expected in ["DuplicateVersion", "RouteConflict", "InvalidApp"] {
-            until(expected, || problems(&instance).contains(expected));
+            until(expected, || instance.problems().contains(expected));
         }
         instance.serves("v1");
         let status: Value = instance.api("status");
@@ -113,7 +87,7 @@ fn what_is_wrong_with_objects_is_listed_and_all_else_goes_on() {
 #[test]
 fn routing_goes_on_without_the_api_and_through_a_restart() {
     lab("routing_goes_on_without_the_api_and_through_a_restart", |cluster| {
-        apply_crd(cluster);
+        cluster.apply_crd();
         cluster.deploy_ready(&shop("v1"));
         let instance = start(cluster, directory());
         instance.serves("v1");
@@ -122,19 +96,19 @@ fn routing_goes_on_without_the_api_and_through_a_restart() {
         let is_kept = || std::fs::read_to_string(&kept).is_ok_and(|text| text.contains("\"active\":\"v1\""));
         until("it is kept", is_kept);
         cluster.control_plane.kill_api_server();
-        assert_eq!(pinned(&instance, "v1"), "v1");
+        assert_eq!(instance.pinned("v1"), "v1");
         let Lockstep { process, dir, .. } = instance;
         drop(process);
         let instance = start(cluster, dir);
         until("the replica is ready by what was kept", || instance.readiness() == 200);
         instance.serves("v1");
         assert_eq!(instance.api("status")["snapshot_stale"], true);
-        until("it says so", || problems(&instance).contains("can't watch"));
+        until("it says so", || instance.problems().contains("can't watch"));
         cluster.control_plane.start_api_server();
-        until("it sees the cluster again", || instance.api("status")["snapshot_stale"] == false);
+        instance.sees_the_cluster_again();
         cluster.deploy_ready(&shop("v2"));
         instance.serves("v2");
-        assert_eq!(pinned(&instance, "v1"), "v1");
+        assert_eq!(instance.pinned("v1"), "v1");
     });
 }
 
@@ -142,8 +116,9 @@ fn routing_goes_on_without_the_api_and_through_a_restart() {
 fn a_missing_permission_is_named() {
     lab("a_missing_permission_is_named", |cluster| {
         cluster.kubectl(&["-n", "web", "create", "serviceaccount", "nobody"]);
-        let instance = start_as(&cluster.kubeconfig_of("web", "nobody"), directory());
-        until("it is named", || problems(&instance).contains("list and watch deployments.apps"));
+        let nobody = cluster.kubeconfig_of("web", "nobody");
+        let instance = cluster.replica_as(&following(), &nobody, directory());
+        until("it is named", || instance.problems().contains("list and watch deployments.apps"));
         assert_eq!(instance.readiness(), 503);
     });
 }

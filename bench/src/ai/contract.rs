@@ -13,7 +13,7 @@ use super::contender::Running;
 use super::mark::marks;
 use super::model::Model;
 use super::wire::Wire;
-use crate::error::{Context as _, Failure, Result};
+use crate::error::{Context as _, Result, demand};
 
 const PROMPT_BYTES: usize = 50_000;
 const CHUNKS: usize = 10;
@@ -72,8 +72,4 @@ fn stored(dir: &Path) -> u64 {
         Err(_) => 0,
     };
     entries.map(size).sum()
-}
-
-fn demand(right: bool, otherwise: impl FnOnce() -> String) -> Result<()> {
-    if right { Ok(()) } else { Err(Failure::new(otherwise())) }
 }

@@ -6,8 +6,8 @@ use super::contender::Contender::{self, Bare, Direct, LockstepOff, LockstepStric
 use super::memory::{Held, Protocol};
 use super::rounds::Sample;
 use super::shape::Shape;
-use super::table::{Results, known};
-use crate::report;
+use super::table::Results;
+use crate::report::{self, known};
 
 /// What must not be more than a limit.
 enum Measure {

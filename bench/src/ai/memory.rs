@@ -13,10 +13,9 @@ use super::contender::{Contender, Pace, Running};
 use super::contract;
 use super::options::AiPlan;
 use super::streams::{self, Open};
-use super::table::known;
 use crate::cpu;
 use crate::error::{Context as _, Result};
-use crate::report;
+use crate::report::{self, known};
 
 /// What a contender that is no native program is spared: it would take minutes.
 const SCRIPT_STREAMS: usize = 1_000;

@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use super::contender::Contender;
 use super::rounds::{Sample, Series};
 use super::shape::Shape;
-use crate::report::{self, median, sorted};
+use crate::report::{self, known, median, sorted};
 
 /// A figure of one visit.
 pub(super) type Figure = fn(&Sample) -> f64;
@@ -112,9 +112,4 @@ fn number(figure: f64) -> String {
 
 fn of_shipping(figure: f64) -> String {
     if figure > 0.0 { number(figure) } else { "-".to_owned() }
-}
-
-/// A figure with two digits after the point.
-pub(super) fn known(figure: f64) -> String {
-    if figure.is_nan() { "-".to_owned() } else { format!("{figure:.2}") }
 }

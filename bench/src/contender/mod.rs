@@ -3,8 +3,8 @@
 mod bare;
 mod envoy;
 mod haproxy;
-mod lockstep;
-mod nginx;
+pub mod lockstep;
+pub mod nginx;
 mod running;
 
 use std::net::SocketAddr;

@@ -2,17 +2,45 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 
 use super::Setup;
 use crate::error::{Context as _, Result};
 use crate::layout::{COOKIE, VERSION_HEADER, host, set_cookie, version};
 
+/// What all of nginx's contenders have within `http`: no access log, files in their own directory, connections that
+/// are kept, and the headers that every contender sets.
+pub const HTTP: &str = "  access_log off;
+  server_tokens off;
+  keepalive_requests 1000000000;
+  client_body_temp_path body;
+  proxy_temp_path proxy;
+  fastcgi_temp_path fastcgi;
+  uwsgi_temp_path uwsgi;
+  scgi_temp_path scgi;
+  proxy_http_version 1.1;
+  proxy_set_header Connection \"\";
+  proxy_set_header Host $http_host;
+  proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+  proxy_set_header X-Forwarded-Proto $scheme;
+  proxy_set_header X-Forwarded-Host $http_host;
+  proxy_set_header X-Request-Id $request_id;
+";
+
 pub(super) fn command(setup: &Setup<'_>) -> Result<Command> {
-    let config = setup.dir.join("nginx.conf");
-    fs::write(&config, conf(setup)?).context(|| "cannot write nginx's configuration".to_owned())?;
-    let mut command = Command::new(setup.program);
-    command.arg("-p").arg(setup.dir).arg("-c").arg(config).args(["-e", "stderr"]);
+    start(setup.program, setup.dir, &conf(setup)?)
+}
+
+/// Starts nginx with a configuration.
+///
+/// # Errors
+/// If that cannot be written.
+pub fn start(program: &Path, dir: &Path, conf: &str) -> Result<Command> {
+    let config = dir.join("nginx.conf");
+    fs::write(&config, conf).context(|| "cannot write nginx's configuration".to_owned())?;
+    let mut command = Command::new(program);
+    command.arg("-p").arg(dir).arg("-c").arg(config).args(["-e", "stderr"]);
     Ok(command)
 }
 
@@ -32,23 +60,8 @@ pid nginx.pid;
 error_log stderr crit;
 events {{ worker_connections 9000; }}
 http {{
-  access_log off;
-  server_tokens off;
-  keepalive_requests 1000000000;
-  server_names_hash_max_size 65536;
+{HTTP}  server_names_hash_max_size 65536;
   server_names_hash_bucket_size 128;
-  client_body_temp_path body;
-  proxy_temp_path proxy;
-  fastcgi_temp_path fastcgi;
-  uwsgi_temp_path uwsgi;
-  scgi_temp_path scgi;
-  proxy_http_version 1.1;
-  proxy_set_header Connection \"\";
-  proxy_set_header Host $http_host;
-  proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-  proxy_set_header X-Forwarded-Proto $scheme;
-  proxy_set_header X-Forwarded-Host $http_host;
-  proxy_set_header X-Request-Id $request_id;
 {upstreams}{servers}}}
 ",
         threads = setup.threads,

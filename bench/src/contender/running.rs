@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Setup, command, name};
 use crate::cli::Kind;
@@ -44,22 +44,10 @@ impl Running {
         let (origin_process, origins) = start_origin(layout.versions.min(ENDPOINTS))?;
         let listen = free_address()?;
         let setup = Setup { layout, threads, listen, origins: &origins, dir, program };
-        let process = Process::start(command(kind, &setup)?, name(kind), dir)?;
+        let mut process = Process::start(command(kind, &setup)?, name(kind), dir)?;
         let origin = *origins.first().ok_or_else(|| Failure::new("the origin gave no address"))?;
-        let mut running = Self { process, address: listen, layout, origin, _origin: origin_process };
-        running.wait(name(kind)).await?;
-        Ok(running)
-    }
-
-    async fn wait(&mut self, name: &str) -> Result<()> {
-        let started = Instant::now();
-        while started.elapsed() < START && self.process.is_alive() {
-            if Connection::open(self.address).await.is_ok() {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Err(Failure::new(format!("{name} does not listen: {}", self.process.last_words())))
+        process.listens(listen, START).await.context(|| name(kind).to_owned())?;
+        Ok(Self { process, address: listen, layout, origin, _origin: origin_process })
     }
 
     /// The connections that its origin has accepted.

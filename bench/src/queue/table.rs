@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use super::contender::Family;
 use super::rounds::Entrant;
 use super::visit::Sample;
-use crate::report::{self, median, sorted};
+use crate::report::{self, known, median, sorted};
 
 const COLUMNS: [&str; 8] = [
     "load",
@@ -74,10 +74,6 @@ fn ratio(entrant: &Entrant, reference: Option<&Entrant>, figure: fn(&Sample) -> 
     };
     let rounds = entrant.samples.iter().zip(&reference.samples);
     median(&sorted(rounds.map(|(own, other)| figure(own) / figure(other))))
-}
-
-fn known(figure: f64) -> String {
-    if figure.is_nan() { "-".to_owned() } else { format!("{figure:.2}") }
 }
 
 impl Sample {

@@ -97,6 +97,14 @@ impl Api {
         self.call(Method::PATCH, path, "application/merge-patch+json", Some(patch))
     }
 
+    /// Replaces an object, or a subresource of it, that was read before.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn replace(&self, path: &str, object: &Value) -> Result<Value, Refused> {
+        self.call(Method::PUT, path, "application/json", Some(object))
+    }
+
     /// Deletes an object.
     ///
     /// # Errors

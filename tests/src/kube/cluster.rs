@@ -195,13 +195,19 @@ impl Cluster {
         })
     }
 
-    /// The Events of a namespace about an object: type, reason and message, the oldest first.
+    /// The Events of a namespace about an object: type, reason and message, the oldest first. One that was told again
+    /// is there as often as it was told.
     pub fn events(&self, namespace: &str, name: &str) -> Vec<(String, String, String)> {
         let mut events = self.admin().list(&format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"));
         events.retain(|event| event["regarding"]["name"] == name);
         let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
         events.sort_by_key(|event| text(event, "eventTime"));
-        events.iter().map(|event| (text(event, "type"), text(event, "reason"), text(event, "note"))).collect()
+        let told = |event: &Value| {
+            let times = event["series"]["count"].as_u64().and_then(|count| usize::try_from(count).ok());
+            let (kind, reason, note) = (text(event, "type"), text(event, "reason"), text(event, "note"));
+            std::iter::repeat_n((kind, reason, note), times.unwrap_or(1))
+        };
+        events.iter().flat_map(told).collect()
     }
 
     /// A pod, or all of a Deployment's, is not ready from now on.

@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -11,12 +12,16 @@ use tempfile::TempDir;
 use super::Cluster;
 use crate::config::Config;
 use crate::lockstep::{Lockstep, OPERATOR, cli};
-use crate::poll::until;
+use crate::poll::{until, until_in};
+use crate::raw::Request;
 
 /// The namespace that Lockstep ships for.
 pub const SYSTEM: &str = "lockstep-system";
 /// The name of its only replica.
 const REPLICA: &str = "lockstep-0";
+/// How long a replica may take to see a cluster again whose API server was away: that has to start, and watches
+/// that failed wait before they are tried again.
+const REUNION: Duration = Duration::from_secs(60);
 
 /// A file or directory below `conf/k8s`.
 ///
@@ -36,12 +41,17 @@ pub fn following() -> Config {
 }
 
 impl Cluster {
-    /// Applies one of the shipped overlays, as the guide says, and the operator's secret.
+    /// Applies one of the shipped overlays and the operator's secret, as the guide says.
     pub fn install(&self, overlay: &str) {
         self.apply_crd();
         let token = format!("--from-literal=token={OPERATOR}");
         let secret = ["create", "secret", "generic", "lockstep-admin", &token];
         self.kubectl(&[&["-n", SYSTEM], &secret[..]].concat());
+        self.apply_overlay(overlay);
+    }
+
+    /// Applies one of the shipped overlays, perhaps in place of another.
+    pub fn apply_overlay(&self, overlay: &str) {
         self.kubectl(&["apply", "--server-side", "-k", &shipped(overlay)]);
     }
 
@@ -103,6 +113,19 @@ impl Lockstep {
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "lockstep versions {}: {out}{err}", arguments.join(" "));
         out.into_owned()
+    }
+
+    /// What a visitor with this pin gets.
+    pub fn pinned(&self, version: &str) -> String {
+        self.send(&Request::get("/").pinned(version)).origin().to_owned()
+    }
+
+    /// Waits until the cluster is seen as it is, and nothing is wrong.
+    pub fn sees_the_cluster_again(&self) {
+        until_in(REUNION, "the cluster is seen again", || {
+            let status = self.api("status");
+            status["snapshot_stale"] == false && status["degraded"] == false
+        });
     }
 
     /// All that is wrong, as the admin API tells it.

@@ -93,7 +93,7 @@ fn what_was_missed_is_listed_again() {
         ended_once(cluster, &vapp, "v2");
         assert!(load.finish() > 1000);
 
-        // A replica starts together with the API server, which at first knows nobody's rights and no VappApps,
+        // A replica starts together with the API server, which at first knows nobody's rights and no VersionedApps,
         // while a version waits: what was kept is routed until its state is seen.
         let replica = fleet.leader();
         let other = 1 - replica;

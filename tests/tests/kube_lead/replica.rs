@@ -20,6 +20,9 @@ use tokio::task::JoinHandle;
 
 use crate::feed;
 
+/// How long tasks may take to notice that they are to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A replica.
 pub struct Replica {
     pub handle: LeadHandle,
@@ -83,9 +86,11 @@ impl Replica {
         self.seen.0.lock().clone()
     }
 
-    /// Ends it without a word.
-    pub fn kill(self) {
-        self.runtime.shutdown_background();
+    /// Ends it without a word, and gives back what it told until then.
+    pub fn kill(self) -> Vec<String> {
+        let Self { seen, runtime, .. } = self;
+        runtime.shutdown_timeout(PATIENCE);
+        seen.0.lock().clone()
     }
 
     /// Ends it in good order.

@@ -52,7 +52,7 @@ pub fn observe(cluster: &Cluster) {
     cluster.deploy(&rollout("shop", "v2"));
     instance.serves("v2");
     shop.expect("v1=expired v2=active");
-    assert_eq!(pinned(&instance, "v1"), "v2");
+    assert_eq!(instance.pinned("v1"), "v2");
     let after = cluster.admin().get(&v1.path()).expect("a Deployment")["metadata"]["generation"].clone();
     assert_eq!((cluster.endpoints(&v1).len(), after), (2, before), "nobody touched it");
     assert!(shop.status()["plan"].is_null());
@@ -72,15 +72,15 @@ pub fn observe(cluster: &Cluster) {
     let instance = restarted(cluster, instance, &config);
     until("the replica is ready by what was kept", || instance.readiness() == 200);
     for pin in ["v1", "v2", "v7"] {
-        assert_eq!(pinned(&instance, pin), "v2", "{pin}");
+        assert_eq!(instance.pinned(pin), "v2", "{pin}");
     }
     assert!(has(&call(&instance, "g1"), r#""text": "g1: hi""#), "the protocol is kept, too");
     assert_eq!(instance.api("status")["snapshot_stale"], true);
     cluster.control_plane.start_api_server();
-    until("it sees the cluster again", || instance.api("status")["degraded"] == false);
+    instance.sees_the_cluster_again();
     cluster.deploy(&rollout("shop", "v3"));
     instance.serves("v3");
-    assert_eq!(pinned(&instance, "v2"), "v2");
+    assert_eq!(instance.pinned("v2"), "v2");
 }
 
 /// Each version is spoken to as its Service says.
@@ -117,10 +117,6 @@ fn call(instance: &Lockstep, version: &str) -> Output {
 fn has(output: &Output, part: &str) -> bool {
     let squeeze = |text: &str| text.split_whitespace().collect::<String>();
     squeeze(&String::from_utf8_lossy(&output.stdout)).contains(&squeeze(part))
-}
-
-fn pinned(instance: &Lockstep, version: &str) -> String {
-    instance.send(&Request::get("/").pinned(version)).origin().to_owned()
 }
 
 /// The same replica in another process, with what the one before left.

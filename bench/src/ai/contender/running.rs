@@ -3,13 +3,12 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Contender, Setup};
 use crate::ai::model::Model;
 use crate::ai::options::AiPlan;
 use crate::ai::prompt::Prompts;
-use crate::ai::wire::Wire;
 use crate::error::{Context as _, Failure, Result};
 use crate::process::{Process, free_address};
 
@@ -44,16 +43,16 @@ impl Running {
         let (listen, second) = (free_address()?, free_address()?);
         let listen = if contender == Contender::Direct { provider } else { listen };
         let listen_http2 = if contender == Contender::Nginx { second } else { listen };
-        let process = {
+        let mut process = {
             let (threads, dir, program): (_, &Path, &Path) = (plan.threads, &dir, &program);
             let setup = Setup { threads, listen, listen_http2, provider, dir, program };
             let command = contender.command(&setup)?;
             command.map(|command| Process::start(command, contender.name(), dir)).transpose()?
         };
-        let mut running =
-            Self { contender, address: listen, address_http2: listen_http2, dir, provider, process };
-        running.wait().await?;
-        Ok(running)
+        if let Some(process) = &mut process {
+            process.listens(listen, START).await?;
+        }
+        Ok(Self { contender, address: listen, address_http2: listen_http2, dir, provider, process })
     }
 
     /// The requests that its clients send.
@@ -69,16 +68,5 @@ impl Running {
     /// The end of what it printed.
     pub fn last_words(&self) -> String {
         self.process.as_ref().map(Process::last_words).unwrap_or_default()
-    }
-
-    async fn wait(&mut self) -> Result<()> {
-        let started = Instant::now();
-        while started.elapsed() < START && self.process.as_mut().is_none_or(Process::is_alive) {
-            if Wire::open(self.address).await.is_ok() {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Err(Failure::new(format!("does not listen: {}", self.last_words())))
     }
 }

@@ -4,10 +4,11 @@ mod postgres;
 mod redis;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::contender::Family;
-use crate::error::Result;
+use crate::error::{Failure, Result};
+use crate::process::Process;
 use postgres::Postgres;
 use redis::Redis;
 
@@ -64,4 +65,16 @@ impl Server {
             Self::Postgres(postgres) => postgres.empty(),
         }
     }
+}
+
+/// Waits until a server that was started is up.
+fn wait(process: &mut Process, name: &str, is_up: impl Fn() -> bool) -> Result<()> {
+    let begun = Instant::now();
+    while !is_up() {
+        if begun.elapsed() > PATIENCE || !process.is_alive() {
+            return Err(Failure::new(format!("{name} does not start: {}", process.last_words())));
+        }
+        std::thread::sleep(AGAIN);
+    }
+    Ok(())
 }

@@ -6,11 +6,10 @@ use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
 use tempfile::TempDir;
 
-use super::{AGAIN, PATIENCE};
+use super::wait;
 use crate::error::{Context as _, Failure, Result};
 use crate::process::Process;
 
@@ -22,10 +21,16 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 /// A running server. Dropping it ends it.
 pub(in crate::queue) struct Postgres {
     process: Process,
-    programs: PathBuf,
-    user: Option<(u32, u32)>,
+    client: Client,
     /// Removed after the process has ended.
     dir: TempDir,
+}
+
+/// Runs its tools.
+struct Client {
+    programs: PathBuf,
+    user: Option<(u32, u32)>,
+    socket: PathBuf,
 }
 
 impl Postgres {
@@ -46,17 +51,10 @@ impl Postgres {
         let mut server = program("postgres");
         server.arg("-D").arg(dir.path().join("data")).args(["-c", "listen_addresses=", "-c"]);
         server.arg(format!("unix_socket_directories={}", dir.path().display()));
-        let process = Process::start(server, "postgres", log_dir)?;
-        let mut postgres = Self { process, programs, user, dir };
-        let begun = Instant::now();
-        while finish(postgres.client("pg_isready").arg("--quiet")).is_err() {
-            if begun.elapsed() > PATIENCE || !postgres.process.is_alive() {
-                let words = postgres.process.last_words();
-                return Err(Failure::new(format!("PostgreSQL does not start: {words}")));
-            }
-            std::thread::sleep(AGAIN);
-        }
-        Ok(postgres)
+        let mut process = Process::start(server, "postgres", log_dir)?;
+        let client = Client { programs, user, socket: dir.path().to_owned() };
+        wait(&mut process, "PostgreSQL", || finish(client.command("pg_isready").arg("--quiet")).is_ok())?;
+        Ok(Self { process, client, dir })
     }
 
     /// The id of the process that starts the others.
@@ -71,13 +69,15 @@ impl Postgres {
 
     /// Makes the database anew.
     pub(super) fn empty(&self) -> Result<()> {
-        finish(self.client("dropdb").args(["--if-exists", "--force", DATABASE]))?;
-        finish(self.client("createdb").arg(DATABASE))
+        finish(self.client.command("dropdb").args(["--if-exists", "--force", DATABASE]))?;
+        finish(self.client.command("createdb").arg(DATABASE))
     }
+}
 
-    fn client(&self, program: &str) -> Command {
+impl Client {
+    fn command(&self, program: &str) -> Command {
         let mut command = command(&self.programs, self.user, program);
-        command.arg("--username=postgres").arg("--host").arg(self.dir.path());
+        command.arg("--username=postgres").arg("--host").arg(&self.socket);
         command
     }
 }

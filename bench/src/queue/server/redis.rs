@@ -4,11 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
-use super::{AGAIN, PATIENCE};
+use super::{PATIENCE, wait};
 use crate::contender::search;
-use crate::error::{Context as _, Failure, Result};
+use crate::error::{Context as _, Failure, Result, demand};
 use crate::process::{Process, free_address};
 
 /// A running Redis server. Dropping it ends it.
@@ -25,15 +24,9 @@ impl Redis {
         let mut command = Command::new(program);
         command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port"]);
         command.arg(address.port().to_string()).arg("--dir").arg(dir);
-        let mut redis = Self { process: Process::start(command, "redis", dir)?, address };
-        let begun = Instant::now();
-        while redis.ask("PING").is_err() {
-            if begun.elapsed() > PATIENCE || !redis.process.is_alive() {
-                return Err(Failure::new(format!("Redis does not start: {}", redis.process.last_words())));
-            }
-            std::thread::sleep(AGAIN);
-        }
-        Ok(redis)
+        let mut process = Process::start(command, "redis", dir)?;
+        wait(&mut process, "Redis", || ask(address, "PING").is_ok())?;
+        Ok(Self { process, address })
     }
 
     /// The id of its process.
@@ -48,21 +41,18 @@ impl Redis {
 
     /// Removes everything in it.
     pub(super) fn empty(&self) -> Result<()> {
-        self.ask("FLUSHALL")
+        ask(self.address, "FLUSHALL")
     }
+}
 
-    fn ask(&self, command: &str) -> Result<()> {
-        let context = || "cannot ask Redis".to_owned();
-        let mut stream = TcpStream::connect(self.address).context(context)?;
-        stream.set_read_timeout(Some(PATIENCE)).context(context)?;
-        stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).context(context)?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).context(context)?;
-        match answer.starts_with('+') {
-            true => Ok(()),
-            false => Err(Failure::new(format!("Redis says {answer}"))),
-        }
-    }
+fn ask(address: SocketAddr, command: &str) -> Result<()> {
+    let context = || "cannot ask Redis".to_owned();
+    let mut stream = TcpStream::connect(address).context(context)?;
+    stream.set_read_timeout(Some(PATIENCE)).context(context)?;
+    stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).context(context)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).context(context)?;
+    demand(answer.starts_with('+'), || format!("Redis says {answer}"))
 }
 
 /// Its program, if this machine has it.
