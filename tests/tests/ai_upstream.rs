@@ -329,6 +329,33 @@ fn a_wait_that_does_not_fit_is_not_begun() {
 }
 
 #[test]
+fn the_callers_time_is_no_fault_of_the_targets() {
+    let (a, b) = (Provider::start("a"), Provider::start("b"));
+    let proxy = gateway(&[("a", &a), ("b", &b)])
+        .set("cooldown", json!({"failures": 1, "window": "30s", "for": "30s"}))
+        .model("m", &[("a", "silence"), ("b", "ok")])
+        .model("b", &[("b", "ok")])
+        .start();
+    // A connection that is there already would take a request at once.
+    assert_eq!(proxy.chat("b").status(), 200);
+    for request in [chat("m"), chat_stream("m")] {
+        let answer = proxy.send(&request.header("x-stainless-read-timeout", "0.5"));
+        assert_eq!((answer.status(), &answer.json()["error"]["code"]), (504, &json!("upstream_timeout")));
+    }
+    assert_eq!((a.count(), b.count()), (2, 1), "nobody is asked whom nobody waits for");
+    assert_eq!(proxy.proxy.metrics().sum("lockstep_ai_cooling", &[]), 0.0);
+    // A body that took all of the time is passed on to nobody.
+    let late = keyed(&chat("b").header("x-stainless-read-timeout", "0.2")).bytes();
+    let (head, body) = late.split_at(late.len() - 5);
+    let mut client = Client::connect(proxy.addr());
+    client.send(head);
+    let sent = Instant::now();
+    until("the caller's time is over", || sent.elapsed() > Duration::from_millis(400));
+    client.send(body);
+    assert_eq!((client.response().status(), b.count()), (504, 1));
+}
+
+#[test]
 fn bodies_together_are_bounded() {
     let provider = Provider::start("a");
     let proxy =

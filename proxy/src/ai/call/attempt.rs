@@ -71,11 +71,14 @@ impl Ask<'_> {
         let timeouts = &self.to.target.timeouts;
         let limit = if self.stream { timeouts.connect + timeouts.first_event } else { timeouts.total };
         let until = Instant::now() + limit;
-        let until = self.deadline.map_or(until, |deadline| until.min(deadline));
+        let (until, late) = match self.deadline {
+            Some(deadline) if deadline < until => (deadline, Failure::CallerTimeout),
+            _ => (until, Failure::Timeout),
+        };
         match timeout_at(until, self.exchange(slot, running)).await {
             Ok(Ok(tried)) => tried,
             Ok(Err(error)) => Tried::Failed(failure(error), None),
-            Err(_) => Tried::Failed(Failure::Timeout, None),
+            Err(_) => Tried::Failed(late, None),
         }
     }
 
