@@ -270,6 +270,31 @@ fn what_keeps_failing_is_left_alone_and_probed() {
 }
 
 #[test]
+fn streams_that_keep_breaking_count_though_each_has_begun() {
+    let (a, b) = (Provider::start("a"), Provider::start("b"));
+    let proxy = gateway(&[("a", &a), ("b", &b)])
+        .set("cooldown", json!({"failures": 3, "window": "30s", "for": "1s"}))
+        .model("m", &[("a", "shaky"), ("b", "ok")])
+        .start();
+    let broken = || {
+        let half = Step::Data("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}\n\n".into());
+        a.play("shaky", vec![Step::Head(Head::new(200, "text/event-stream")), half, Step::Cut]);
+        proxy.stream("m").cut
+    };
+    assert!(broken() && broken());
+    // A refusal of what is asked says nothing of how the target does.
+    let error = json!({"error": {"message": "x", "type": "invalid_request_error"}}).to_string();
+    let head = Head::new(400, "application/json").length(error.len());
+    a.play("shaky", vec![Step::Head(head), Step::Data(error.into()), Step::End]);
+    assert_eq!(proxy.chat("m").status(), 400);
+    assert!(broken());
+    assert!(!broken(), "it is left alone");
+    until("it is probed", broken);
+    assert!(!broken(), "one stream tried it");
+    assert_eq!(a.count(), 5);
+}
+
+#[test]
 fn weights_share_requests() {
     let (a, b) = (Provider::start("a"), Provider::start("b"));
     let targets = json!([

@@ -70,7 +70,7 @@ impl Call<'_, '_> {
             Ok(tried) => {
                 let outgoing = Outgoing::default();
                 let mut prepared = Prepared { target, dialect: Dialect::Native, outgoing, anew: true };
-                return match self.succeeded(to, &mut prepared, running, tried, slot).await {
+                return match self.succeeded(to, &mut prepared, running, tried, slot, None).await {
                     Turn::Served(served) => served,
                     Turn::Failed(..) | Turn::Interrupted(_) => Served::Cut,
                 };
