@@ -153,6 +153,7 @@ impl Call<'_, '_> {
             stream: false,
             format: None,
             dialect: Dialect::Native,
+            goes_on: false,
             deadline: None,
         };
         let understood = timeout_at(until, ask.understand(header, upstream, running)).await;

@@ -76,6 +76,7 @@ impl Call<'_, '_> {
                 stream: self.asked.streams(endpoint),
                 format: asked::answer_format(endpoint, prepared.dialect),
                 dialect: prepared.dialect,
+                goes_on: self.said.is_some(),
                 deadline: self.head.deadline.filter(|_| self.said.is_none()),
             };
             // Boxed: a stream that follows takes none of its room.
