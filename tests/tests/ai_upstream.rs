@@ -440,6 +440,45 @@ fn calls_end_in_order_at_shutdown() {
 }
 
 #[test]
+fn bodies_on_their_way_end_in_order_at_shutdown() {
+    let provider = Provider::start("a");
+    let head = Head::new(200, "application/octet-stream").length(1000);
+    provider.play("half", vec![Step::Head(head), Step::Data("half".into()), Step::Silence]);
+    provider.otherwise("half");
+    let mut proxy = gateway(&[("a", &provider)])
+        .configured("server.shutdown", json!({"lame_duck": "0s", "grace": "1s"}))
+        .start();
+    let begin = |request: &Request, body: &str| {
+        let mut client = Client::connect(proxy.addr());
+        client.send(keyed(request).bytes());
+        client.send(body);
+        client
+    };
+    let mut answer = begin(&Request::get("/v1/files/file-1/content"), "");
+    assert_eq!((answer.head().status(), answer.bytes(4)), (200, b"half".to_vec()));
+    let chunked = Request::new("POST", "/v1/batches").header("transfer-encoding", "chunked");
+    let length = Request::new("POST", "/v1/chat/completions").header("content-length", "1000");
+    let waiting = [
+        begin(&chunked, "5\r\nhello\r\n"),
+        begin(&chunked, "13\r\n{\"model\":\"silence\"}\r\n0\r\n\r\n"),
+        begin(&length, "{"),
+    ];
+    let in_flight = || proxy.proxy.metrics().sum("lockstep_ai_in_flight", &[]);
+    until("all have begun", || provider.count() == 2 && in_flight() == 4.0);
+    proxy.proxy.signal(Signal::Term);
+    for mut client in waiting {
+        let told = client.response();
+        assert_eq!((told.status(), &told.json()["error"]["code"]), (503, &json!("shutting_down")));
+    }
+    assert!(answer.rest().is_empty(), "it is cut");
+    assert!(proxy.proxy.process.wait(Duration::from_secs(10)).success());
+    let log = proxy.proxy.access_log();
+    let mut outcomes: Vec<_> = log.iter().filter_map(|line| line["ai"]["outcome"].as_str()).collect();
+    outcomes.sort_unstable();
+    assert_eq!(outcomes, ["interrupted", "interrupted", "interrupted", "rejected"]);
+}
+
+#[test]
 fn calls_are_counted() {
     let provider = Provider::start("a");
     let targets = json!([{"provider": "a", "model": "500-once", "price": {"input": 2.0, "output": 10.0, "cached_input": 1.0}}]);

@@ -7,10 +7,11 @@ use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE
 use http::{HeaderName, HeaderValue, Method};
 use pingora::http::ResponseHeader;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::asked::Head;
 use super::attempt::Refused;
-use super::client::Client;
+use super::client::{Client, Gone};
 use super::record::Record;
 use crate::ai::anthropic::OpenAiError;
 use crate::ai::errors::{self, ApiError};
@@ -121,6 +122,7 @@ impl<'s> Answering<'_, 's> {
         first: Vec<Bytes>,
         upstream: &mut Upstream,
         idle: Duration,
+        ending: &CancellationToken,
     ) -> Served {
         let length = header.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let bodyless = self.head.method == Method::HEAD || matches!(header.status.as_u16(), 204 | 304);
@@ -145,7 +147,10 @@ impl<'s> Answering<'_, 's> {
                 None => tokio::select! {
                     biased;
                     read = timeout(idle, upstream.read()) => read.unwrap_or(Err(ExchangeError::Reset)),
-                    _gone = client.gone() => return Self { client, record, head, body }.gone(status).await,
+                    Gone = client.gone() => return Self { client, record, head, body }.gone(status).await,
+                    () = ending.cancelled() => {
+                        return Self { client, record, head, body }.lost(Outcome::Interrupted, status).await;
+                    }
                 },
             };
             match piece {

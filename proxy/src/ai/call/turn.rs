@@ -211,7 +211,8 @@ impl Call<'_, '_> {
                 });
                 let served = match header {
                     Ok(header) => {
-                        self.answering().pass(header, first, &mut upstream, to.target.timeouts.idle).await
+                        let (idle, ending) = (to.target.timeouts.idle, &self.desk.gateway.ending);
+                        self.answering().pass(header, first, &mut upstream, idle, ending).await
                     }
                     Err(_) => Served::Cut,
                 };
