@@ -126,7 +126,11 @@ fn what_is_no_stream_does_not_go_on_with_one() {
             let all = start(&targets, "continue");
             all.b.play("away", page.clone());
             let stream = all.proxy.stream("m");
-            if whole { is_whole(&stream) } else { is_broken(&stream) }
+            if whole {
+                is_whole(&stream)
+            } else {
+                is_broken(&stream)
+            }
             assert_eq!((stream.said().starts_with(BEGUN), all.b.count()), (true, 1), "{answer}");
         }
     }
