@@ -116,6 +116,27 @@ fn who_refuses_to_go_on_is_passed_over() {
 }
 
 #[test]
+fn what_is_no_stream_does_not_go_on_with_one() {
+    let away = Head::new(307, "text/event-stream").header("location", "/elsewhere");
+    let page = vec![Step::Head(away.length(6)), Step::Data("<html>".into()), Step::End];
+    for answer in ["away", "gzip", "wrong-type", "not-json"] {
+        for (last, whole) in [("ok", true), ("500", false)] {
+            let targets =
+                json!([target("a", "cut", false), target("b", answer, true), target("c", last, true)]);
+            let all = start(&targets, "continue");
+            all.b.play("away", page.clone());
+            let stream = all.proxy.stream("m");
+            if whole {
+                is_whole(&stream)
+            } else {
+                is_broken(&stream)
+            }
+            assert_eq!((stream.said().starts_with(BEGUN), all.b.count()), (true, 1), "{answer}");
+        }
+    }
+}
+
+#[test]
 fn only_plain_text_of_one_choice_is_continued() {
     let targets = json!([target("a", "cut", false), target("b", "ok", true)]);
     let all = start(&targets, "continue");

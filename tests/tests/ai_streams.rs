@@ -102,6 +102,23 @@ fn every_choice_must_have_finished() {
 }
 
 #[test]
+fn the_choices_of_every_prompt_must_have_finished() {
+    let (a, _b, proxy) = start();
+    let part = |index: u32, reason: &Value| {
+        let choice = json!({"index": index, "text": "x", "finish_reason": reason});
+        format!("data: {}\n\n", json!({"id": "c", "object": "text_completion", "choices": [choice]}))
+    };
+    let stop = json!("stop");
+    let body = json!({"model": "m", "stream": true, "prompt": ["one", "two"]});
+    let ask = || Stream::of(proxy.addr(), &keyed(&post("/v1/completions", &body)));
+    play(&a, &[part(0, &stop)], Step::End);
+    let stream = ask();
+    assert!(stream.cut && stream.error().is_some(), "the other one has not begun: {stream:?}");
+    play(&a, &[part(0, &stop), part(1, &stop)], Step::End);
+    assert!(ask().is_done());
+}
+
+#[test]
 fn a_silent_end_is_added_after_a_while() {
     let (a, _b, proxy) = start();
     play(&a, &[said("x"), finished()], Step::Silence);

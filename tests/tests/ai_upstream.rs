@@ -270,6 +270,31 @@ fn what_keeps_failing_is_left_alone_and_probed() {
 }
 
 #[test]
+fn streams_that_keep_breaking_count_though_each_has_begun() {
+    let (a, b) = (Provider::start("a"), Provider::start("b"));
+    let proxy = gateway(&[("a", &a), ("b", &b)])
+        .set("cooldown", json!({"failures": 3, "window": "30s", "for": "1s"}))
+        .model("m", &[("a", "shaky"), ("b", "ok")])
+        .start();
+    let broken = || {
+        let half = Step::Data("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}\n\n".into());
+        a.play("shaky", vec![Step::Head(Head::new(200, "text/event-stream")), half, Step::Cut]);
+        proxy.stream("m").cut
+    };
+    assert!(broken() && broken());
+    // A refusal of what is asked says nothing of how the target does.
+    let error = json!({"error": {"message": "x", "type": "invalid_request_error"}}).to_string();
+    let head = Head::new(400, "application/json").length(error.len());
+    a.play("shaky", vec![Step::Head(head), Step::Data(error.into()), Step::End]);
+    assert_eq!(proxy.chat("m").status(), 400);
+    assert!(broken());
+    assert!(!broken(), "it is left alone");
+    until("it is probed", broken);
+    assert!(!broken(), "one stream tried it");
+    assert_eq!(a.count(), 5);
+}
+
+#[test]
 fn weights_share_requests() {
     let (a, b) = (Provider::start("a"), Provider::start("b"));
     let targets = json!([
@@ -329,6 +354,33 @@ fn a_wait_that_does_not_fit_is_not_begun() {
 }
 
 #[test]
+fn the_callers_time_is_no_fault_of_the_targets() {
+    let (a, b) = (Provider::start("a"), Provider::start("b"));
+    let proxy = gateway(&[("a", &a), ("b", &b)])
+        .set("cooldown", json!({"failures": 1, "window": "30s", "for": "30s"}))
+        .model("m", &[("a", "silence"), ("b", "ok")])
+        .model("b", &[("b", "ok")])
+        .start();
+    // A connection that is there already would take a request at once.
+    assert_eq!(proxy.chat("b").status(), 200);
+    for request in [chat("m"), chat_stream("m")] {
+        let answer = proxy.send(&request.header("x-stainless-read-timeout", "0.5"));
+        assert_eq!((answer.status(), &answer.json()["error"]["code"]), (504, &json!("upstream_timeout")));
+    }
+    assert_eq!((a.count(), b.count()), (2, 1), "nobody is asked whom nobody waits for");
+    assert_eq!(proxy.proxy.metrics().sum("lockstep_ai_cooling", &[]), 0.0);
+    // A body that took all of the time is passed on to nobody.
+    let late = keyed(&chat("b").header("x-stainless-read-timeout", "0.2")).bytes();
+    let (head, body) = late.split_at(late.len() - 5);
+    let mut client = Client::connect(proxy.addr());
+    client.send(head);
+    let sent = Instant::now();
+    until("the caller's time is over", || sent.elapsed() > Duration::from_millis(400));
+    client.send(body);
+    assert_eq!((client.response().status(), b.count()), (504, 1));
+}
+
+#[test]
 fn bodies_together_are_bounded() {
     let provider = Provider::start("a");
     let proxy =
@@ -385,6 +437,45 @@ fn calls_end_in_order_at_shutdown() {
     let answer = silent.response();
     assert_eq!((answer.status(), &answer.json()["error"]["code"]), (503, &json!("shutting_down")));
     assert!(proxy.proxy.process.wait(Duration::from_secs(10)).success());
+}
+
+#[test]
+fn bodies_on_their_way_end_in_order_at_shutdown() {
+    let provider = Provider::start("a");
+    let head = Head::new(200, "application/octet-stream").length(1000);
+    provider.play("half", vec![Step::Head(head), Step::Data("half".into()), Step::Silence]);
+    provider.otherwise("half");
+    let mut proxy = gateway(&[("a", &provider)])
+        .configured("server.shutdown", json!({"lame_duck": "0s", "grace": "1s"}))
+        .start();
+    let begin = |request: &Request, body: &str| {
+        let mut client = Client::connect(proxy.addr());
+        client.send(keyed(request).bytes());
+        client.send(body);
+        client
+    };
+    let mut answer = begin(&Request::get("/v1/files/file-1/content"), "");
+    assert_eq!((answer.head().status(), answer.bytes(4)), (200, b"half".to_vec()));
+    let chunked = Request::new("POST", "/v1/batches").header("transfer-encoding", "chunked");
+    let length = Request::new("POST", "/v1/chat/completions").header("content-length", "1000");
+    let waiting = [
+        begin(&chunked, "5\r\nhello\r\n"),
+        begin(&chunked, "13\r\n{\"model\":\"silence\"}\r\n0\r\n\r\n"),
+        begin(&length, "{"),
+    ];
+    let in_flight = || proxy.proxy.metrics().sum("lockstep_ai_in_flight", &[]);
+    until("all have begun", || provider.count() == 2 && in_flight() == 4.0);
+    proxy.proxy.signal(Signal::Term);
+    for mut client in waiting {
+        let told = client.response();
+        assert_eq!((told.status(), &told.json()["error"]["code"]), (503, &json!("shutting_down")));
+    }
+    assert!(answer.rest().is_empty(), "it is cut");
+    assert!(proxy.proxy.process.wait(Duration::from_secs(10)).success());
+    let log = proxy.proxy.access_log();
+    let mut outcomes: Vec<_> = log.iter().filter_map(|line| line["ai"]["outcome"].as_str()).collect();
+    outcomes.sort_unstable();
+    assert_eq!(outcomes, ["interrupted", "interrupted", "interrupted", "rejected"]);
 }
 
 #[test]

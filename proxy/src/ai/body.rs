@@ -23,7 +23,7 @@ pub struct Scan {
     pub stream: bool,
     /// Where `stream_options` stands, and what it says of usage.
     options: Option<Options>,
-    /// How many choices are asked for.
+    /// How many choices are asked for, of all prompts together.
     pub choices: u32,
     /// Whether tools are offered.
     pub tools: bool,
@@ -57,7 +57,7 @@ impl Scan {
             NotRead::Malformed => ApiError::not_json(),
             NotRead::Twice(index) => ApiError::duplicate(NAMES.get(index).copied().unwrap_or_default()),
         })?;
-        let [model, stream, options, messages, n, tools, functions, ..] = values;
+        let [model, stream, options, messages, n, tools, functions, prompt, _] = values;
         required(endpoint, &values)?;
         let stream = match stream.map(serde_json::value::RawValue::get) {
             None | Some("false" | "null") => false,
@@ -67,6 +67,7 @@ impl Scan {
         let name = model.filter(|model| !json::is_null(model));
         let name =
             name.map(|model| json::string(model).ok_or_else(|| ApiError::invalid_type("model", "a string")));
+        let prompts = prompt.filter(|_| endpoint == Endpoint::Completions).map_or(1, prompts);
         let open = body.iter().position(|byte| *byte == b'{').map_or(0, |at| at + 1);
         let behind = body.get(open..).unwrap_or_default().trim_ascii_start();
         Ok(Self {
@@ -77,7 +78,7 @@ impl Scan {
                 .filter(|value| !json::is_null(value))
                 .map(|value| Options::of(body, value))
                 .transpose()?,
-            choices: n.and_then(|n| n.get().parse().ok()).unwrap_or(1),
+            choices: n.and_then(|n| n.get().parse().ok()).unwrap_or(1_u32).saturating_mul(prompts),
             tools: [tools, functions].into_iter().flatten().any(|tools| !json::is_empty_array(tools)),
             messages_at: messages.map(|messages| json::span(body, messages)),
             open,
@@ -137,6 +138,15 @@ impl Scan {
         };
         edits.0.push((self.open..self.open, text.into()));
     }
+}
+
+/// How many prompts a `prompt` is: a list has one in each item, unless it lists the tokens of one.
+fn prompts(prompt: &serde_json::value::RawValue) -> u32 {
+    let items = prompt.get().strip_prefix('[').unwrap_or_default().trim_ascii_start();
+    if items.starts_with(|first: char| first.is_ascii_digit()) {
+        return 1;
+    }
+    json::length(prompt).map_or(1, |length| u32::try_from(length).unwrap_or(u32::MAX)).max(1)
 }
 
 fn required(endpoint: Endpoint, values: &Values<'_, 9>) -> Result<(), ApiError> {

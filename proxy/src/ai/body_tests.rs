@@ -29,6 +29,24 @@ fn what_matters_is_found() {
 }
 
 #[test]
+fn every_prompt_has_its_choices() {
+    let cases = [
+        (r#""one""#, 2),
+        (r#"["one"]"#, 2),
+        (r#"[ "one", "two, too", "3" ]"#, 6),
+        ("[1, 2, 3]", 2),
+        ("[[1, 2], [3]]", 4),
+        ("[]", 2),
+        ("null", 2),
+    ];
+    for (prompt, choices) in cases {
+        let body = format!(r#"{{"n":2,"prompt":{prompt}}}"#);
+        assert_eq!(Scan::of(Endpoint::Completions, body.as_bytes()).unwrap().choices, choices, "{prompt}");
+        assert_eq!(Scan::of(Endpoint::Images, body.as_bytes()).unwrap().choices, 2, "{prompt}");
+    }
+}
+
+#[test]
 fn what_can_not_be_right_is_refused() {
     let cases = [
         ("", 400, "invalid_json", None),

@@ -57,6 +57,13 @@ pub fn is_array(value: &RawValue) -> bool {
     value.get().starts_with('[')
 }
 
+/// How many items a list has. `None` if it is no list.
+#[must_use]
+pub fn length(value: &RawValue) -> Option<usize> {
+    // They take no room.
+    serde_json::from_str(value.get()).ok().map(|items: Vec<IgnoredAny>| items.len())
+}
+
 /// Whether a value is `null`.
 #[must_use]
 pub fn is_null(value: &RawValue) -> bool {
@@ -138,6 +145,12 @@ mod tests {
         assert_eq!(&text[span(text, a.unwrap())], br#""x\u0041""#);
         assert!(is_empty_array(b.unwrap()) && is_array(b.unwrap()) && is_null(n.unwrap()));
         assert!(none.is_none());
+    }
+
+    #[test]
+    fn items_of_the_outermost_list_are_counted() {
+        let values = find(br#"{"a":[ 1,"b,c" ,[2,3]],"b":[ ],"n":null,"s":"[1]"}"#, ["a", "b", "n", "s"]);
+        assert_eq!(values.unwrap().map(|value| length(value.unwrap())), [Some(3), Some(0), None, None]);
     }
 
     #[test]

@@ -45,7 +45,8 @@ pub enum Standing {
 #[derive(Debug)]
 pub struct Trial {
     health: Arc<Health>,
-    probe: bool,
+    /// When the cooling began that this is to end.
+    probes: Option<Instant>,
 }
 
 impl Health {
@@ -86,24 +87,32 @@ impl Health {
     #[must_use]
     pub fn attempt(self: &Arc<Self>, now: Instant, force: bool) -> Option<Trial> {
         let mut state = self.0.lock();
-        let probe = match &mut state.cooling {
-            None => false,
+        let probes = match &mut state.cooling {
+            None => None,
             Some(cooling) if now >= cooling.until && !cooling.probed => {
                 cooling.probed = true;
-                true
+                Some(cooling.since)
             }
-            Some(_) if force => false,
+            Some(_) if force => None,
             Some(_) => return None,
         };
         drop(state);
-        Some(Trial { health: Arc::clone(self), probe })
+        Some(Trial { health: Arc::clone(self), probes })
     }
 }
 
 impl Trial {
-    /// The target did its part.
-    pub fn succeeded(mut self) {
-        self.probe = false;
+    /// The target has begun an answer that may take long: a probe keeps others from it no longer, but
+    /// what failed before still counts until the end is seen.
+    pub fn begun(&self) {
+        let mut state = self.health.0.lock();
+        if state.cooling.is_some_and(|cooling| self.probes == Some(cooling.since)) {
+            state.cooling = None;
+        }
+    }
+
+    /// The target did its part, to the end.
+    pub fn succeeded(self) {
         *self.health.0.lock() = State::default();
     }
 
@@ -112,7 +121,7 @@ impl Trial {
         if policy.failures == 0 {
             return false;
         }
-        let again = std::mem::take(&mut self.probe);
+        let again = self.probes.take().is_some();
         let mut state = self.health.0.lock();
         while state.failures.front().is_some_and(|at| now.duration_since(*at) > policy.window) {
             state.failures.pop_front();
@@ -133,8 +142,8 @@ impl Trial {
 
 impl Drop for Trial {
     fn drop(&mut self) {
-        if self.probe
-            && let Some(cooling) = &mut self.health.0.lock().cooling
+        if let Some(cooling) = &mut self.health.0.lock().cooling
+            && self.probes == Some(cooling.since)
         {
             cooling.probed = false;
         }
@@ -185,6 +194,33 @@ mod tests {
         let later = now + POLICY.duration;
         drop(health.attempt(later, false).unwrap());
         assert_eq!(health.standing(later), Standing::ToProbe);
+    }
+
+    #[test]
+    fn a_begun_answer_forgets_no_failures() {
+        let health = Arc::new(Health::default());
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let begun = |seconds| {
+            let trial = health.attempt(at(seconds), false).unwrap();
+            trial.begun();
+            trial
+        };
+        assert_eq!([0, 1, 2].map(|s| begun(s).failed(at(s), &POLICY)), [false, false, true]);
+        assert!(health.attempt(at(3), false).is_none());
+        // Long after, when the failures are too old to count, a probe opens it and breaks off.
+        let probe = begun(100);
+        assert_eq!(health.standing(at(100)), Standing::Open, "others need not wait for its end");
+        assert!(probe.failed(at(101), &POLICY));
+        assert_eq!(health.standing(at(101)), Standing::Cooling(at(101)));
+        // What is left of an old probe means nothing to a new cooling.
+        let old = begun(120);
+        assert!([121, 122].map(|s| fail(&health, at(s)))[1]);
+        let new = health.attempt(at(140), false).unwrap();
+        drop(old);
+        assert!(health.attempt(at(140), false).is_none());
+        new.succeeded();
+        assert_eq!((health.standing(at(140)), health.recent_failures()), (Standing::Open, 0));
     }
 
     #[test]

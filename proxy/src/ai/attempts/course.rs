@@ -14,6 +14,8 @@ pub enum Failure {
     Reset,
     /// Nothing came in time.
     Timeout,
+    /// Nothing came before the caller's own time was over.
+    CallerTimeout,
     /// Something came that is no answer.
     Malformed,
     /// The provider refused.
@@ -78,6 +80,7 @@ impl Failure {
     pub fn counts(&self) -> bool {
         match self {
             Self::Connect | Self::Reset | Self::Timeout | Self::Malformed => true,
+            Self::CallerTimeout => false,
             Self::Refused(refusal) => match refusal.meaning {
                 Meaning::Unable => refusal.status >= 500 || refusal.status == 408,
                 Meaning::RateLimited | Meaning::QuotaSpent | Meaning::Credentials => true,
@@ -93,6 +96,7 @@ impl Failure {
             Self::Connect => "connect failed",
             Self::Reset => "connection reset",
             Self::Timeout => "timeout",
+            Self::CallerTimeout => "caller's time is over",
             Self::Malformed => "malformed answer",
             Self::Refused(refusal) => match refusal.meaning {
                 Meaning::Unable => "provider error",
@@ -125,7 +129,7 @@ impl Failure {
         match self {
             Self::Connect => Some(Fault::Unreachable),
             Self::Reset => Some(Fault::Broken),
-            Self::Timeout => Some(Fault::TimedOut),
+            Self::Timeout | Self::CallerTimeout => Some(Fault::TimedOut),
             Self::Malformed => Some(Fault::Malformed),
             Self::Refused(_) => None,
         }
@@ -184,6 +188,7 @@ impl<'c> Course<'c> {
                 self.leave();
                 self.next_or_end(failure, self.policy.on.timeout)
             }
+            Failure::CallerTimeout => end(failure),
             Failure::Connect => self.again_or_next(failure, self.policy.on.connect, left, jitter),
             Failure::Reset => self.again_or_next(failure, self.policy.on.reset, left, jitter),
             Failure::Malformed => {

@@ -64,6 +64,7 @@ fn the_table_of_the_design() {
         (refused(429, M::RateLimited, Some(6)), once_each(Step::Relay)),
         (refused(429, M::QuotaSpent, None), once_each(Step::Relay)),
         (Failure::Timeout, once_each(Step::Fail(Fault::TimedOut))),
+        (Failure::CallerTimeout, vec![Step::Fail(Fault::TimedOut)]),
         (Failure::Malformed, once_each(Step::Fail(Fault::Malformed))),
         (refused(400, M::Invalid, None), vec![Step::Relay]),
         (refused(400, M::ContentRejected, None), vec![Step::Relay]),
@@ -74,6 +75,21 @@ fn the_table_of_the_design() {
     ];
     for (failure, expected) in cases {
         assert_eq!(steps(&failure, &policy(), false, None), expected, "{failure:?}");
+    }
+}
+
+#[test]
+fn only_what_is_the_targets_fault_counts() {
+    let cases = [
+        (Failure::Timeout, true),
+        (Failure::CallerTimeout, false),
+        (refused(408, Meaning::Unable, None), true),
+        (refused(409, Meaning::Unable, None), false),
+        (refused(400, Meaning::Invalid, None), false),
+        (refused(401, Meaning::Credentials, None), true),
+    ];
+    for (failure, counts) in cases {
+        assert_eq!(failure.counts(), counts, "{failure:?}");
     }
 }
 

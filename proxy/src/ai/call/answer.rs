@@ -7,10 +7,11 @@ use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE
 use http::{HeaderName, HeaderValue, Method};
 use pingora::http::ResponseHeader;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::asked::Head;
 use super::attempt::Refused;
-use super::client::Client;
+use super::client::{Client, Gone};
 use super::record::Record;
 use crate::ai::anthropic::OpenAiError;
 use crate::ai::errors::{self, ApiError};
@@ -50,15 +51,27 @@ impl<'s> Answering<'_, 's> {
     }
 
     /// Sends a whole answer.
-    pub(crate) async fn whole(self, mut header: ResponseHeader, body: Bytes, outcome: Outcome) -> Served {
+    pub(crate) async fn whole(self, header: ResponseHeader, body: Bytes, outcome: Outcome) -> Served {
         let length = u64::try_from(body.len()).ok();
+        self.at_once(header, length, body, outcome).await
+    }
+
+    /// Sends a whole answer, whose length is told as `length`: a head may tell that of a body which it
+    /// does not have.
+    async fn at_once(
+        self,
+        mut header: ResponseHeader,
+        length: Option<u64>,
+        body: Bytes,
+        outcome: Outcome,
+    ) -> Served {
         if self.client.prepare(&mut header, length).is_err() {
             return Served::Cut;
         }
         let answer = (header.status.as_u16(), header.headers.clone(), Some(body.clone()));
         let closed = self.record.close(self.head, self.body, outcome, answer).await;
         let sent = match closed {
-            Ok(()) => self.client.whole(header, body).await,
+            Ok(()) => self.client.whole(header, length, body).await,
             Err(error) => {
                 tracing::error!(%error, "a call could not be recorded");
                 self.client.refuse(&ApiError::unrecorded(error), self.head.endpoint()).await
@@ -109,12 +122,18 @@ impl<'s> Answering<'_, 's> {
         first: Vec<Bytes>,
         upstream: &mut Upstream,
         idle: Duration,
+        ending: &CancellationToken,
     ) -> Served {
         let length = header.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let bodyless = self.head.method == Method::HEAD || matches!(header.status.as_u16(), 204 | 304);
         let mut header = header;
         header.remove_header(&CONTENT_LENGTH);
         let status = header.status.as_u16();
+        let outcome = if status < 400 { Outcome::Complete } else { Outcome::UpstreamError };
+        if bodyless || length == Some(0) {
+            // The head is the end.
+            return self.at_once(header, length, Bytes::new(), outcome).await;
+        }
         let Self { client, record, head, body } = self;
         if client.head(header, length).await.is_err() {
             return Self { client, record, head, body }.gone(status).await;
@@ -122,13 +141,16 @@ impl<'s> Answering<'_, 's> {
         let mut left = length.unwrap_or(u64::MAX);
         let mut waiting = first.into_iter();
         let mut last = Bytes::new();
-        while !bodyless && left > 0 {
+        while left > 0 {
             let piece = match waiting.next() {
                 Some(piece) => Ok(Some(piece)),
                 None => tokio::select! {
                     biased;
                     read = timeout(idle, upstream.read()) => read.unwrap_or(Err(ExchangeError::Reset)),
-                    _gone = client.gone() => return Self { client, record, head, body }.gone(status).await,
+                    Gone = client.gone() => return Self { client, record, head, body }.gone(status).await,
+                    () = ending.cancelled() => {
+                        return Self { client, record, head, body }.lost(Outcome::Interrupted, status).await;
+                    }
                 },
             };
             match piece {
@@ -148,7 +170,6 @@ impl<'s> Answering<'_, 's> {
             }
         }
         record.delivered(&last);
-        let outcome = if status < 400 { Outcome::Complete } else { Outcome::UpstreamError };
         let sent = client.sent.clone().unwrap_or_default();
         match record.close(head, body, outcome, (status, sent, None)).await {
             Ok(()) if client.finish(last).await.is_ok() => Served::Done,

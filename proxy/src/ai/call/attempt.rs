@@ -60,6 +60,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) format: Option<Format>,
     /// How the provider is spoken to.
     pub(crate) dialect: Dialect,
+    /// Whether the answer goes on with a stream of which the client has a part.
+    pub(crate) goes_on: bool,
     /// When the caller gives up, where it still waits for a first byte.
     pub(crate) deadline: Option<Instant>,
 }
@@ -71,11 +73,14 @@ impl Ask<'_> {
         let timeouts = &self.to.target.timeouts;
         let limit = if self.stream { timeouts.connect + timeouts.first_event } else { timeouts.total };
         let until = Instant::now() + limit;
-        let until = self.deadline.map_or(until, |deadline| until.min(deadline));
+        let (until, late) = match self.deadline {
+            Some(deadline) if deadline < until => (deadline, Failure::CallerTimeout),
+            _ => (until, Failure::Timeout),
+        };
         match timeout_at(until, self.exchange(slot, running)).await {
             Ok(Ok(tried)) => tried,
             Ok(Err(error)) => Tried::Failed(failure(error), None),
-            Err(_) => Tried::Failed(Failure::Timeout, None),
+            Err(_) => Tried::Failed(late, None),
         }
     }
 
@@ -134,10 +139,15 @@ impl Ask<'_> {
             // It was asked not to, and what can't be read can't be translated.
             return Err(ExchangeError::Malformed);
         }
+        let events = is(CONTENT_TYPE, "text/event-stream");
+        if self.goes_on && (coded || !events || !(200..300).contains(&status)) {
+            // Nothing else has a place within a stream.
+            return Err(ExchangeError::Malformed);
+        }
         if self.head.endpoint() == Endpoint::Raw || coded || !(200..300).contains(&status) {
             return Ok(Tried::Pass(header, Vec::new()));
         }
-        if self.stream && is(CONTENT_TYPE, "text/event-stream") {
+        if self.stream && events {
             return Ok(self.opened(header, upstream, running).await);
         }
         if self.format.is_none() && !is(CONTENT_TYPE, "application/json") {

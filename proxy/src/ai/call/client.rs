@@ -134,12 +134,16 @@ impl<'s> Client<'s> {
     pub(crate) async fn refuse(&mut self, error: &ApiError, endpoint: Endpoint) -> Result<(), Gone> {
         let body = error.body(endpoint);
         let header = error.header().map_err(|_| Gone)?;
-        self.whole(header, body).await
+        self.whole(header, u64::try_from(body.len()).ok(), body).await
     }
 
-    /// Sends a whole answer.
-    pub(crate) async fn whole(&mut self, header: ResponseHeader, body: Bytes) -> Result<(), Gone> {
-        let length = u64::try_from(body.len()).ok();
+    /// Sends a whole answer; `length` is that of the body, if it is known.
+    pub(crate) async fn whole(
+        &mut self,
+        header: ResponseHeader,
+        length: Option<u64>,
+        body: Bytes,
+    ) -> Result<(), Gone> {
         self.head(header, length).await?;
         self.finish(body).await
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::FutureExt as _;
 use parking_lot::Mutex;
 use pingora_proxy::Session;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
@@ -74,12 +75,18 @@ impl Entry for SlowEntry {
 
     async fn end(self: Box<Self>, end: End) -> Result<(), LedgerError> {
         let attempts = end.attempts.len();
+        self.0.lock().push("ending".to_owned());
         Slow::sync(&self.0, &self.1, format!("end {} {attempts}", end.outcome.as_str())).await;
         Ok(())
     }
 }
 
 const STREAM: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\ndata: {\"choices\":[]}\n\ndata: [DONE]\n\n";
+/// Answers whose head is their end.
+const HEADS: [&str; 2] = [
+    "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n",
+    "HTTP/1.1 307 Away\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+];
 const BUSY: &str = "HTTP/1.1 500 Oops\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
 const ASKED: &str = r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[1]}"#;
 
@@ -185,7 +192,7 @@ async fn the_provider_waits_for_the_begin_and_the_client_for_the_end() {
     assert_eq!(*scene.events.lock(), Vec::<String>::new(), "nobody is asked before the begin is noted");
     scene.until("part data: [DONE]").await;
     settle().await;
-    let expected = ["begin m", "a asked", "part data: {\"choices\":[]}", "part data: [DONE]"];
+    let expected = ["begin m", "a asked", "part data: {\"choices\":[]}", "part data: [DONE]", "ending"];
     assert_eq!(*scene.events.lock(), expected);
     let got = scene.received().await;
     assert!(got.contains("choices") && !got.contains("[DONE]"), "{got}");
@@ -193,6 +200,20 @@ async fn the_provider_waits_for_the_begin_and_the_client_for_the_end() {
     let got = scene.received().await;
     assert!(got.contains("data: [DONE]\n\n"), "{got}");
     scene.tasks.abort_all();
+}
+
+#[tokio::test]
+async fn a_head_that_is_all_waits_for_the_end_as_well() {
+    for answer in HEADS {
+        let mut scene = Scene::begin(answer, false, ASKED).await;
+        scene.until("a asked").await;
+        scene.reached("ending").await;
+        assert_eq!(scene.received().now_or_never(), None, "nothing leaves before the end is noted");
+        scene.until("end complete 1").await;
+        let status = answer.get(..12).unwrap();
+        let got = scene.received().await;
+        assert!(got.starts_with(status), "{got}");
+    }
 }
 
 #[tokio::test]

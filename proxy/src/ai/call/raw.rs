@@ -10,6 +10,7 @@ use super::asked::Outgoing;
 use super::attempt::{Ask, Tried};
 use super::client::{Client, Gone};
 use super::receive::{self, NotReceived};
+use super::record::Running;
 use super::run::Call;
 use super::turn::{Prepared, Turn};
 use crate::ai::attempts::course::{Failure, Fault};
@@ -44,17 +45,11 @@ impl Call<'_, '_> {
         }
         let mut running = self.record.attempt(target.clone(), to.target.price);
         let mut slot = None;
-        let until = Instant::now() + to.target.timeouts.total;
-        let sent = timeout_at(until, self.send(to, &mut slot)).await;
-        let tried = match sent {
-            Ok(Sent::Whole) => self.hear(to, &mut slot, &mut running, until).await,
-            Ok(Sent::Refused(error)) => Err((Outcome::Rejected, Some(error))),
-            Ok(Sent::Gone) => Err((Outcome::ClientClosed, None)),
-            Ok(Sent::Failed(ExchangeError::Connect)) => Ok(Tried::Failed(Failure::Connect, None)),
-            Ok(Sent::Failed(ExchangeError::ConnectTimeout)) | Err(_) => {
-                Ok(Tried::Failed(Failure::Timeout, None))
-            }
-            Ok(Sent::Failed(_)) => Ok(Tried::Failed(Failure::Reset, None)),
+        let ending = &self.desk.gateway.ending;
+        let tried = tokio::select! {
+            biased;
+            tried = self.exchange(to, &mut slot, &mut running) => tried,
+            () = ending.cancelled() => Err((Outcome::Interrupted, Some(ApiError::shutting_down()))),
         };
         let served = match tried {
             Ok(Tried::Failed(failure, refused)) => {
@@ -70,13 +65,14 @@ impl Call<'_, '_> {
             Ok(tried) => {
                 let outgoing = Outgoing::default();
                 let mut prepared = Prepared { target, dialect: Dialect::Native, outgoing, anew: true };
-                return match self.succeeded(to, &mut prepared, running, tried, slot).await {
+                return match self.succeeded(to, &mut prepared, running, tried, slot, None).await {
                     Turn::Served(served) => served,
                     Turn::Failed(..) | Turn::Interrupted(_) => Served::Cut,
                 };
             }
             Err((outcome, error)) => {
-                running.failed("request not complete");
+                let ending = outcome == Outcome::Interrupted;
+                running.failed(if ending { "shutting down" } else { "request not complete" });
                 self.record.add(running);
                 match error {
                     Some(error) => self.answering().refuse(&error, outcome).await,
@@ -88,6 +84,26 @@ impl Call<'_, '_> {
             upstream.release(&self.desk.client).await;
         }
         served
+    }
+
+    /// Sends the request, and reads the answer up to where the client can be given it.
+    async fn exchange(
+        &mut self,
+        to: &Destination,
+        slot: &mut Option<Upstream>,
+        running: &mut Running,
+    ) -> Result<Tried, (Outcome, Option<ApiError>)> {
+        let until = Instant::now() + to.target.timeouts.total;
+        match timeout_at(until, self.send(to, slot)).await {
+            Ok(Sent::Whole) => self.hear(to, slot, running, until).await,
+            Ok(Sent::Refused(error)) => Err((Outcome::Rejected, Some(error))),
+            Ok(Sent::Gone) => Err((Outcome::ClientClosed, None)),
+            Ok(Sent::Failed(ExchangeError::Connect)) => Ok(Tried::Failed(Failure::Connect, None)),
+            Ok(Sent::Failed(ExchangeError::ConnectTimeout)) | Err(_) => {
+                Ok(Tried::Failed(Failure::Timeout, None))
+            }
+            Ok(Sent::Failed(_)) => Ok(Tried::Failed(Failure::Reset, None)),
+        }
     }
 
     /// Sends the head, and the body as it comes.
@@ -127,7 +143,7 @@ impl Call<'_, '_> {
         &mut self,
         to: &Destination,
         slot: &mut Option<Upstream>,
-        running: &mut super::record::Running,
+        running: &mut Running,
         until: Instant,
     ) -> Result<Tried, (Outcome, Option<ApiError>)> {
         let Some(upstream) = slot.as_mut() else { return Ok(Tried::Failed(Failure::Reset, None)) };
@@ -153,6 +169,7 @@ impl Call<'_, '_> {
             stream: false,
             format: None,
             dialect: Dialect::Native,
+            goes_on: false,
             deadline: None,
         };
         let understood = timeout_at(until, ask.understand(header, upstream, running)).await;

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, Method};
+use tokio_util::sync::CancellationToken;
 
 use super::asked::Head;
 use super::client::Client;
@@ -73,6 +74,7 @@ pub(crate) async fn receive(
     head: &Head,
     limits: &Limits,
     reserved: &mut Reserved,
+    ending: &CancellationToken,
 ) -> Result<Bytes, NotReceived> {
     let announced = length(&head.headers);
     if announced.is_some_and(|length| length > limits.body_bytes) {
@@ -86,7 +88,7 @@ pub(crate) async fn receive(
         client.send_continue().await.map_err(|_| NotReceived::Gone)?;
     }
     let mut pieces = Joined::default();
-    while let Some(piece) = client.read().await.map_err(|error| unreadable(&error))? {
+    while let Some(piece) = read(client, ending).await? {
         pieces.add(piece, room);
         let length = pieces.length();
         if length > limits.body_bytes {
@@ -101,6 +103,15 @@ pub(crate) async fn receive(
         }
     }
     Ok(pieces.finish())
+}
+
+/// Reads the next piece, unless the process ends.
+async fn read(client: &mut Client<'_>, ending: &CancellationToken) -> Result<Option<Bytes>, NotReceived> {
+    tokio::select! {
+        biased;
+        read = client.read() => read.map_err(|error| unreadable(&error)),
+        () = ending.cancelled() => Err(NotReceived::Refused(ApiError::shutting_down())),
+    }
 }
 
 /// Pieces in one: copied only if there are several.

@@ -29,6 +29,8 @@ pub(crate) struct Record {
     /// The target that the ledger knows of.
     noted: Option<ledger::Target>,
     pub(crate) attempts: Vec<Attempt>,
+    /// When the last of them began.
+    began: Instant,
     prices: Vec<Option<Price>>,
     pub(crate) changes: BTreeSet<Change>,
     pub(crate) usage: Option<Usage>,
@@ -54,15 +56,17 @@ pub(crate) struct Running {
 
 impl Record {
     pub(crate) fn new(id: Ulid, client: ledger::Client, ledger: Arc<dyn Ledger>) -> Self {
+        let started = Instant::now();
         Self {
             id,
-            started: Instant::now(),
+            started,
             started_at: Timestamp::now(),
             client,
             ledger,
             entry: None,
             noted: None,
             attempts: Vec::new(),
+            began: started,
             prices: Vec::new(),
             changes: BTreeSet::new(),
             usage: None,
@@ -150,14 +154,15 @@ impl Record {
     pub(crate) fn add(&mut self, running: Running) {
         let Running { began, mut record, price } = running;
         record.total_ms = millis(began.elapsed());
+        self.began = began;
         self.attempts.push(record);
         self.prices.push(price);
     }
 
     /// Notes what the last attempt used, and how it failed after all.
-    pub(crate) fn conclude(&mut self, began: Instant, usage: Option<Usage>, error: Option<&'static str>) {
+    pub(crate) fn conclude(&mut self, usage: Option<Usage>, error: Option<&'static str>) {
         if let Some(last) = self.attempts.last_mut() {
-            last.total_ms = millis(began.elapsed());
+            last.total_ms = millis(self.began.elapsed());
             last.usage = usage.or(last.usage);
             last.error = error.map(Cow::Borrowed).or(last.error.take());
         }
@@ -216,10 +221,6 @@ impl Record {
 }
 
 impl Running {
-    pub(crate) fn began(&self) -> Instant {
-        self.began
-    }
-
     pub(crate) fn status(&mut self, status: u16) {
         self.record.status = Some(status);
     }

@@ -47,6 +47,9 @@ impl<'s> Call<'_, 's> {
             return self.stop(&error, Outcome::Rejected).await;
         };
         loop {
+            if self.is_late() {
+                return self.fail(Fault::TimedOut).await;
+            }
             let Some(to) = self.route.targets.get(course.target()) else {
                 return self.stop(&ApiError::internal(), Outcome::UpstreamError).await;
             };
@@ -110,6 +113,11 @@ impl<'s> Call<'_, 's> {
             (Step::Relay, None) => self.fail(Fault::Broken).await,
             (Step::Fail(fault), _) => self.fail(fault).await,
         })
+    }
+
+    /// Whether the caller waits no more for an answer to begin.
+    fn is_late(&self) -> bool {
+        self.said.is_none() && self.head.left().is_some_and(|left| left.is_zero())
     }
 
     /// The targets that may be asked, in order, and whether all of them are left alone at the moment:

@@ -163,19 +163,22 @@ impl<'s> Visit<'_, 's> {
     async fn call(&mut self) -> (Served, Option<Arc<Route>>) {
         let limits = self.snapshot.config.limits;
         let mut reserved = self.desk.gateway.buffers.reserve();
+        let ending = &self.desk.gateway.ending;
         let body = match receive::expected(self.head, &limits) {
             Expected::Nothing => Bytes::new(),
-            Expected::Kept => match receive::receive(self.client, self.head, &limits, &mut reserved).await {
-                Ok(body) => body,
-                Err(NotReceived::Refused(error)) => {
-                    // Its room is free before its client knows, and can ask again.
-                    drop(reserved);
-                    return (self.reject(&error, &Bytes::new()).await, None);
+            Expected::Kept => {
+                match receive::receive(self.client, self.head, &limits, &mut reserved, ending).await {
+                    Ok(body) => body,
+                    Err(NotReceived::Refused(error)) => {
+                        // Its room is free before its client knows, and can ask again.
+                        drop(reserved);
+                        return (self.reject(&error, &Bytes::new()).await, None);
+                    }
+                    Err(NotReceived::Gone) => {
+                        return (self.answering(&Bytes::new()).lost(Outcome::ClientClosed, 499).await, None);
+                    }
                 }
-                Err(NotReceived::Gone) => {
-                    return (self.answering(&Bytes::new()).lost(Outcome::ClientClosed, 499).await, None);
-                }
-            },
+            }
             Expected::Streamed => {
                 let mut asked = Asked::default();
                 let Some(route) = self.snapshot.default_provider() else {

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use pingora::http::ResponseHeader;
-use tokio::time::Instant;
 
 use super::answer::{self, Served};
 use super::asked;
@@ -10,6 +9,7 @@ use super::attempt::now;
 use super::run::Call;
 use super::turn::{Prepared, Turn};
 use crate::ai::anthropic::{self, StreamTranslator};
+use crate::ai::attempts::cooldown::Trial;
 use crate::ai::errors::ApiError;
 use crate::ai::ledger::{Change, Outcome};
 use crate::ai::reading::{Assembler, Format};
@@ -34,7 +34,7 @@ impl Call<'_, '_> {
         theirs: &ResponseHeader,
         opened: Opened,
         upstream: &mut Upstream,
-        began: Instant,
+        trial: Option<Trial>,
     ) -> Turn {
         self.record.streamed = true;
         if !self.may_continue() {
@@ -60,11 +60,8 @@ impl Call<'_, '_> {
         let ended = relay.run().await;
         self.record.changes.extend(pump.changes.iter().copied());
         self.record.usage = pump.usage();
-        self.record.conclude(began, pump.usage(), why(ended));
-        let theirs = matches!(ended, Ended::Broken | Ended::Reported | Ended::Silent | Ended::Senseless);
-        if theirs && let Some(trial) = to.health.attempt(Instant::now(), true) {
-            self.blame(to, trial);
-        }
+        self.record.conclude(pump.usage(), why(ended));
+        self.settle(to, trial, Some(outcome(ended)));
         self.close_stream(ended, &mut pump).await
     }
 
@@ -135,8 +132,7 @@ impl Call<'_, '_> {
                 return Turn::Interrupted(last);
             }
         }
-        let outcome = if ended == Ended::Ending { Outcome::Interrupted } else { Outcome::UpstreamError };
-        Turn::Served(self.break_off(last, outcome).await)
+        Turn::Served(self.break_off(last, outcome(ended)).await)
     }
 
     /// Ends a stream that is whole.
@@ -175,6 +171,16 @@ impl Call<'_, '_> {
         }
         let _gone = self.client.write(last).await;
         Served::Cut
+    }
+}
+
+/// How a call ends whose stream has ended so.
+const fn outcome(ended: Ended) -> Outcome {
+    match ended {
+        Ended::Complete => Outcome::Complete,
+        Ended::Reported | Ended::Broken | Ended::Silent | Ended::Senseless => Outcome::UpstreamError,
+        Ended::Gone => Outcome::ClientClosed,
+        Ended::Ending => Outcome::Interrupted,
     }
 }
 

@@ -76,6 +76,7 @@ impl Call<'_, '_> {
                 stream: self.asked.streams(endpoint),
                 format: asked::answer_format(endpoint, prepared.dialect),
                 dialect: prepared.dialect,
+                goes_on: self.said.is_some(),
                 deadline: self.head.deadline.filter(|_| self.said.is_none()),
             };
             // Boxed: a stream that follows takes none of its room.
@@ -93,8 +94,8 @@ impl Call<'_, '_> {
                 Turn::Failed(failure, refused)
             }
             Watched::Came(tried) => {
-                trial.succeeded();
-                self.succeeded(to, prepared, running, tried, slot).await
+                trial.begun();
+                self.succeeded(to, prepared, running, tried, slot, Some(trial)).await
             }
             Watched::Gone => {
                 self.given_up(running, "client closed", slot).await;
@@ -134,9 +135,6 @@ impl Call<'_, '_> {
         self.count_attempt();
         if failure.counts() {
             self.blame(to, trial);
-        } else if matches!(failure, Failure::Refused(_)) {
-            // It answered, which is what a probe is to find out.
-            trial.succeeded();
         }
         // Any name may come by a pattern, and is not the operator's.
         let ours = self.head.callers_key.is_none() && self.route.model.pattern.is_none();
@@ -148,8 +146,17 @@ impl Call<'_, '_> {
         }
     }
 
+    /// Counts for a target how its answer has ended; what ended it may be nobody's fault there.
+    pub(super) fn settle(&self, to: &Destination, trial: Option<Trial>, outcome: Option<Outcome>) {
+        match trial.zip(outcome) {
+            Some((trial, Outcome::Complete)) => trial.succeeded(),
+            Some((trial, Outcome::UpstreamError)) => self.blame(to, trial),
+            Some((_, Outcome::Rejected | Outcome::ClientClosed | Outcome::Interrupted)) | None => {}
+        }
+    }
+
     /// Counts a failure that is the target's fault.
-    pub(super) fn blame(&self, to: &Destination, trial: Trial) {
+    fn blame(&self, to: &Destination, trial: Trial) {
         if trial.failed(Instant::now(), &self.snapshot.config.cooldown) {
             let provider = &to.target.provider.name;
             tracing::warn!(%provider, model = %self.route.model.name, "the target keeps failing and is left alone");
@@ -179,12 +186,14 @@ impl Call<'_, '_> {
         mut running: Running,
         tried: Tried,
         slot: Option<Upstream>,
+        trial: Option<Trial>,
     ) -> Turn {
         let Some(mut upstream) = slot else {
             return Turn::Served(self.stop(&ApiError::internal(), Outcome::UpstreamError).await);
         };
         let turn = match tried {
             Tried::Plain(theirs, body, usage) => {
+                self.settle(to, trial, Some(Outcome::Complete));
                 running.used(usage);
                 self.record.add(running);
                 self.record.usage = usage;
@@ -194,7 +203,6 @@ impl Call<'_, '_> {
                 })
             }
             Tried::Pass(theirs, first) => {
-                let began = running.began();
                 self.record.add(running);
                 let length = theirs.headers.get(CONTENT_LENGTH).cloned();
                 let header = answer::passed(&theirs, &prepared.target).and_then(|mut header| {
@@ -203,17 +211,18 @@ impl Call<'_, '_> {
                 });
                 let served = match header {
                     Ok(header) => {
-                        self.answering().pass(header, first, &mut upstream, to.target.timeouts.idle).await
+                        let (idle, ending) = (to.target.timeouts.idle, &self.desk.gateway.ending);
+                        self.answering().pass(header, first, &mut upstream, idle, ending).await
                     }
                     Err(_) => Served::Cut,
                 };
-                self.record.conclude(began, None, None);
+                self.settle(to, trial, self.record.outcome);
+                self.record.conclude(None, None);
                 Turn::Served(served)
             }
             Tried::Stream(theirs, opened) => {
-                let began = running.began();
                 self.record.add(running);
-                self.stream(to, prepared, &theirs, *opened, &mut upstream, began).await
+                self.stream(to, prepared, &theirs, *opened, &mut upstream, trial).await
             }
             Tried::Failed(failure, refused) => Turn::Failed(failure, refused),
         };
