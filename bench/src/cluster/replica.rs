@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use lockstep_tests::kube::{Asked, Cluster, SYSTEM, shipped};
-use lockstep_tests::metrics::Metrics;
 use lockstep_tests::process::Signal;
-use lockstep_tests::{COOKIE, Config, Lockstep, Request};
+use lockstep_tests::{Config, Lockstep, Request};
 use tempfile::TempDir;
 
 use crate::error::{Context as _, Failure, Result};
@@ -42,8 +41,6 @@ pub(super) struct Start {
     pub(super) complete: Duration,
     /// Seconds that all compiles of the table until then took together, and their number.
     pub(super) compiles: (f64, f64),
-    /// Seconds below which the slowest compile lay, by the buckets of the metric.
-    pub(super) slowest_compile: f64,
     /// MiB of resident memory at the end, and at most.
     pub(super) memory: (f64, f64),
     /// CPU time until then.
@@ -84,7 +81,6 @@ impl<'c> Replica<'c> {
             ready,
             complete,
             compiles: (compile("sum"), compile("count")),
-            slowest_compile: slowest(&metrics, compile("count")),
             memory: (self.memory("VmRSS")?, self.memory("VmHWM")?),
             cpu,
             requests,
@@ -102,7 +98,9 @@ impl<'c> Replica<'c> {
     pub(super) fn memory(&self, line: &str) -> Result<f64> {
         let path = format!("/proc/{}/status", self.instance.process.pid());
         let status = fs::read_to_string(&path).context(|| format!("cannot read {path}"))?;
-        let value = status.lines().find_map(|one| one.strip_prefix(line)?.strip_prefix(':')?.split_whitespace().next());
+        let value = status
+            .lines()
+            .find_map(|one| one.strip_prefix(line)?.strip_prefix(':')?.split_whitespace().next());
         let kib: Option<f64> = value.and_then(|value| value.parse().ok());
         kib.map(|kib| kib / 1024.0).ok_or_else(|| Failure::new(format!("{path} has no {line}")))
     }
@@ -144,25 +142,22 @@ impl<'c> Replica<'c> {
         let active = self.layout.active();
         for app in self.layout.apps() {
             let pin = version(app % self.layout.versions);
-            let cookie = format!("{COOKIE}={pin}");
-            let new = Request::get("/").host(&host(app));
-            let pinned = Request::get("/").host(&host(app)).header("cookie", &cookie);
-            for (request, expected) in [(new, &active), (pinned, &pin)] {
-                let answer = self.instance.send(&request);
-                if answer.status() != 200 || answer.header(VERSION_HEADER) != Some(expected) {
-                    let (host, status) = (host(app), answer.status());
-                    let failure = format!("{host}: {expected} should answer, not {status} {:?}", answer.header(VERSION_HEADER));
-                    return Err(Failure::new(failure));
-                }
-            }
+            let request = Request::get("/").host(&host(app));
+            self.answers(&request, &active)?;
+            self.answers(&request.pinned(&pin), &pin)?;
         }
         Ok(())
     }
-}
 
-/// The upper end of the first bucket that holds all compiles.
-fn slowest(metrics: &Metrics, count: f64) -> f64 {
-    const BOUNDS: [&str; 9] = ["0.0001", "0.001", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "1"];
-    let within = |bound: &&str| metrics.sum("lockstep_table_compile_seconds_bucket", &[("le", bound)]) >= count;
-    BOUNDS.iter().find(|bound| within(bound)).and_then(|bound| bound.parse().ok()).unwrap_or(f64::INFINITY)
+    fn answers(&self, request: &Request, expected: &str) -> Result<()> {
+        let answer = self.instance.send(request);
+        let by = answer.header(VERSION_HEADER);
+        if answer.status() == 200 && by == Some(expected) {
+            return Ok(());
+        }
+        Err(Failure::new(format!(
+            "{expected} should answer {request:?}, not {by:?} with {}",
+            answer.status()
+        )))
+    }
 }

@@ -6,17 +6,8 @@ use super::replica::Start;
 use super::steady::Steady;
 use crate::report;
 
-const COLUMNS: [&str; 9] = [
-    "start",
-    "ready s",
-    "complete s",
-    "CPU s",
-    "MiB",
-    "MiB at most",
-    "table compiles",
-    "ms together",
-    "the slowest, ms at most",
-];
+const COLUMNS: [&str; 8] =
+    ["start", "ready s", "complete s", "CPU s", "MiB", "MiB at most", "table compiles", "ms together"];
 
 /// Prints the starts, and the steady state.
 pub(super) fn print(starts: &[Start], steady: &Steady) {
@@ -43,8 +34,8 @@ pub(super) fn print(starts: &[Start], steady: &Steady) {
     report::say(&format!("a scrape of the metrics: {} ms, {kilobytes} kB", took.as_millis()));
 }
 
-fn row(start: &Start) -> [String; 9] {
-    let Start { what, ready, complete, compiles: (seconds, count), slowest_compile, memory, cpu, .. } = start;
+fn row(start: &Start) -> [String; 8] {
+    let Start { what, ready, complete, compiles: (seconds, count), memory, cpu, .. } = start;
     [
         (*what).to_owned(),
         format!("{:.2}", ready.as_secs_f64()),
@@ -54,7 +45,6 @@ fn row(start: &Start) -> [String; 9] {
         format!("{:.0}", memory.1),
         format!("{count:.0}"),
         format!("{:.1}", seconds * 1e3),
-        format!("{:.1}", slowest_compile * 1e3),
     ]
 }
 
