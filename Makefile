@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh Debian machine with Rust: `make demo` and `make test`.
-.PHONY: demo test test-long lint bench bench-queue bench-ai build fuzz
+.PHONY: demo test test-long lint bench bench-queue bench-ai bench-cluster build fuzz
 
 # Where cargo builds: shared by all targets.
 BUILT := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -35,13 +35,16 @@ lint:
 	@scripts/deny.sh
 
 # Side by side with bare Pingora, nginx, HAProxy and Envoy; about ten minutes after the build. Then the job queue
-# beside those of others and the journal beside a bare loop, `make bench-queue`, and the AI gateway, `make bench-ai`.
+# beside those of others and the journal beside a bare loop, `make bench-queue`, the AI gateway, `make bench-ai`, and
+# a replica in a Kubernetes cluster of 10 000 versions, `make bench-cluster`.
 bench: build
 	@bench/setup.sh
+	@tests/setup/install.sh
 	cargo run --locked --release --package lockstep-bench -- $(ARGS)
 	cargo run --locked --release --package lockstep-bench -- journal
 	cargo run --locked --release --package lockstep-bench -- queue
 	cargo run --locked --release --package lockstep-bench -- ai
+	cargo run --locked --release --package lockstep-bench -- cluster
 
 bench-queue:
 	@scripts/build-tools.sh
@@ -52,6 +55,10 @@ bench-queue:
 bench-ai: build
 	@bench/setup.sh
 	cargo run --locked --release --package lockstep-bench -- ai $(ARGS)
+
+bench-cluster: build
+	@tests/setup/install.sh
+	cargo run --locked --release --package lockstep-bench -- cluster $(ARGS)
 
 # Each fuzz target for a minute.
 fuzz:

@@ -7,10 +7,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::ai::options::{AiPlan, ProviderOptions};
+use crate::cluster::options::ClusterPlan;
 use crate::journal::JournalPlan;
 use crate::queue::options::{CellOptions, QueuePlan};
 
-/// Compares proxies that pin visitors to versions, AI gateways, and job queues.
+/// Compares proxies that pin visitors to versions, AI gateways, and job queues, and measures a large cluster.
 #[derive(Debug, Parser)]
 #[command(name = "lockstep-bench")]
 pub struct Arguments {
@@ -33,6 +34,8 @@ pub enum Part {
     QueueCell(CellOptions),
     /// Compares AI gateways.
     Ai(AiPlan),
+    /// Measures a replica in a large Kubernetes cluster.
+    Cluster(ClusterPlan),
     /// The provider behind them: prints the address that it got.
     Provider(ProviderOptions),
     /// The origin: prints the addresses that it got, one a line.

@@ -1,6 +1,6 @@
 //! Side-by-side runs of Lockstep against other proxies that do the same pinning, of its AI
 //! gateway ([`ai`]), of its job queue against others ([`queue`]), and of its journal against a bare
-//! loop ([`journal`]).
+//! loop ([`journal`]); and a replica in a large Kubernetes cluster ([`cluster`]).
 //!
 //! Every contender runs as a process of its own on loopback, with an origin of its own behind it.
 //! One closed-loop load generator visits them in turn, round after round, and checks that each
@@ -11,6 +11,7 @@
 pub mod ai;
 pub mod bare;
 pub mod cli;
+pub mod cluster;
 pub mod compare;
 pub mod contender;
 pub mod contract;

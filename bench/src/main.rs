@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use lockstep_bench::cli::{Arguments, Part};
-use lockstep_bench::{ai, bare, journal, origin, queue, run};
+use lockstep_bench::{ai, bare, cluster, journal, origin, queue, run};
 
 // The allocator of the `lockstep` binary, so that the bare contender has no worse one.
 #[global_allocator]
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Some(Part::Bare(options)) => bare::run(options),
         Some(Part::Ai(plan)) => ai::run(plan),
         Some(Part::Provider(options)) => ai::provider::run(options),
+        Some(Part::Cluster(plan)) => cluster::run(plan),
         Some(Part::Queue(plan)) => queue::run(plan),
         Some(Part::Journal(plan)) => journal::run(plan),
         Some(Part::QueueCell(options)) => queue::ours::run(options),

@@ -12,6 +12,9 @@ const COLUMNS: [&str; 7] =
 /// Beyond this many cores that others keep busy, figures are not worth much.
 const NOISE: f64 = 0.05;
 
+/// What must not be more than a limit, beside what was measured.
+pub struct Goals(Table);
+
 /// Prints a line.
 pub fn say(line: &str) {
     // Nobody listens when it fails.
@@ -101,6 +104,34 @@ pub fn median(sorted: &[f64]) -> f64 {
     }
     let lower = middle.checked_sub(1).and_then(|index| sorted.get(index));
     lower.map_or(f64::NAN, |lower| f64::midpoint(*lower, upper))
+}
+
+impl Default for Goals {
+    fn default() -> Self {
+        let mut table = Table::new();
+        table.load_style(presets::ASCII_MARKDOWN);
+        table.set_header(["goal", "at most", "measured", "reached"]);
+        Self(table)
+    }
+}
+
+impl Goals {
+    /// Adds a goal, if something was measured for it.
+    pub fn add(&mut self, what: &str, at_most: f64, figure: f64) {
+        if figure.is_nan() {
+            return;
+        }
+        let reached = if figure <= at_most { "yes" } else { "NO" };
+        self.0.add_row([what, &format!("{at_most:.2}"), &format!("{figure:.2}"), reached]);
+    }
+
+    /// Prints them.
+    pub fn print(mut self) {
+        for column in self.0.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        say(&format!("\nGoals\n{}", self.0));
+    }
 }
 
 #[cfg(test)]

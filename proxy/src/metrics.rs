@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Counter, CounterVec, Encoder as _, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Counter, CounterVec, Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter,
+    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::ai::metrics::AiMetrics;
@@ -18,6 +18,8 @@ use crate::reason::Reason;
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// Seconds; from a cache hit in an app to a slow page.
 const DURATION_BUCKETS: [f64; 10] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+/// Seconds; from a table of a few versions to one of tens of thousands.
+const COMPILE_BUCKETS: [f64; 9] = [0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
 
 /// The metrics of one process.
 #[derive(Debug)]
@@ -51,6 +53,8 @@ pub struct Metrics {
     pub snapshot_age: IntGauge,
     /// Compiles of the routing table by result.
     pub table_compiles: IntCounterVec,
+    /// Seconds that compiling the routing table took.
+    pub table_compile: Histogram,
     /// Configuration reloads by result.
     pub config_reloads: IntCounterVec,
     /// 1 while something is wrong that the admin API lists, refreshed on each scrape.
@@ -126,6 +130,11 @@ impl Metrics {
                 "table_compiles_total",
                 "Compiles of the routing table.",
                 &["result"],
+            )?,
+            table_compile: make.histogram_in(
+                "table_compile_seconds",
+                "Seconds that compiling the routing table took.",
+                &COMPILE_BUCKETS,
             )?,
             config_reloads: make.counters("config_reload_total", "Configuration reloads.", &["result"])?,
             degraded: make.gauge("degraded", "1 while something is wrong that the admin API lists.")?,
@@ -220,8 +229,15 @@ impl Maker<'_> {
         labels: &[&str],
         buckets: &[f64],
     ) -> prometheus::Result<HistogramVec> {
-        let options = HistogramOpts { common_opts: Self::options(name, help), buckets: buckets.to_vec() };
-        self.register(HistogramVec::new(options, labels)?)
+        self.register(HistogramVec::new(Self::histogram_options(name, help, buckets), labels)?)
+    }
+
+    fn histogram_in(&self, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {
+        self.register(Histogram::with_opts(Self::histogram_options(name, help, buckets))?)
+    }
+
+    fn histogram_options(name: &str, help: &str, buckets: &[f64]) -> HistogramOpts {
+        HistogramOpts { common_opts: Self::options(name, help), buckets: buckets.to_vec() }
     }
 
     pub(crate) fn sum(&self, name: &str, help: &str) -> prometheus::Result<Counter> {

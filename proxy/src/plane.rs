@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 use lockstep_controller::cluster::claim::Claim;
@@ -133,7 +134,10 @@ impl Plane {
     }
 
     fn compile(&self, config: &Config, sources: &mut Sources, new: Sources) -> Result<(), CompileError> {
-        match self.compiler.compile(config, &new.fixed, &new.cluster) {
+        let began = Instant::now();
+        let compiled = self.compiler.compile(config, &new.fixed, &new.cluster);
+        self.metrics.table_compile.observe(began.elapsed().as_secs_f64());
+        match compiled {
             Ok(table) => {
                 *sources = new;
                 self.metrics.table_compiles.with_label_values(&["success"]).inc();

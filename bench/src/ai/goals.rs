@@ -1,13 +1,15 @@
 //! The goals that the design sets, beside what was measured.
 
-use comfy_table::{CellAlignment, Table, presets};
-
 use super::contender::Contender::{self, Bare, Direct, LockstepOff, LockstepStrict};
 use super::memory::{Held, Protocol};
 use super::rounds::Sample;
 use super::shape::Shape;
 use super::table::Results;
+<<<<<<< HEAD
 use crate::report::{self, known};
+=======
+use crate::report::Goals;
+>>>>>>> kube-scale
 
 /// What must not be more than a limit.
 enum Measure {
@@ -89,11 +91,9 @@ const fn goal(
 
 /// Prints the goals for which something was measured.
 pub(super) fn print(results: &Results, held: &[Held]) {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(["goal", "at most", "measured", "reached"]);
+    let mut goals = Goals::default();
     for goal in &GOALS {
-        add(&mut table, goal.what.to_owned(), goal.at_most, goal.measured(results));
+        goals.add(goal.what, goal.at_most, goal.measured(results));
     }
     for (protocol, at_most) in HELD {
         let is_it = |held: &&Held| {
@@ -101,20 +101,9 @@ pub(super) fn print(results: &Results, held: &[Held]) {
         };
         let Some(held) = held.iter().find(is_it) else { continue };
         let what = format!("strict, {} open streams, {}: KiB each", held.streams, protocol.name());
-        add(&mut table, what, at_most, held.kib_each());
+        goals.add(&what, at_most, held.kib_each());
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    report::say(&format!("\nGoals\n{table}"));
-}
-
-fn add(table: &mut Table, what: String, at_most: f64, figure: f64) {
-    if figure.is_nan() {
-        return;
-    }
-    let reached = if figure <= at_most { "yes" } else { "NO" };
-    table.add_row([what, known(at_most), known(figure), reached.to_owned()]);
+    goals.print();
 }
 
 impl Goal {

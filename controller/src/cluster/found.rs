@@ -11,7 +11,7 @@ use crate::{AppId, VersionId};
 /// All that was found at one instant.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Found {
-    /// The apps, by identity.
+    /// The apps, in the order of their identities.
     pub apps: Vec<Arc<FoundApp>>,
     /// Objects that can't be used, and why.
     pub problems: Vec<Problem>,
@@ -99,6 +99,15 @@ pub enum ProblemReason {
     HostNotAllowed,
     /// Annotations, labels or `spec` hold what can't be used.
     InvalidSettings,
+}
+
+impl Found {
+    /// The app of that identity.
+    #[must_use]
+    pub fn app(&self, id: &AppId) -> Option<&Arc<FoundApp>> {
+        let place = self.apps.binary_search_by(|app| app.id.cmp(id)).ok()?;
+        self.apps.get(place)
+    }
 }
 
 impl ProblemReason {

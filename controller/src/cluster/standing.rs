@@ -3,6 +3,7 @@
 //! ever expires.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::found::{FoundApp, FoundVersion};
 use super::resource::VersionedApp;
@@ -17,24 +18,42 @@ pub(crate) struct Standing {
 
 /// What was known last of each app.
 #[derive(Default)]
-pub(crate) struct Standings(HashMap<AppId, Standing>);
+pub(crate) struct Standings(HashMap<AppId, Known>);
+
+/// How an app stands, and the resource that said so: what is still the same is not read again.
+#[derive(Default)]
+struct Known {
+    standing: Standing,
+    read: Option<Arc<VersionedApp>>,
+}
 
 impl Standings {
     /// Remembers how an app stood before a restart.
     pub(crate) fn recall(&mut self, app: AppId, standing: Standing) {
-        self.0.insert(app, standing);
+        self.0.insert(app, Known { standing, read: None });
     }
 
     /// How an app stands. `stored` says whether the cluster keeps states; a resource that has none
     /// yet changes nothing.
-    pub(crate) fn of(&mut self, app: &FoundApp, resource: Option<&VersionedApp>, stored: bool) -> &Standing {
+    pub(crate) fn of(
+        &mut self,
+        app: &FoundApp,
+        resource: Option<&Arc<VersionedApp>>,
+        stored: bool,
+    ) -> &Standing {
         let known = self.0.entry(app.id.clone()).or_default();
-        match resource.filter(|_| stored).and_then(Standing::read) {
-            Some(standing) => known.go_on_as(standing),
-            None if !stored => known.follow_labels(&app.versions),
+        let resource = resource.filter(|_| stored);
+        let same = |read: &Arc<VersionedApp>| resource.is_some_and(|resource| Arc::ptr_eq(resource, read));
+        if known.read.as_ref().is_some_and(same) {
+            return &known.standing;
+        }
+        known.read = resource.cloned();
+        match resource.and_then(|resource| Standing::read(resource)) {
+            Some(standing) => known.standing.go_on_as(standing),
+            None if !stored => known.standing.follow_labels(&app.versions),
             None => {}
         }
-        known
+        &known.standing
     }
 
     /// Forgets apps that are no more.
@@ -127,8 +146,6 @@ fn is_ready(version: &FoundVersion) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::cluster::claim::Claim;
     use crate::cluster::found::Workload;

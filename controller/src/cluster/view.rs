@@ -1,5 +1,6 @@
 //! Apps of the cluster as people see them where the cluster keeps no states.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::found::{FoundApp, FoundVersion};
@@ -12,12 +13,12 @@ impl ClusterState {
     /// The apps whose states are kept nowhere; `routed` is the last snapshot that was published.
     #[must_use]
     pub fn unstored(&self, routed: &VersionSnapshot, data_plane: &dyn DataPlane) -> Vec<AppView> {
+        let routed: HashMap<_, _> = routed.apps.iter().map(|app| (&app.id, &**app)).collect();
         let unstored = self.found.apps.iter().filter(|app| !self.resources.contains_key(&app.id));
-        unstored.map(|app| Self::view_of(app, routed, data_plane)).collect()
+        unstored.map(|app| Self::view_of(app, routed.get(&app.id).copied(), data_plane)).collect()
     }
 
-    fn view_of(app: &FoundApp, routed: &VersionSnapshot, data_plane: &dyn DataPlane) -> AppView {
-        let routed = routed.apps.iter().find(|routed| routed.id == app.id);
+    fn view_of(app: &FoundApp, routed: Option<&AppSnapshot>, data_plane: &dyn DataPlane) -> AppView {
         let record = routed.map(|routed| by_labels(app, routed)).unwrap_or_default();
         let mut view = AppView::new(&app.id, None, &record, data_plane);
         for version in &mut view.versions {

@@ -7,7 +7,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 
 use super::control_plane::{ADMIN, NOBODY};
-use super::node::{Factory, Node, Server};
+use super::node::{Factory, Node, Rules, Server};
 use super::{Api, ApiProxy, ControlPlane, Rollout, kubeconfig};
 use crate::Origin;
 use crate::poll::{eventually, until};
@@ -15,7 +15,7 @@ use crate::poll::{eventually, until};
 /// A control plane with a node.
 pub struct Cluster {
     // Ends first.
-    node: Node,
+    node: Option<Node>,
     /// Its control plane.
     pub control_plane: ControlPlane,
 }
@@ -31,9 +31,14 @@ impl Cluster {
         let control_plane = ControlPlane::start();
         let factory: Factory = Box::new(factory);
         let node = Node::start(control_plane.admin().clone(), factory);
-        let cluster = Self { node, control_plane };
+        let cluster = Self { node: Some(node), control_plane };
         cluster.namespace("web");
         cluster
+    }
+
+    /// Starts a cluster in which nothing happens by itself: it has neither controllers nor a node.
+    pub fn still() -> Self {
+        Self { node: None, control_plane: ControlPlane::start_still() }
     }
 
     /// The administrator.
@@ -78,6 +83,11 @@ impl Cluster {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         self.admin().apply(&format!("/api/v1/namespaces/{name}"), &namespace).expect("a namespace");
         let account = format!("/api/v1/namespaces/{name}/serviceaccounts/default");
+        if self.node.is_none() {
+            let default =
+                json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+            self.admin().apply(&account, &default).expect("a service account");
+        }
         until("the namespace has its service account", || self.admin().get(&account).is_ok());
     }
 
@@ -212,17 +222,21 @@ impl Cluster {
 
     /// A pod, or all of a Deployment's, is not ready from now on.
     pub fn make_unready(&self, name: &str) {
-        self.node.rules().unready.lock().insert(name.to_owned());
+        self.rules().unready.lock().insert(name.to_owned());
     }
 
     /// Takes [`make_unready`](Self::make_unready) back.
     pub fn make_ready(&self, name: &str) {
-        self.node.rules().unready.lock().remove(name);
+        self.rules().unready.lock().remove(name);
     }
 
     /// Ends the server of a pod without a word: connects are refused at once, and the pod is unready a moment later.
     pub fn kill_pod(&self, name: &str) {
-        self.node.rules().killed.lock().insert(name.to_owned());
+        self.rules().killed.lock().insert(name.to_owned());
+    }
+
+    fn rules(&self) -> &Rules {
+        self.node.as_ref().expect("a cluster with a node").rules()
     }
 }
 

@@ -7,8 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use super::Api;
-use super::kubeconfig;
+use super::{Api, asked, kubeconfig};
 use crate::poll::within;
 use crate::process::{Process, Signal};
 use crate::tools;
@@ -32,7 +31,7 @@ const CONTROLLERS: &str = "deployment-controller,replicaset-controller,endpoints
 #[derive(Debug)]
 pub struct ControlPlane {
     // In the order in which they end.
-    _manager: Process,
+    manager: Option<Process>,
     api_server: Mutex<Process>,
     etcd: Mutex<Process>,
     admin: Api,
@@ -48,6 +47,16 @@ impl ControlPlane {
     /// # Panics
     /// If it does not come up.
     pub fn start() -> Self {
+        let mut plane = Self::start_still();
+        plane.manager = Some(startmanager(&plane.files));
+        plane
+    }
+
+    /// Starts it without controllers, so that objects stay as they are written.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub fn start_still() -> Self {
         let files = Files::new();
         let etcd = start_etcd(&files);
         let mut api_server = start_api_server(&files);
@@ -58,8 +67,7 @@ impl ControlPlane {
         let admin = Api::new(SERVER, &files.authority(), ADMIN);
         await_ready(&admin, &mut api_server);
         kubeconfig::write(files.kubeconfig(), SERVER, Some(&files.authority()), ADMIN, "default");
-        let manager = start_manager(&files);
-        Self { _manager: manager, api_server: Mutex::new(api_server), etcd: Mutex::new(etcd), admin, files }
+        Self { manager: None, api_server: Mutex::new(api_server), etcd: Mutex::new(etcd), admin, files }
     }
 
     /// The administrator.
@@ -151,6 +159,7 @@ impl Files {
         openssl.args(["genrsa", "-out"]).arg(files.path("service-account.key")).arg("2048");
         let made = openssl.output().expect("openssl runs");
         assert!(made.status.success(), "{made:?}");
+        std::fs::write(files.path("audit.yaml"), asked::POLICY).expect("the audit policy");
         files
     }
 
@@ -191,6 +200,8 @@ fn start_api_server(files: &Files) -> Process {
         .args(["--secure-port=6443", "--bind-address=127.0.0.1", "--advertise-address=10.77.0.1"])
         .args(["--service-cluster-ip-range=10.0.0.0/16", "--endpoint-reconciler-type=none"])
         .args(["--authorization-mode=RBAC", "--service-account-issuer=https://kubernetes.default.svc"])
+        .arg(files.option("audit-policy-file", "audit.yaml"))
+        .arg(files.option("audit-log-path", asked::FILE))
         .arg(files.option("cert-dir", "certificates"))
         .arg(files.option("token-auth-file", "tokens.csv"))
         .arg(files.option("service-account-key-file", "service-account.key"))
@@ -198,7 +209,7 @@ fn start_api_server(files: &Files) -> Process {
     Process::start("kube-apiserver", &mut command)
 }
 
-fn start_manager(files: &Files) -> Process {
+fn startmanager(files: &Files) -> Process {
     let kubeconfig = ["kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"];
     let mut command = program("kube-controller-manager");
     command

@@ -1,6 +1,7 @@
 //! Runs a test in namespaces of its own: the API refuses loopback addresses for endpoints, so the addresses of
 //! pods are made local there.
 
+use std::ffi::OsString;
 use std::process::Command;
 use std::time::Duration;
 
@@ -33,11 +34,12 @@ pub fn lab(name: &str, test: impl FnOnce(&Cluster)) {
 /// # Panics
 /// If the test fails there.
 pub fn in_namespace(name: &str, test: impl FnOnce()) {
-    if std::env::var_os(INSIDE).is_some() {
+    if is_inside() {
         return test();
     }
     let _turn = TURN.lock();
-    let mut process = Process::start(name, &mut again(name));
+    let arguments = ["--exact", name, "--nocapture", "--test-threads", "1"];
+    let mut process = Process::start(name, &mut again(arguments.map(OsString::from)));
     let status = process.wait(LIMIT);
     let ran = process.stdout.find("test result: ok. 1 passed").is_some();
     assert!(status.success() && ran, "{name}, in its namespace: {status}\n{}", why(&process));
@@ -50,18 +52,25 @@ fn why(process: &Process) -> String {
     said.take_while(|line| !line.starts_with("stack backtrace")).cloned().collect::<Vec<_>>().join("\n")
 }
 
-/// The command that runs the test within new namespaces. Processes get one too: none outlives the test.
-fn again(name: &str) -> Command {
-    let executable = std::env::current_exe().expect("the path of the tests");
-    let script = format!(
-        "ip link set lo up && ip addr add {NETWORK} dev lo && exec \"$0\" --exact {name} --nocapture --test-threads 1"
-    );
+/// Whether this process runs within namespaces that [`again`] made.
+pub fn is_inside() -> bool {
+    std::env::var_os(INSIDE).is_some()
+}
+
+/// The command that runs this program again, with these arguments, within new namespaces. Processes get one too:
+/// none outlives it.
+///
+/// # Panics
+/// If the path of this program can't be found.
+pub fn again(arguments: impl IntoIterator<Item = OsString>) -> Command {
+    let executable = std::env::current_exe().expect("the path of this program");
+    let script = format!("ip link set lo up && ip addr add {NETWORK} dev lo && exec \"$0\" \"$@\"");
     let mut command = Command::new("unshare");
     command.args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
     if !is_root() {
         command.args(["--user", "--map-root-user"]);
     }
-    command.args(["sh", "-c", &script]).arg(executable).env(INSIDE, "yes");
+    command.args(["sh", "-c", &script]).arg(executable).args(arguments).env(INSIDE, "yes");
     command
 }
 

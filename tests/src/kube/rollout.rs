@@ -13,7 +13,7 @@ pub struct Rollout {
     annotations: Map<String, Value>,
     image: String,
     replicas: u32,
-    port: u16,
+    pub(super) port: u16,
     app_protocol: Option<String>,
     service: bool,
 }

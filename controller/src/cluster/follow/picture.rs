@@ -136,7 +136,7 @@ impl Picture {
         let Grants { granted, settled, problems } = self.settlements.decide(&apps, &resource, settings);
         let mut routed = BTreeMap::new();
         for app in &apps {
-            let standing = self.standings.of(app, resources.get(&app.id).map(Arc::as_ref), self.stored);
+            let standing = self.standings.of(app, resources.get(&app.id), self.stored);
             let Some(grant) = granted.get(&app.id) else { continue };
             let canary = settled.get(&app.id).and_then(|settled| settled.canary.as_ref());
             let new = snapshot(app, grant, standing, canary);

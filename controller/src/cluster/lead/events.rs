@@ -3,6 +3,8 @@
 //! nothing up.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
@@ -22,20 +24,26 @@ const MAX_NOTE: usize = 1000;
 
 /// Takes Events.
 #[derive(Clone)]
-pub(super) struct Events(mpsc::Sender<(Event, ObjectReference)>);
+pub(super) struct Events {
+    queue: mpsc::Sender<(Event, ObjectReference)>,
+    left_out: Arc<AtomicU64>,
+}
 
 /// Sends them to the cluster, one after the other.
 pub(super) struct EventSender {
     recorder: Recorder,
     queue: mpsc::Receiver<(Event, ObjectReference)>,
+    left_out: Arc<AtomicU64>,
     troubles: Troubles,
 }
 
 /// Events and whoever sends them.
 pub(super) fn channel(client: Client, identity: &Identity, troubles: Troubles) -> (Events, EventSender) {
     let (sender, queue) = mpsc::channel(QUEUE);
+    let left_out = Arc::default();
     let reporter = Reporter { controller: "lockstep".to_owned(), instance: Some(identity.name.clone()) };
-    (Events(sender), EventSender { recorder: Recorder::new(client, reporter), queue, troubles })
+    let events = Events { queue: sender, left_out: Arc::clone(&left_out) };
+    (events, EventSender { recorder: Recorder::new(client, reporter), queue, left_out, troubles })
 }
 
 impl Events {
@@ -65,8 +73,10 @@ impl Events {
         let note = note.chars().take(MAX_NOTE).collect();
         let action = "Versioning".to_owned();
         let event = Event { type_, reason: reason.to_owned(), note: Some(note), action, secondary: None };
-        if self.0.try_send((event, object)).is_err() {
-            tracing::warn!(reason, "an Event was left out: too many are waiting");
+        // Said once, and counted: there may be thousands.
+        if self.queue.try_send((event, object)).is_err() && self.left_out.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            tracing::warn!(reason, "Events are left out: too many are waiting");
         }
     }
 }
@@ -80,6 +90,12 @@ impl EventSender {
                 Err(error) => {
                     tracing::debug!(%error, reason = event.reason, "an Event was not taken");
                     self.troubles.met(Part::Events, format!("Events can't be written: {}", why(&error)));
+                }
+            }
+            if self.queue.is_empty() {
+                let count = self.left_out.swap(0, Ordering::Relaxed);
+                if count > 0 {
+                    tracing::warn!(count, "Events were left out");
                 }
             }
         }

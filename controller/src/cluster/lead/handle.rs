@@ -67,7 +67,7 @@ impl LeadHandle {
             CommandError::Cluster(format!("app {id} takes no commands while {why}"))
         };
         let settled = cluster.settled.get(&id).ok_or_else(invalid)?;
-        let found = found_of(&cluster, &id);
+        let found = cluster.found.app(&id);
         let api: Api<VersionedApp> = Api::namespaced(self.0.client.clone(), id.namespace());
         let mut waits = after_conflict();
         loop {
@@ -133,7 +133,7 @@ impl LeadHandle {
     /// What the resource remembers, with what was found and what runs on this replica.
     fn view(&self, id: &AppId, cluster: &ClusterState, resource: &VersionedApp) -> AppView {
         let mut record = resource.record();
-        let found = found_of(cluster, id);
+        let found = cluster.found.app(id);
         for version in found.iter().flat_map(|found| &found.versions) {
             if let Some(known) = record.version_mut(&version.id) {
                 known.endpoints = Arc::clone(&version.endpoints);
@@ -210,10 +210,6 @@ fn find(cluster: &ClusterState, app: &str) -> Result<AppId, CommandError> {
         (None, _) => Err(CommandError::UnknownApp(app.to_owned())),
         (Some(_), Some(_)) => Err(CommandError::AmbiguousApp(app.to_owned())),
     }
-}
-
-fn found_of<'c>(cluster: &'c ClusterState, id: &AppId) -> Option<&'c Arc<FoundApp>> {
-    cluster.found.apps.iter().find(|found| found.id == *id)
 }
 
 fn case<'a>(

@@ -1,11 +1,13 @@
 //! What the leader does while it leads: looks at what was found and what replicas say, writes the
-//! states that follow, and acts. One app after the other, each write guarded by the resourceVersion
-//! that it was decided on: if somebody else wrote meanwhile, it is read and decided again.
+//! states that follow, and acts. A few apps at a time, each write guarded by the resourceVersion that it
+//! was decided on: if somebody else wrote meanwhile, it is read and decided again.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -13,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::fleet::Fleet;
 use super::links::Links;
 use super::memo::Memo;
+use super::step::Turn;
 use super::webhook::{Question, Webhooks, ask};
 use crate::cluster::found::Problem;
 use crate::{AppId, Webhook};
@@ -21,19 +24,21 @@ use crate::{AppId, Webhook};
 const TICK: Duration = Duration::from_secs(1);
 /// Changes that come together are looked at together.
 const BREATH: Duration = Duration::from_millis(50);
+/// Apps that are written at the same time: one that is slow does not hold a thousand others up.
+const TURNS: usize = 8;
 /// Webhooks that are asked at the same time.
 const ASKS: usize = 8;
 
 /// A time of leading.
 pub(super) struct Leader {
-    pub(super) links: Links,
-    pub(super) fleet: watch::Receiver<Arc<Fleet>>,
-    pub(super) memos: HashMap<AppId, Memo>,
-    pub(super) webhooks: Webhooks,
+    links: Links,
+    fleet: watch::Receiver<Arc<Fleet>>,
+    memos: HashMap<AppId, Memo>,
+    webhooks: Webhooks,
     /// Webhooks that are to be asked.
-    pub(super) questions: Vec<(Webhook, Question)>,
+    questions: Vec<(Webhook, Question)>,
     /// Since when it leads.
-    pub(super) began: Instant,
+    began: Instant,
     problems: Vec<Problem>,
 }
 
@@ -82,14 +87,34 @@ impl Leader {
             self.problems.clone_from(&cluster.found.problems);
             self.memos.values_mut().for_each(Memo::look_again);
         }
-        let found: HashMap<_, _> = cluster.found.apps.iter().map(|found| (&found.id, found)).collect();
-        let apps: BTreeSet<&AppId> = cluster.resources.keys().chain(found.keys().copied()).collect();
-        self.memos.retain(|app, _| apps.contains(app));
-        for app in apps {
-            if !self.links.leads() {
-                return;
+        let found = cluster.found.apps.iter().map(|found| &found.id);
+        let apps: BTreeSet<&AppId> = cluster.resources.keys().chain(found).collect();
+        // Those of apps that are no more go.
+        let mut memos = std::mem::take(&mut self.memos);
+        let mut waiting: Vec<_> = apps
+            .into_iter()
+            .rev()
+            .map(|app| Turn {
+                links: &self.links,
+                webhooks: &self.webhooks,
+                cluster: &cluster,
+                fleet: &fleet,
+                app,
+                memo: memos.remove(app).unwrap_or_default(),
+                questions: Vec::new(),
+                began: self.began,
+            })
+            .collect();
+        let mut taken = FuturesUnordered::new();
+        loop {
+            while taken.len() < TURNS
+                && let Some(turn) = waiting.pop()
+            {
+                taken.push(turn.take());
             }
-            self.step(&cluster, &fleet, app, found.get(app).copied()).await;
+            let Some(Turn { app, memo, questions, .. }) = taken.next().await else { return };
+            self.memos.insert(app.clone(), memo);
+            self.questions.extend(questions);
         }
     }
 

@@ -72,23 +72,15 @@ impl Report {
             for version in resource.status.iter().flat_map(|status| &status.versions) {
                 if is_reported(version.state) {
                     let said = Said::of(app, version, data_plane);
-                    entries.push((
-                        version.state == VersionState::Draining,
-                        version.since,
-                        app,
-                        &version.id,
-                        said,
-                    ));
+                    entries.push((said.rank(), version.since, app, &version.id, said));
                 }
             }
         }
-        // What is waited for first, then what has drained for longest.
         entries.sort_by(|a, b| (a.0, a.1, a.2, a.3).cmp(&(b.0, b.1, b.2, b.3)));
         let mut report = Self::new(process);
-        let mut bytes = 0;
+        let mut bytes = report.text().len();
         for (_, _, app, version, said) in entries {
-            // The size of a row at its longest, with names.
-            bytes += app.to_string().len() + version.as_str().len() + 90;
+            bytes += report.size_of(app, version, said);
             if bytes > MAX_BYTES {
                 report.is_full = true;
                 break;
@@ -96,6 +88,13 @@ impl Report {
             report.apps.entry(app.clone()).or_default().insert(version.clone(), said);
         }
         report
+    }
+
+    /// The bytes that one more version takes in the text: `"version":row,`, and `"app":{},` for the first of an app.
+    fn size_of(&self, app: &AppId, version: &VersionId, said: Said) -> usize {
+        let row = serde_json::to_string(&said).map_or(0, |row| row.len());
+        let name = if self.apps.contains_key(app) { 0 } else { app.to_string().len() + 6 };
+        name + version.as_str().len() + row + 4
     }
 
     /// Reads one; `None` if it is none, or of a form that this release does not know.
@@ -137,6 +136,16 @@ impl Said {
             idle_ms: u64::try_from(traffic.idle_for.as_millis()).unwrap_or(u64::MAX),
         }
     }
+
+    /// What a report holds first: what is waited for, then what may go. What is in use comes last: it stays, whether
+    /// that is said of it or nothing.
+    fn rank(self) -> u8 {
+        match self.life.state {
+            VersionState::Draining if self.in_flight > 0 => 2,
+            VersionState::Draining => 1,
+            _ => 0,
+        }
+    }
 }
 
 impl Life {
@@ -169,7 +178,82 @@ fn is_reported(state: VersionState) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use super::*;
+    use crate::Traffic;
+    use crate::cluster::resource::convert::Figures;
+    use crate::cluster::resource::{VersionedApp, VersionedAppSpec, VersionedAppStatus};
+    use crate::record::{AppRecord, Cause, WorkloadRecord};
+
+    /// Something runs on versions whose number is odd.
+    struct Odd;
+
+    impl DataPlane for Odd {
+        fn routed_generation(&self) -> u64 {
+            1
+        }
+
+        fn routed(&self, _: &AppId, _: &VersionId) -> Option<usize> {
+            Some(1)
+        }
+
+        fn ready_endpoints(&self, _: &AppId, _: &VersionId) -> usize {
+            1
+        }
+
+        fn traffic(&self, _: &AppId, version: &VersionId) -> Traffic {
+            let number: u64 = version.as_str().trim_start_matches('v').parse().unwrap();
+            Traffic { in_flight: number % 2, idle_for: Duration::MAX }
+        }
+    }
+
+    /// Apps with ten draining versions each, but for the last of each, which is pending.
+    fn cluster(apps: usize) -> ClusterState {
+        let since = "2026-11-23T17:00:00.123456Z".parse().unwrap();
+        let version = |number: usize| VersionRecord {
+            id: format!("v{number}").parse().unwrap(),
+            state: if number == 9 { VersionState::Pending } else { VersionState::Draining },
+            reason: Cause::New,
+            actor: String::new(),
+            revision: 1,
+            since,
+            drained_at: None,
+            expired_at: None,
+            endpoints: [].into(),
+            present: true,
+            expiry_asked_by: None,
+            stalled: false,
+            workload: WorkloadRecord::default(),
+        };
+        let record = AppRecord { versions: (0..10).map(version).collect(), ..AppRecord::default() };
+        let app = |number: usize| {
+            let mut status = VersionedAppStatus::default();
+            status.set_record(&record, &BTreeMap::<VersionId, Figures>::new());
+            let mut app = VersionedApp::new("", VersionedAppSpec::default());
+            app.status = Some(status);
+            (format!("web/app{number}").parse().unwrap(), Arc::new(app))
+        };
+        ClusterState { stored: true, resources: (0..apps).map(app).collect(), ..ClusterState::default() }
+    }
+
+    #[test]
+    fn a_full_report_leaves_out_first_what_is_in_use() {
+        let few = Report::of("1", &cluster(3), &Odd);
+        assert!(!few.is_full && few.apps.values().all(|versions| versions.len() == 10));
+        let report = Report::of("1", &cluster(1000), &Odd);
+        let size = report.text().len();
+        // A comma is counted that the last version of an app does not need.
+        assert!(report.is_full && size <= MAX_BYTES && size > MAX_BYTES - 1200, "{size}");
+        let of = |versions: &[&str]| {
+            let is_one = |id: &&VersionId| versions.contains(&id.as_str());
+            report.apps.values().flat_map(BTreeMap::keys).filter(is_one).count()
+        };
+        assert_eq!(of(&["v9"]), 1000, "all that is waited for");
+        assert!(of(&["v0", "v2", "v4", "v6", "v8"]) > 1500, "then what is idle");
+        assert_eq!(of(&["v1", "v3", "v5", "v7"]), 0, "what is in use does not fit");
+    }
 
     #[test]
     fn reports_are_read_as_they_are_written() {

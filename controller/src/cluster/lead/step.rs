@@ -1,4 +1,4 @@
-//! One step of one app: decide, write, tell, act.
+//! One app's turn: decide, write, tell, act.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -14,11 +14,13 @@ use super::conditions::Causes;
 use super::decide::{Case, Decision};
 use super::events::{object_of, reference};
 use super::fleet::Fleet;
-use super::leader::Leader;
+use super::links::Links;
+use super::memo::Memo;
 use super::perform::{Outcome, perform};
 use super::report::Life;
 use super::status::{Parts, is_due};
 use super::trouble::{Part, why};
+use super::webhook::{Question, Webhooks};
 use super::world::ClusterWorld;
 use crate::cluster::backoff::after_conflict;
 use crate::cluster::claim::Settled;
@@ -26,7 +28,7 @@ use crate::cluster::found::FoundApp;
 use crate::cluster::resource::{VersionedApp, VersionedAppSpec, VersionedAppStatus};
 use crate::cluster::state::ClusterState;
 use crate::record::{AppRecord, Transition, VersionRecord};
-use crate::{AppId, Cleanup, Mode, Policy, VersionId, VersionState};
+use crate::{AppId, Cleanup, Mode, Policy, VersionId, VersionState, Webhook};
 
 /// What an earlier leader saw, and this one does not, is only taken for gone after leading for so long: its watches
 /// may be slower by a moment.
@@ -44,22 +46,33 @@ enum Written {
     Failed,
 }
 
-impl Leader {
+/// An app's turn in a pass of the leader, with what is needed for it. Turns of several apps go on at the same time.
+pub(super) struct Turn<'l> {
+    pub(super) links: &'l Links,
+    pub(super) webhooks: &'l Webhooks,
+    pub(super) cluster: &'l ClusterState,
+    pub(super) fleet: &'l Fleet,
+    pub(super) app: &'l AppId,
+    pub(super) memo: Memo,
+    /// Webhooks that are to be asked.
+    pub(super) questions: Vec<(Webhook, Question)>,
+    /// Since when the leader leads.
+    pub(super) began: Instant,
+}
+
+impl Turn<'_> {
     /// Does what is due for an app. If somebody else writes meanwhile it is decided again at once: whoever writes
     /// all the time would be quicker for ever otherwise.
-    pub(super) async fn step(
-        &mut self,
-        cluster: &ClusterState,
-        fleet: &Fleet,
-        app: &AppId,
-        found: Option<&Arc<FoundApp>>,
-    ) {
-        // Other apps wait meanwhile: fewer attempts than a command is worth.
+    pub(super) async fn take(mut self) -> Self {
+        let (cluster, fleet, app) = (self.cluster, self.fleet, self.app);
+        let found = cluster.found.app(app);
+        // Other apps wait for their turn meanwhile: fewer attempts than a command is worth.
         let mut waits = after_conflict().take(8);
-        while self.attempt(cluster, fleet, app, found).await {
-            let Some(wait) = waits.next() else { return };
+        while self.links.leads() && self.attempt(cluster, fleet, app, found).await {
+            let Some(wait) = waits.next() else { break };
             sleep(wait).await;
         }
+        self
     }
 
     /// Does what is due; true if somebody else wrote meanwhile.
@@ -72,7 +85,7 @@ impl Leader {
     ) -> bool {
         let watched = cluster.resources.get(app);
         let settled = cluster.settled.get(app).cloned();
-        let memo = self.memos.entry(app.clone()).or_default();
+        let memo = &mut self.memo;
         let Some(resource) = memo.resource(watched) else {
             if found.is_some() && settled.is_some() && memo.may_write() {
                 self.create(app).await;
@@ -95,14 +108,14 @@ impl Leader {
             problems: &cluster.found.problems,
             now: Timestamp::now(),
         };
-        for transition in self.memos.entry(app.clone()).or_default().take_untold(&resource.record()) {
+        for transition in self.memo.take_untold(&resource.record()) {
             self.tell_of(&case, &resource, &transition);
         }
         let (wanted, decision) = self.decide(&case, fleet, &resource);
         if self.is_mistaken(app, &resource.record(), &decision).await {
             return false;
         }
-        let memo = self.memos.entry(app.clone()).or_default();
+        let memo = &mut self.memo;
         let present = resource.status.as_ref();
         let unreadable = present.is_some_and(|present| !present.unreadable.is_empty());
         let due_write = unreadable || is_due(present, &wanted, memo.written_ago());
@@ -122,7 +135,7 @@ impl Leader {
         if let Some(written) = &written {
             self.act(&case, &written.record()).await;
         }
-        let memo = self.memos.entry(app.clone()).or_default();
+        let memo = &mut self.memo;
         let settled = cluster.settled.get(app).cloned();
         let settles = settles && written.is_some();
         memo.stepped(written.or(Some(resource)), found.cloned(), settled, &decision.record, settles);
@@ -187,7 +200,7 @@ impl Leader {
             self.questions.extend(questions.map(|question| (webhook.clone(), question)));
         }
         let acts = due(&decision.record, case.found, policy);
-        let memo = self.memos.entry(case.app.clone()).or_default();
+        let memo = &mut self.memo;
         let failed = memo.failing(&acts);
         let unreadable = resource.status.iter().flat_map(|status| status.unreadable.iter().cloned());
         let repaired = memo.repaired(unreadable.chain(decision.repaired.iter().cloned()).collect());
@@ -232,7 +245,7 @@ impl Leader {
         let sent =
             timeout(self.links.patience, api.replace_status(case.app.name(), &PostParams::default(), &new))
                 .await;
-        let memo = self.memos.entry(case.app.clone()).or_default();
+        let memo = &mut self.memo;
         match sent {
             Ok(Ok(written)) => {
                 self.links.troubles.over(&Part::Status(case.app.clone()));
@@ -315,15 +328,15 @@ impl Leader {
             return;
         }
         for act in due(written, case.found, &case.settled.policy) {
-            let memo = self.memos.entry(case.app.clone()).or_default();
+            let memo = &mut self.memo;
             if !memo.may_act(&act) {
                 continue;
             }
             if !self.links.leads() {
                 return;
             }
-            let done = perform(&self.links, case.app, &act).await;
-            let memo = self.memos.entry(case.app.clone()).or_default();
+            let done = perform(self.links, case.app, &act).await;
+            let memo = &mut self.memo;
             match done {
                 Ok(outcome) => {
                     memo.acted(&act);
@@ -355,7 +368,7 @@ impl Leader {
         };
         let made =
             timeout(self.links.patience, self.api(app).create(&PostParams::default(), &resource)).await;
-        let memo = self.memos.entry(app.clone()).or_default();
+        let memo = &mut self.memo;
         match made {
             Ok(Ok(made)) => {
                 self.links.troubles.over(&Part::Status(app.clone()));
