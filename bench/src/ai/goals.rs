@@ -5,11 +5,7 @@ use super::memory::{Held, Protocol};
 use super::rounds::Sample;
 use super::shape::Shape;
 use super::table::Results;
-<<<<<<< HEAD
-use crate::report::{self, known};
-=======
 use crate::report::Goals;
->>>>>>> kube-scale
 
 /// What must not be more than a limit.
 enum Measure {
