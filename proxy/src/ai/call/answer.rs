@@ -118,7 +118,7 @@ impl<'s> Answering<'_, 's> {
     /// piece that the client can tell to be the last waits for the record.
     pub(crate) async fn pass(
         self,
-        header: ResponseHeader,
+        mut header: ResponseHeader,
         first: Vec<Bytes>,
         upstream: &mut Upstream,
         idle: Duration,
@@ -126,7 +126,6 @@ impl<'s> Answering<'_, 's> {
     ) -> Served {
         let length = header.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let bodyless = self.head.method == Method::HEAD || matches!(header.status.as_u16(), 204 | 304);
-        let mut header = header;
         header.remove_header(&CONTENT_LENGTH);
         let status = header.status.as_u16();
         let outcome = if status < 400 { Outcome::Complete } else { Outcome::UpstreamError };
@@ -134,9 +133,8 @@ impl<'s> Answering<'_, 's> {
             // The head is the end.
             return self.at_once(header, length, Bytes::new(), outcome).await;
         }
-        let Self { client, record, head, body } = self;
-        if client.head(header, length).await.is_err() {
-            return Self { client, record, head, body }.gone(status).await;
+        if self.client.head(header, length).await.is_err() {
+            return self.gone(status).await;
         }
         let mut left = length.unwrap_or(u64::MAX);
         let mut waiting = first.into_iter();
@@ -147,10 +145,8 @@ impl<'s> Answering<'_, 's> {
                 None => tokio::select! {
                     biased;
                     read = timeout(idle, upstream.read()) => read.unwrap_or(Err(ExchangeError::Reset)),
-                    Gone = client.gone() => return Self { client, record, head, body }.gone(status).await,
-                    () = ending.cancelled() => {
-                        return Self { client, record, head, body }.lost(Outcome::Interrupted, status).await;
-                    }
+                    Gone = self.client.gone() => return self.gone(status).await,
+                    () = ending.cancelled() => return self.lost(Outcome::Interrupted, status).await,
                 },
             };
             match piece {
@@ -160,19 +156,19 @@ impl<'s> Answering<'_, 's> {
                         last = piece;
                         break;
                     }
-                    if client.write(piece.clone()).await.is_err() {
-                        return Self { client, record, head, body }.gone(status).await;
+                    if self.client.write(piece.clone()).await.is_err() {
+                        return self.gone(status).await;
                     }
-                    record.delivered(&piece);
+                    self.record.delivered(&piece);
                 }
                 Ok(None) if length.is_none() => break,
-                Ok(None) | Err(_) => return Self { client, record, head, body }.cut(status).await,
+                Ok(None) | Err(_) => return self.cut(status).await,
             }
         }
-        record.delivered(&last);
-        let sent = client.sent.clone().unwrap_or_default();
-        match record.close(head, body, outcome, (status, sent, None)).await {
-            Ok(()) if client.finish(last).await.is_ok() => Served::Done,
+        self.record.delivered(&last);
+        let sent = self.client.sent.clone().unwrap_or_default();
+        match self.record.close(self.head, self.body, outcome, (status, sent, None)).await {
+            Ok(()) if self.client.finish(last).await.is_ok() => Served::Done,
             Ok(()) => Served::Cut,
             Err(error) => {
                 tracing::error!(%error, "a call could not be recorded");
