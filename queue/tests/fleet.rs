@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lockstep_queue::jobs::{
-    Claim, Claimed, Counts, End, Finish, JobId, JobOptions, NewJob, QueueName, Storage, WorkerId,
+    Claim, Claimed, Counts, End, EndOutcome, Finish, JobId, JobOptions, NewJob, QueueName, Storage, WorkerId,
 };
 #[cfg(feature = "postgres")]
 use lockstep_queue::jobs::{PostgresOptions, PostgresStorage};
@@ -154,7 +154,7 @@ async fn work(storage: &dyn Storage, number: usize) {
     loop {
         let claim = Claim { worker: worker.clone(), max: IN_HAND, lease: LEASE };
         let finished = storage.finish(&queue(), ends, Some(claim)).await.unwrap();
-        let ended = done.iter().zip(&finished.outcomes).filter(|(_, ended)| **ended);
+        let ended = done.iter().zip(&finished.outcomes).filter(|(_, ended)| **ended == EndOutcome::Done);
         ended.for_each(|(job, _)| say("-", job.id.as_str()));
         if finished.claimed.is_empty() {
             let counts = storage.counts(&queue()).await.unwrap();

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
+use lockstep_queue::jobs::EndOutcome::{Done, Lost};
 use lockstep_queue::jobs::{
     Claim, Claimed, End, Enqueued, Event, Extended, Finish, Generation, JobId, JobOptions, JobState, NewJob,
     PostgresOptions, PostgresStorage, QueueName, Settings, Storage, StorageError, WorkerId,
@@ -97,7 +98,7 @@ async fn a_job_goes_its_way() {
     let finish = complete(&claimed[1]);
     let ends = vec![retry.clone(), finish.clone(), release, retry, finish];
     let finished = storage.finish(&queue(), ends, wish(5)).await.unwrap();
-    assert_eq!(finished.outcomes, [true, true, true, false, false]);
+    assert_eq!(finished.outcomes, [Done, Done, Done, Lost, Lost]);
     assert_eq!(finished.claimed.len(), 1, "what was released");
     assert_eq!(finished.claimed[0].delivery, 1);
     let next_in = finished.next_in.unwrap();
@@ -158,7 +159,7 @@ async fn a_restart_of_the_server_is_survived() {
 
     assert_eq!(events.next().await, Some(Event::Missed));
     let finished = storage.finish(&queue(), vec![complete(&claimed[0])], None).await.unwrap();
-    assert_eq!(finished.outcomes, [true], "nothing was lost");
+    assert_eq!(finished.outcomes, [Done], "nothing was lost");
 }
 
 /// Enqueues and completes while the server crashes and comes back; everybody tries again until it works.

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lockstep_queue::jobs::{
-    Claim, Claimed, End, Finish, JobId, JobOptions, JobState, NewJob, QueueName, RedisOptions, RedisStorage,
-    Storage, WorkerId,
+    Claim, Claimed, End, EndOutcome, Finish, JobId, JobOptions, JobState, NewJob, QueueName, RedisOptions,
+    RedisStorage, Storage, WorkerId,
 };
 use support::children::{Process, say};
 use support::redis::{Flavour, Server};
@@ -43,7 +43,7 @@ async fn a_paused_process_changes_nothing_any_more() {
     assert_eq!(claimed.delivery, 2);
     let end = End::Complete { output: Bytes::new(), retention: Duration::from_secs(3_600) };
     let end = Finish { id: claimed.id.clone(), token: claimed.token, end };
-    assert_eq!(storage.finish(&queue(), vec![end], None).await.unwrap().outcomes, [true]);
+    assert_eq!(storage.finish(&queue(), vec![end], None).await.unwrap().outcomes, [EndOutcome::Done]);
     storage.enqueue(&queue(), vec![job(1)]).await.unwrap();
     signal("CONT", &pid);
     let said = voice.next().unwrap();
@@ -66,7 +66,7 @@ async fn child() {
     let end = End::Retry { delay: Duration::ZERO, error: Bytes::from_static(b"late") };
     let end = Finish { id: claimed.id, token: claimed.token, end };
     let finished = storage.finish(&queue(), vec![end], None).await.unwrap();
-    say("run", &finished.outcomes[0].to_string());
+    say("run", &(finished.outcomes[0] == EndOutcome::Done).to_string());
 }
 
 async fn claim(storage: &RedisStorage, worker: &str, lease: Duration) -> Option<Claimed> {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lockstep_queue::jobs::{Claim, Claimed, Enqueued, NewJob, RedisStorage, Storage, StorageError};
+use lockstep_queue::jobs::{
+    Claim, Claimed, EndOutcome, Enqueued, NewJob, RedisStorage, Storage, StorageError,
+};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
@@ -93,7 +95,8 @@ impl Told {
             let claim = wish(5).map(|claim| Claim { lease: Duration::from_secs(1), ..claim });
             match storage.finish(&queue(), ends, claim).await {
                 Ok(finished) => {
-                    let ended = held.iter().zip(finished.outcomes).filter(|(_, ended)| *ended);
+                    let ended =
+                        held.iter().zip(finished.outcomes).filter(|(_, ended)| *ended == EndOutcome::Done);
                     for (job, _) in ended {
                         assert!(self.completed.lock().insert(job.id.as_str().to_owned()), "{} again", job.id);
                     }

@@ -1,5 +1,6 @@
 //! The answer to a step is lost: it was done, and is asked for again.
 
+use lockstep_queue::jobs::EndOutcome::{Done, Lost};
 use lockstep_queue::jobs::{Cancelled, Enqueued, JobState, Settings, Storage, StorageError};
 
 use crate::kit::{complete, id, job, open, put, queue, retry, state, take, wish};
@@ -58,13 +59,13 @@ async fn an_end_that_took_effect_says_so() {
     let ends = vec![complete(&claimed[0]), retry(&claimed[1])];
     let finished = storage.finish(&queue(), ends.clone(), wish(1)).await.unwrap();
     assert!(proxy.has_swallowed());
-    assert_eq!(finished.outcomes, [true, true]);
+    assert_eq!(finished.outcomes, [Done, Done]);
     assert_eq!(state(&storage, "a").await, Some(JobState::Completed));
     let finished = storage.finish(&queue(), ends, None).await.unwrap();
-    assert_eq!(finished.outcomes, [false, false], "another call with the same tokens is late");
+    assert_eq!(finished.outcomes, [Lost, Lost], "another call with the same tokens is late");
     proxy.swallow(1);
     let finished = storage.finish(&queue(), vec![stale], None).await.unwrap();
-    assert_eq!(finished.outcomes, [false], "a lost lease is lost the second time too");
+    assert_eq!(finished.outcomes, [Lost], "a lost lease is lost the second time too");
 }
 
 /// What would answer something else the second time is not done again.

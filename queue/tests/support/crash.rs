@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lockstep_queue::jobs::{
-    Claim, Claimed, Counts, End, Finish, JobId, JobOptions, JobState, NewJob, QueueName, Storage, WorkerId,
+    Claim, Claimed, Counts, End, EndOutcome, Finish, JobId, JobOptions, JobState, NewJob, QueueName, Storage,
+    WorkerId,
 };
 use rand::RngExt;
 
@@ -114,7 +115,7 @@ async fn work(storage: &dyn Storage) {
         let claim = Claim { worker: WorkerId::new("w").unwrap(), max: 2, lease: LEASE };
         let finished = storage.finish(&queue(), ends, Some(claim)).await.unwrap();
         for (job, ended) in done.iter().zip(&finished.outcomes) {
-            if *ended {
+            if *ended == EndOutcome::Done {
                 say("-", job.id.as_str());
             }
         }

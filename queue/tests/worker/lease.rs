@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lockstep_queue::jobs::{
-    Cancelled, Claim, End, EnqueueOptions, Extended, Failure, Finish, JobContext, JobErrorKind, JobId,
-    JobState, MemoryStorage, QueueName, Reaper, Storage as _, Token, Worker, WorkerId,
+    Cancelled, Claim, End, EndOutcome, EnqueueOptions, Extended, Failure, Finish, JobContext, JobErrorKind,
+    JobId, JobState, MemoryStorage, QueueName, Reaper, Storage as _, Token, Worker, WorkerId,
 };
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -81,7 +81,7 @@ async fn steal(storage: &MemoryStorage, queue: &QueueName) {
     let job = storage.finish(queue, Vec::new(), Some(rival)).await.unwrap().claimed.remove(0);
     let end = End::Complete { output: "42".into(), retention: LEASE * 100 };
     let ends = vec![Finish { id: job.id, token: job.token, end }];
-    assert_eq!(storage.finish(queue, ends, None).await.unwrap().outcomes, [true]);
+    assert_eq!(storage.finish(queue, ends, None).await.unwrap().outcomes, [EndOutcome::Done]);
 }
 
 /// The handler is told at the next heartbeat, and decides.
