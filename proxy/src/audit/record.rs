@@ -37,6 +37,9 @@ struct Record<'r> {
     usage: Option<UsageHead>,
     cost_usd: Option<f64>,
     changes: Vec<String>,
+    /// Frames that can't be read any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost_frames: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -79,6 +82,7 @@ pub struct Call {
     targets: Vec<TargetHead>,
     delivered: u64,
     parts: Vec<Bytes>,
+    lost: usize,
     end: Option<(EndHead, Bytes)>,
 }
 
@@ -103,6 +107,11 @@ impl Call {
         Ok(())
     }
 
+    /// Takes that some frames can't be read any more: parts of the answer may be among them.
+    pub fn lost(&mut self, frames: usize) {
+        self.lost = frames;
+    }
+
     /// The record as a JSON object, without what the journal adds.
     ///
     /// # Errors
@@ -116,7 +125,7 @@ impl Call {
         let answer = if self.parts.is_empty() { answer } else { joined(&self.parts, &answer) };
         let mut body = end.body;
         body.bytes = body.bytes.max(self.delivered);
-        body.truncated |= interrupted && self.delivered > 0;
+        body.truncated |= (interrupted && self.delivered > 0) || self.lost > 0;
         let provider = attempts.last().map(|attempt| attempt.provider.clone());
         let record = Record {
             id: &begin.id,
@@ -138,6 +147,7 @@ impl Call {
             usage: end.usage,
             cost_usd: end.cost_usd,
             changes: end.changes,
+            lost_frames: (self.lost > 0).then_some(self.lost),
         };
         serde_json::to_vec(&record)
     }
