@@ -6,6 +6,7 @@ use std::time::Duration;
 use lockstep_queue::journal::Journal;
 use lockstep_queue::ship::{ShipError, Shipper, Tail};
 use once_cell::sync::OnceCell;
+use parking_lot::Mutex;
 use prometheus::{Counter, Gauge, IntCounter, IntGauge};
 use serde_json::{Value, json};
 
@@ -32,6 +33,8 @@ pub struct Watch {
 /// Metrics of the audit, refreshed on each scrape.
 #[derive(Debug)]
 pub struct AuditMetrics {
+    /// Held while counters are brought up to date: two at once would both add what is missing.
+    refreshing: Mutex<()>,
     frames: IntCounter,
     rejected: IntCounter,
     dropped: IntCounter,
@@ -129,22 +132,23 @@ impl Watch {
 
     /// Brings the metrics up to date.
     pub fn refresh(&self, metrics: &AuditMetrics) {
+        let _one_at_a_time = metrics.refreshing.lock();
         let (journal, shipped) = (self.journal.stats(), self.shipper.stats());
-        set(&metrics.frames, journal.frames);
-        set(&metrics.rejected, journal.rejected);
-        set(&metrics.dropped, journal.dropped);
-        set(&metrics.commits, journal.commits);
-        metrics.commit_seconds.reset();
-        metrics.commit_seconds.inc_by(journal.commit_time.as_secs_f64());
+        advance(&metrics.frames, journal.frames);
+        advance(&metrics.rejected, journal.rejected);
+        advance(&metrics.dropped, journal.dropped);
+        advance(&metrics.commits, journal.commits);
+        let commit_seconds = journal.commit_time.as_secs_f64() - metrics.commit_seconds.get();
+        metrics.commit_seconds.inc_by(commit_seconds.max(0.0));
         metrics.bytes_on_disk.set(signed(journal.bytes_on_disk));
         metrics.open.set(i64::try_from(journal.open_groups).unwrap_or(i64::MAX));
         metrics.oldest.set(shipped.oldest_unshipped.unwrap_or_default().as_secs_f64());
-        set(&metrics.records, shipped.records);
-        set(&metrics.batches, shipped.batches);
-        set(&metrics.bytes, shipped.bytes);
-        set(&metrics.retries, shipped.retries);
-        set(&metrics.refusals, shipped.refusals);
-        set(&metrics.conflicts, shipped.conflicts);
+        advance(&metrics.records, shipped.records);
+        advance(&metrics.batches, shipped.batches);
+        advance(&metrics.bytes, shipped.bytes);
+        advance(&metrics.retries, shipped.retries);
+        advance(&metrics.refusals, shipped.refusals);
+        advance(&metrics.conflicts, shipped.conflicts);
         metrics.in_flight.set(signed(shipped.in_flight));
     }
 }
@@ -154,6 +158,7 @@ impl AuditMetrics {
         let counter = |name: &str, help: &str| make.counter(&format!("audit_{name}"), help);
         let gauge = |name: &str, help: &str| make.gauge(&format!("audit_{name}"), help);
         Ok(Self {
+            refreshing: Mutex::default(),
             frames: counter("journal_frames_total", "Frames written to the audit journal.")?,
             rejected: counter("journal_rejected_total", "Frames refused for want of room.")?,
             dropped: counter("journal_dropped_total", "Frames dropped for want of room.")?,
@@ -173,10 +178,9 @@ impl AuditMetrics {
     }
 }
 
-/// Takes over a count that something else keeps.
-fn set(counter: &IntCounter, count: u64) {
-    counter.reset();
-    counter.inc_by(count);
+/// Takes over a count that something else keeps. Whoever reads the counter meanwhile never sees it fall.
+fn advance(counter: &IntCounter, count: u64) {
+    counter.inc_by(count.saturating_sub(counter.get()));
 }
 
 fn signed(count: u64) -> i64 {
@@ -206,5 +210,14 @@ mod tests {
         let problems = watch.problems();
         assert!(problems.len() == 1 && problems[0].contains("not shipped any more"), "{problems:?}");
         journal.shutdown().await.unwrap();
+    }
+
+    #[test]
+    fn counters_never_fall() {
+        let counter = IntCounter::new("x", "x").unwrap();
+        for (count, shown) in [(3, 3), (3, 3), (2, 3), (5, 5)] {
+            advance(&counter, count);
+            assert_eq!(counter.get(), shown);
+        }
     }
 }
