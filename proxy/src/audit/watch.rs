@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_queue::journal::Journal;
-use lockstep_queue::ship::{ShipError, Shipper, Tail};
+use lockstep_queue::ship::{Shipper, Tail};
 use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use prometheus::{Counter, Gauge, IntCounter, IntGauge};
@@ -66,9 +66,9 @@ impl Watch {
     }
 
     /// Nothing is shipped any more, mostly because the journal can't be used any more either.
-    pub fn stopped(&self, why: &ShipError) {
+    pub fn stopped(&self, why: String) {
         // The first cause is the one to mend.
-        let _known = self.stopped.set(why.to_string());
+        let _known = self.stopped.set(why);
     }
 
     /// Everything in numbers.
@@ -206,7 +206,7 @@ mod tests {
         let shipper = Shipper::new(journal.clone(), &recovery, lines, sink, None, &options).unwrap();
         let watch = Watch::new(journal.clone(), shipper, 1 << 30, "node".into());
         assert_eq!(watch.problems(), Vec::<String>::new());
-        watch.stopped(&ShipError::Started);
+        watch.stopped("it broke".to_owned());
         let problems = watch.problems();
         assert!(problems.len() == 1 && problems[0].contains("not shipped any more"), "{problems:?}");
         journal.shutdown().await.unwrap();
