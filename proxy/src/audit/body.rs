@@ -65,12 +65,6 @@ impl BodyRules {
         }
     }
 
-    /// Whether bodies with these headers are kept.
-    #[must_use]
-    pub fn keeps(&self, headers: &HeaderMap) -> bool {
-        self.wants(kind(headers))
-    }
-
     /// Whether bodies with these headers are kept, and as base 64.
     #[must_use]
     pub fn are_binary(&self, headers: &HeaderMap) -> bool {
