@@ -187,7 +187,7 @@ pub enum Outcome {
     Rejected,
     /// The client went away first.
     ClientClosed,
-    /// The process ended first.
+    /// The process ended first, or the end could not be noted.
     Interrupted,
 }
 

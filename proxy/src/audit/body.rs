@@ -5,7 +5,7 @@ use http::{HeaderMap, header};
 use sha2::{Digest as _, Sha256};
 
 use super::contents::BodyHead;
-use super::redact::Redactor;
+use super::redact::{Masked, Redactor};
 
 /// Whether bodies are kept at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,29 +43,33 @@ impl BodyRules {
     /// Keeps what the rules allow of a whole body.
     #[must_use]
     pub fn keep(&self, body: &Bytes, headers: &HeaderMap) -> Kept {
-        let kind = kind(headers);
-        let masked = self.wants(kind).then(|| self.redact.body(body)).flatten();
-        let altered = masked.is_some();
-        let shown = masked.unwrap_or_else(|| body.clone());
-        let room = if self.wants(kind) { self.max } else { 0 };
-        let kept = shown.slice(..shown.len().min(room));
-        let truncated = kept.len() < shown.len();
-        let whole = !truncated && !altered;
+        let wanted = self.wants(kind(headers));
+        let masked = if wanted { self.redact.body(body, is_json(headers)) } else { Masked::Hidden };
+        let unmasked = masked == Masked::Same;
+        let shown = match masked {
+            Masked::Same => body.clone(),
+            Masked::Changed(masked) => masked,
+            Masked::Hidden => Bytes::new(),
+        };
+        let kept = shown.slice(..shown.len().min(self.max));
+        let truncated = kept.len() < shown.len() || kept.is_empty();
+        let whole = unmasked && !truncated;
         Kept {
             head: BodyHead {
                 bytes: body.len() as u64,
-                sha256: (!whole).then(|| hex::encode(Sha256::digest(body))),
-                truncated: truncated && self.wants(kind),
-                binary: kind == Kind::Binary && !kept.is_empty(),
+                sha256: (!whole && !body.is_empty()).then(|| hex::encode(Sha256::digest(body))),
+                truncated: truncated && wanted && !body.is_empty(),
+                binary: !kept.is_empty() && self.are_binary(headers),
             },
             bytes: kept,
         }
     }
 
-    /// Whether bodies with these headers are kept.
+    /// Whether bodies with these headers are kept, and as base 64.
     #[must_use]
-    pub fn keeps(&self, headers: &HeaderMap) -> bool {
-        self.wants(kind(headers))
+    pub fn are_binary(&self, headers: &HeaderMap) -> bool {
+        let kind = kind(headers);
+        kind == Kind::Binary && self.wants(kind)
     }
 
     fn wants(&self, kind: Kind) -> bool {
@@ -85,13 +89,29 @@ fn kind(headers: &HeaderMap) -> Kind {
     if of(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Kind::Binary;
     }
-    let Some(media) = of(header::CONTENT_TYPE) else { return Kind::Text };
-    let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let Some(media) = of(header::CONTENT_TYPE).map(media) else { return Kind::Text };
     let text = media.starts_with("text/")
         || ["json", "xml", "x-www-form-urlencoded", "javascript", "x-ndjson", "graphql"]
             .iter()
             .any(|suffix| media.strip_suffix(suffix).is_some_and(|rest| rest.ends_with(['/', '+', '-'])));
     if text { Kind::Text } else { Kind::Binary }
+}
+
+/// Whether a body claims to be JSON.
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(says_json)
+}
+
+/// Whether a content type is one of JSON.
+#[must_use]
+pub fn says_json(content_type: &str) -> bool {
+    media(content_type).ends_with("json")
+}
+
+/// The media type without its parameters.
+fn media(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 #[cfg(test)]
@@ -102,6 +122,10 @@ mod tests {
 
     fn headers(content_type: &'static str) -> HeaderMap {
         [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))].into_iter().collect()
+    }
+
+    fn pointing() -> Redactor {
+        Redactor::new(vec![super::super::redact::Pointer::parse("/user").unwrap()], Vec::new())
     }
 
     #[test]
@@ -138,6 +162,12 @@ mod tests {
         assert_eq!((none.bytes.len(), none.head.truncated, &none.head.sha256), (0, false, &digest));
         let binary = full.keep(&body, &headers("audio/mpeg"));
         assert_eq!((binary.bytes.len(), &binary.head.sha256), (0, &digest));
+        let hidden = BodyRules { max: 100, redact: pointing(), ..BodyRules::default() };
+        for (text, truncated) in [("{\"user\":\"an", true), ("", false)] {
+            let kept = hidden.keep(&Bytes::from_static(text.as_bytes()), &headers("application/json"));
+            assert_eq!((kept.bytes.len(), kept.head.truncated), (0, truncated), "{text}");
+            assert_eq!(kept.head.sha256.is_some(), truncated, "{text}");
+        }
         let wanted = BodyRules { binary: true, ..full }.keep(&body, &headers("audio/mpeg"));
         assert_eq!((wanted.bytes.len(), wanted.head.binary), (3, true));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use lockstep_queue::journal::{Journal, JournalError, Kind};
+use lockstep_queue::journal::{Append, Journal, JournalError, Kind};
 use parking_lot::Mutex;
 use serde_json::json;
 use ulid::Ulid;
@@ -16,9 +16,10 @@ use super::contents::{
     ATTEMPT, AttemptHead, BEGIN, BeginHead, BodyHead, ClientHead, END, EndHead, Format, TargetHead,
     UsageHead, WHOLE, encode, whole,
 };
+use super::headers;
+use super::late::{Ending, LateEnds};
 use super::refusals::Refusals;
 use super::stream::{Delivery, Streams};
-use super::{headers, record};
 use crate::ai::ledger::{
     Attempt, Begin, Client, End, Entry, Ledger, LedgerError, Refused, RequestBody, Target,
 };
@@ -47,6 +48,7 @@ struct Shared {
     rules: Arc<BodyRules>,
     streams: Arc<Streams>,
     refusals: Arc<Refusals>,
+    late: Arc<LateEnds>,
 }
 
 /// One call under way.
@@ -60,7 +62,7 @@ struct JournalEntry {
 }
 
 impl JournalLedger {
-    /// A ledger on a journal. `streams` must be swept and `refusals` summed up by somebody.
+    /// A ledger on a journal. `streams` must be swept, `refusals` summed up and `late` written by somebody.
     #[must_use]
     pub fn new(
         journal: Journal,
@@ -68,44 +70,41 @@ impl JournalLedger {
         rules: Arc<BodyRules>,
         streams: Arc<Streams>,
         refusals: Arc<Refusals>,
+        late: Arc<LateEnds>,
     ) -> Self {
-        Self { shared: Arc::new(Shared { journal, durability, rules, streams, refusals }) }
+        Self { shared: Arc::new(Shared { journal, durability, rules, streams, refusals, late }) }
+    }
+
+    async fn open(&self, begin: &Begin, durability: Durability) -> Result<Box<JournalEntry>, LedgerError> {
+        let shared = &self.shared;
+        let group = group_of(begin.id);
+        let contents = shared.contents_of(begin)?;
+        let delivery = Delivery::new(shared.journal.clone(), group, Arc::clone(&shared.rules));
+        // Made before the write, so that whoever drops the future leaves a call that has an end.
+        let mut entry = Box::new(JournalEntry {
+            shared: Arc::clone(shared),
+            group,
+            delivery: Arc::new(Mutex::new(delivery)),
+            followed: false,
+            ended: false,
+        });
+        if let Err(error) = shared.append(durability, BEGIN, group, contents).await {
+            entry.ended = true;
+            return Err(ledger_error(&error));
+        }
+        Ok(entry)
     }
 }
 
 #[async_trait]
 impl Ledger for JournalLedger {
     async fn begin(&self, begin: Begin) -> Result<Box<dyn Entry>, LedgerError> {
-        let shared = &self.shared;
-        let group = group_of(begin.id);
-        let contents = shared.contents_of(&begin)?;
-        let delivery = Delivery::new(shared.journal.clone(), group, Arc::clone(&shared.rules));
-        // Made before the write, so that whoever drops the future leaves a call that has an end.
-        let mut entry = JournalEntry {
-            shared: Arc::clone(shared),
-            group,
-            delivery: Arc::new(Mutex::new(delivery)),
-            followed: false,
-            ended: false,
-        };
-        if let Err(error) = shared.write(BEGIN, group, contents).await {
-            entry.ended = true;
-            return Err(error);
-        }
-        Ok(Box::new(entry))
+        Ok(self.open(&begin, self.shared.durability).await?)
     }
 
     async fn answered(&self, begin: Begin, end: End) -> Result<(), LedgerError> {
-        let shared = &self.shared;
-        let mut call = record::Call::default();
-        let head = shared.end_head(&end, shared.answer(&end));
-        let frames = [(BEGIN, shared.contents_of(&begin)?), (END, contents(&head.0, &[&head.1])?)];
-        for (kind, contents) in &frames {
-            call.take(*kind, contents).map_err(|_| LedgerError::Failed)?;
-        }
-        let fields = call.fields().map_err(|_| LedgerError::Failed)?;
-        let contents = whole(&fields).map_err(|_| LedgerError::Failed)?;
-        shared.write(WHOLE, 0, contents).await
+        // Nothing is done between the two: the disk that the end waits for has the beginning too.
+        self.open(&begin, Durability::Fast).await?.end(end).await
     }
 
     fn refused(&self, refused: Refused) {
@@ -134,12 +133,18 @@ impl Ledger for JournalLedger {
 const MAX_PATH: usize = 512;
 
 impl Shared {
-    async fn write(&self, kind: Kind, group: u64, contents: Bytes) -> Result<(), LedgerError> {
-        let append = match self.durability {
+    fn append(&self, durability: Durability, kind: Kind, group: u64, contents: Bytes) -> Append {
+        match durability {
             Durability::Strict => self.journal.append(kind, group, contents),
             Durability::Fast => self.journal.append_unsynced(kind, group, contents),
-        };
-        append.await.map(drop).map_err(|error| ledger_error(&error))
+        }
+    }
+
+    /// Writes an end, with what is kept of the answer's body or what is left of its parts.
+    fn end(&self, group: u64, end: &End, body: &BodyHead, bytes: &[&[u8]]) -> Result<Ending, LedgerError> {
+        let head = self.end_head(end, body.clone());
+        let append = self.append(self.durability, END, group, contents(&head, bytes)?);
+        Ok(self.late.follow(group, append, head.refused(end.body.is_none())))
     }
 
     fn contents_of(&self, begin: &Begin) -> Result<Bytes, LedgerError> {
@@ -162,19 +167,14 @@ impl Shared {
         contents(&head, &[&kept.bytes])
     }
 
-    /// What is kept of an answer in one piece.
-    fn answer(&self, end: &End) -> Kept {
-        end.body.as_ref().map(|body| self.rules.keep(body, &end.headers)).unwrap_or_default()
-    }
-
-    fn end_head(&self, end: &End, kept: Kept) -> (EndHead, Bytes) {
-        let head = EndHead {
+    fn end_head(&self, end: &End, body: BodyHead) -> EndHead {
+        EndHead {
             outcome: end.outcome.as_str().to_owned(),
             streamed: end.streamed,
             first_byte_at: end.first_byte_at,
             status: Some(end.status),
             headers: headers::allowed(&end.headers),
-            body: kept.head,
+            body,
             attempts: end.attempts.iter().map(attempt_head).collect(),
             usage: end.usage.map(usage_head),
             cost_usd: end.cost.map(Cost::usd),
@@ -184,8 +184,7 @@ impl Shared {
                 sha256: Some(hex::encode(digest.sha256)),
                 ..BodyHead::default()
             }),
-        };
-        (head, kept.bytes)
+        }
     }
 }
 
@@ -193,7 +192,8 @@ impl Shared {
 impl Entry for JournalEntry {
     async fn attempt(&mut self, target: Target) -> Result<(), LedgerError> {
         let contents = contents(&target_head(&target, Some(Timestamp::now())), &[])?;
-        self.shared.write(ATTEMPT, self.group, contents).await
+        let append = self.shared.append(self.shared.durability, ATTEMPT, self.group, contents);
+        append.await.map(drop).map_err(|error| ledger_error(&error))
     }
 
     fn part(&mut self, delivered: &Bytes) {
@@ -205,24 +205,24 @@ impl Entry for JournalEntry {
     }
 
     async fn end(mut self: Box<Self>, end: End) -> Result<(), LedgerError> {
-        let rest = self.delivery.lock().finish();
-        let whole = self.shared.answer(&end);
-        let mut kept = whole;
-        let parts: Vec<&[u8]> = rest.bytes.iter().map(AsRef::as_ref).collect();
-        if end.body.is_none() {
-            kept.head = rest.head;
-            if !self.shared.rules.keeps(&end.headers) {
-                kept.head.binary = false;
-            }
-        }
-        for write in rest.writes {
+        let writes = self.delivery.lock().last_writes();
+        for write in writes {
             // Written long ago: whether it got through is known without waiting for the disk.
-            kept.head.truncated |= write.await.is_err();
+            let outcome = write.await;
+            self.delivery.lock().wrote(&outcome);
         }
-        let (head, bytes) = self.shared.end_head(&end, kept);
-        let contents = contents(&head, &[&[&bytes[..]], &parts[..]].concat())?;
+        let ending = match &end.body {
+            Some(body) => {
+                let kept = self.shared.rules.keep(body, &end.headers);
+                self.shared.end(self.group, &end, &kept.head, &[&kept.bytes])?
+            }
+            None => {
+                let rest = self.delivery.lock().finish(self.shared.rules.are_binary(&end.headers));
+                self.shared.end(self.group, &end, &rest.head, &rest.parts())?
+            }
+        };
         self.ended = true;
-        self.shared.write(END, self.group, contents).await
+        ending.written().await.map_err(|error| ledger_error(&error))
     }
 }
 
@@ -232,11 +232,11 @@ impl Drop for JournalEntry {
         if self.ended {
             return;
         }
-        let rest = self.delivery.lock().finish();
-        let head = EndHead { body: rest.head, ..EndHead::interrupted() };
-        let parts: Vec<&[u8]> = rest.bytes.iter().map(AsRef::as_ref).collect();
-        if let Ok(contents) = encode(&head, &parts) {
-            let _unwatched = self.shared.journal.append_unsynced(END, self.group, contents);
+        let rest = self.delivery.lock().finish(false);
+        let head = EndHead { body: rest.head.clone(), ..EndHead::interrupted() };
+        if let Ok(contents) = encode(&head, &rest.parts()) {
+            let append = self.shared.append(Durability::Fast, END, self.group, contents);
+            drop(self.shared.late.follow(self.group, append, head.refused(true)));
         }
     }
 }

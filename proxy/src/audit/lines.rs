@@ -37,6 +37,7 @@ impl Lines {
 impl Assemble for Lines {
     fn group(&self, stamp: Stamp, group: &Group) -> Vec<u8> {
         let mut call = Call::default();
+        call.lost(group.lost);
         let taken = group.frames.iter().try_for_each(|frame| call.take(frame.kind, &frame.body));
         match taken.and_then(|()| call.fields().map_err(Malformed::from)) {
             Ok(fields) => self.line(&fields, stamp),
@@ -57,6 +58,7 @@ impl Assemble for Lines {
             GapCause::Damaged => "damaged",
             GapCause::Unconfirmed => "unconfirmed",
             GapCause::MissingSegment => "missing_segment",
+            GapCause::Removed => "passed_over",
         };
         let lost = match gap.lost {
             Lost::Unknown => "unknown",
@@ -71,5 +73,37 @@ impl Assemble for Lines {
     fn single_at(&self, frame: &Frame) -> Option<u64> {
         let (head, _) = decode::<WholeHead>(&frame.body).ok()?;
         u64::try_from(head.at.as_millisecond()).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockstep_queue::journal::Position;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::audit::contents::{END, EndHead, encode};
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let lines = Lines::new("n".into());
+        let stamp = Stamp { seq: 1, at_millis: 0 };
+        let json = |line: Vec<u8>| serde_json::from_slice::<Value>(&line).unwrap();
+        let (from, to) = (Position::new(10), Position::new(30));
+        let gap = json(lines.gap(stamp, &Gap { from, to, cause: GapCause::Removed, lost: Lost::Unknown }));
+        assert_eq!(
+            (&gap["type"], &gap["cause"], &gap["bytes"]),
+            (&json!("gap"), &json!("passed_over"), &json!(20))
+        );
+        let body =
+            encode(&EndHead { outcome: "complete".to_owned(), ..EndHead::interrupted() }, &[]).unwrap();
+        let end = Frame { position: from, end: to, kind: END, group: 1, stamp: Some(stamp), body };
+        for (lost, shown) in [(0, Value::Null), (2, json!(2))] {
+            let record = json(lines.group(stamp, &Group { frames: vec![end.clone()], lost }));
+            assert_eq!(
+                (&record["lost_frames"], &record["response"]["truncated"]),
+                (&shown, &json!(lost > 0))
+            );
+        }
     }
 }

@@ -9,6 +9,7 @@ pub mod body;
 pub mod contents;
 pub mod headers;
 pub mod json_body;
+pub mod late;
 pub mod ledger;
 pub mod lines;
 pub mod message;

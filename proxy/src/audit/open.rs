@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::contents::{END, EndHead, Malformed, WHOLE, encode, whole};
+use super::late::{Ending, LateEnds};
 use super::ledger::JournalLedger;
 use super::refusals::{Refusals, SUMMED_UP_EVERY};
 use super::stream::Streams;
@@ -32,6 +33,8 @@ pub struct Audit {
     pub node: Arc<str>,
     /// Where calls of the gateway leave their records.
     pub ledger: Arc<JournalLedger>,
+    /// Ends that the journal has not taken yet.
+    pub late: Arc<LateEnds>,
     pub(super) streams: Arc<Streams>,
     pub(super) refusals: Arc<Refusals>,
 }
@@ -64,30 +67,61 @@ impl Audit {
         let options =
             Options::new(data_dir.join(JOURNAL)).max_bytes(config.disk.max).when_full(config.disk.when_full);
         let (journal, recovery) = Journal::open(options)?;
-        end_interrupted(&journal, &recovery)?;
+        let audit = Self::on(journal, config, durability);
+        audit.end_interrupted(&recovery)?;
+        Ok((audit, recovery))
+    }
+
+    /// An audit on an open journal.
+    pub(super) fn on(journal: Journal, config: &model::Audit, durability: super::Durability) -> Self {
         let (streams, refusals) = (Arc::<Streams>::default(), Arc::<Refusals>::default());
+        let late = Arc::new(LateEnds::new(journal.clone()));
         let ledger = JournalLedger::new(
             journal.clone(),
             durability,
             Arc::clone(&config.bodies),
             Arc::clone(&streams),
             Arc::clone(&refusals),
+            Arc::clone(&late),
         );
         let node = node_name(config.node.as_str(), journal.id()).into();
-        Ok((Self { journal, node, ledger: Arc::new(ledger), streams, refusals }, recovery))
+        Self { journal, node, ledger: Arc::new(ledger), late, streams, refusals }
     }
 
-    /// Writes what streams delivered twice a second, and sums refusals up once a minute, until told to stop.
+    /// Calls without an end were interrupted. Whoever ships them finds what they delivered in their parts. For
+    /// those for which there is no room, it is made by shipping.
+    pub(super) fn end_interrupted(&self, recovery: &Recovery) -> Result<(), AuditError> {
+        let contents = encode(&EndHead::interrupted(), &[])?;
+        let end = |group| {
+            let append = self.journal.append(END, group, contents.clone());
+            self.late.follow(group, append, EndHead::interrupted())
+        };
+        let ends: Vec<_> = recovery.open_groups.iter().map(|open| end(open.group)).collect();
+        if !ends.is_empty() {
+            tracing::warn!(
+                calls = ends.len(),
+                "calls that the last run did not end are recorded as interrupted"
+            );
+        }
+        Ok(ends.into_iter().try_for_each(Ending::wait)?)
+    }
+
+    /// Writes what streams delivered and ends that were refused twice a second, and sums refusals up once a
+    /// minute, until told to stop.
     pub async fn upkeep(self, stop: CancellationToken) {
         let mut sweep = tokio::time::interval(SWEEP);
         let mut sum = tokio::time::interval(SUMMED_UP_EVERY);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                _ = sweep.tick() => self.streams.sweep(),
+                _ = sweep.tick() => {
+                    self.streams.sweep();
+                    self.late.write().await;
+                }
                 _ = sum.tick() => self.sum_up(),
             }
         }
+        self.late.write().await;
         self.sum_up();
     }
 
@@ -125,19 +159,5 @@ fn node_name(configured: &str, journal: u64) -> String {
     format!("{configured}-{:08x}", journal & 0xffff_ffff)
 }
 
-/// Calls without an end were interrupted. Whoever ships them finds what they delivered in their parts.
-fn end_interrupted(journal: &Journal, recovery: &Recovery) -> Result<(), AuditError> {
-    let contents = encode(&EndHead::interrupted(), &[])?;
-    let ends: Vec<_> =
-        recovery.open_groups.iter().map(|group| journal.append(END, group.group, contents.clone())).collect();
-    if !ends.is_empty() {
-        tracing::warn!(calls = ends.len(), "calls that the last run did not end are recorded as interrupted");
-    }
-    for end in ends {
-        end.wait()?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

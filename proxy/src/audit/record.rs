@@ -37,6 +37,9 @@ struct Record<'r> {
     usage: Option<UsageHead>,
     cost_usd: Option<f64>,
     changes: Vec<String>,
+    /// Frames that can't be read any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost_frames: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -79,6 +82,7 @@ pub struct Call {
     targets: Vec<TargetHead>,
     delivered: u64,
     parts: Vec<Bytes>,
+    lost: usize,
     end: Option<(EndHead, Bytes)>,
 }
 
@@ -103,6 +107,11 @@ impl Call {
         Ok(())
     }
 
+    /// Takes that some frames can't be read any more: parts of the answer may be among them.
+    pub fn lost(&mut self, frames: usize) {
+        self.lost = frames;
+    }
+
     /// The record as a JSON object, without what the journal adds.
     ///
     /// # Errors
@@ -116,7 +125,7 @@ impl Call {
         let answer = if self.parts.is_empty() { answer } else { joined(&self.parts, &answer) };
         let mut body = end.body;
         body.bytes = body.bytes.max(self.delivered);
-        body.truncated |= interrupted && self.delivered > 0;
+        body.truncated |= (interrupted && self.delivered > 0) || self.lost > 0;
         let provider = attempts.last().map(|attempt| attempt.provider.clone());
         let record = Record {
             id: &begin.id,
@@ -138,6 +147,7 @@ impl Call {
             usage: end.usage,
             cost_usd: end.cost_usd,
             changes: end.changes,
+            lost_frames: (self.lost > 0).then_some(self.lost),
         };
         serde_json::to_vec(&record)
     }
@@ -169,7 +179,9 @@ pub fn ended_at(stamp: Stamp) -> Timestamp {
 
 fn side(headers: Headers, body: BodyHead, bytes: &[u8]) -> Side {
     let BodyHead { bytes: length, sha256, truncated, binary } = body;
-    let sha256 = sha256.or_else(|| (length > 0).then(|| hex::encode(Sha256::digest(bytes))));
+    // Nobody knows the digest of what is not here as it passed.
+    let whole = length > 0 && !truncated && u64::try_from(bytes.len()) == Ok(length);
+    let sha256 = sha256.or_else(|| whole.then(|| hex::encode(Sha256::digest(bytes))));
     Side {
         headers: headers.into_iter().collect(),
         body: json_body::show(bytes, truncated, binary),

@@ -107,4 +107,23 @@ fn an_interrupted_call_tells_whom_it_asked_and_what_was_delivered() {
         (&record["response"]["bytes"], &record["response"]["truncated"]),
         (&json!(bytes.len()), &json!(true))
     );
+    assert_eq!(record["response"]["sha256"], Value::Null, "nobody knows what else passed");
+}
+
+#[test]
+fn a_digest_is_of_what_passed_or_not_there() {
+    let given = Some("00".repeat(32));
+    let of_kept = Some(hex::encode(Sha256::digest(b"{}")));
+    for (bytes, truncated, sha256, expected) in [
+        (2, false, None, of_kept),
+        (2, true, None, None),
+        (3, false, None, None),
+        (0, false, None, None),
+        (3, true, given.clone(), given),
+    ] {
+        let body = BodyHead { bytes, truncated, sha256, binary: false };
+        let end = EndHead { outcome: "complete".to_owned(), body, ..EndHead::interrupted() };
+        let record = record(&[begun(), (END, encode(&end, &[b"{}"]).unwrap())]);
+        assert_eq!(record["response"]["sha256"], json!(expected), "{bytes} {truncated}");
+    }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
-use lockstep_queue::journal::{Append, Journal, Outcome};
+use lockstep_queue::journal::{Append, Journal, JournalError, Outcome};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
@@ -32,6 +32,8 @@ pub struct Delivery {
     group: u64,
     /// Set at the first bytes: whether they are kept at all.
     keeps: Option<bool>,
+    /// Whether the first bytes were no text.
+    binary: bool,
     rules: Arc<BodyRules>,
     mask: Option<StreamMask>,
     digest: Sha256,
@@ -59,8 +61,6 @@ pub struct Rest {
     pub head: BodyHead,
     /// What is kept and not written yet.
     pub bytes: Vec<Bytes>,
-    /// Writes whose outcome was not looked at.
-    pub writes: Vec<Append>,
 }
 
 impl Streams {
@@ -94,6 +94,7 @@ impl Delivery {
             journal,
             group,
             keeps: None,
+            binary: false,
             mask: None,
             rules,
             digest: Sha256::new(),
@@ -118,6 +119,9 @@ impl Delivery {
         self.unwritten += bytes.len() as u64;
         self.digest.update(bytes);
         self.since.get_or_insert_with(Instant::now);
+        if self.keeps.is_none() {
+            self.binary = !is_text(bytes);
+        }
         if *self.keeps.get_or_insert_with(|| keeps(&self.rules, bytes)) {
             if self.mask.is_none() && !self.rules.redact.is_empty() {
                 self.mask = Some(StreamMask::new(self.rules.redact.clone()));
@@ -133,8 +137,21 @@ impl Delivery {
         }
     }
 
-    /// Ends the delivery.
-    pub fn finish(&mut self) -> Rest {
+    /// The writes whose outcome is to be [told](Self::wrote) before the end. No more are made: what was gathered
+    /// since waits for the end.
+    pub fn last_writes(&mut self) -> Vec<Append> {
+        self.since = None;
+        std::mem::take(&mut self.writes)
+    }
+
+    /// Takes the outcome of a write.
+    pub fn wrote(&mut self, outcome: &Result<Outcome, JournalError>) {
+        self.lost |= !matches!(outcome, Ok(Outcome::Stored(_)));
+    }
+
+    /// Ends the delivery. It is binary if it began so, or if it `is_said` to be.
+    pub fn finish(&mut self, is_said: bool) -> Rest {
+        self.settle();
         if let Some(mut mask) = self.mask.take() {
             self.gather(&mask.finish());
         }
@@ -143,11 +160,9 @@ impl Delivery {
             bytes: self.delivered,
             sha256: (self.delivered > 0).then(|| hex::encode(std::mem::take(&mut self.digest).finalize())),
             truncated: self.truncated || self.lost,
-            binary: self.rules.binary
-                && self.keeps == Some(true)
-                && self.gathered.iter().any(|part| !is_text(part)),
+            binary: self.kept > 0 && (self.binary || is_said),
         };
-        Rest { head, bytes: std::mem::take(&mut self.gathered), writes: std::mem::take(&mut self.writes) }
+        Rest { head, bytes: std::mem::take(&mut self.gathered) }
     }
 
     fn gather(&mut self, shown: &Bytes) {
@@ -178,14 +193,20 @@ impl Delivery {
 
     /// Forgets the writes that are done, so that a long stream does not pile them up.
     fn settle(&mut self) {
-        let Self { writes, lost, .. } = self;
-        writes.retain_mut(|write| match write.now_or_never() {
-            None => true,
-            Some(outcome) => {
-                *lost |= !matches!(outcome, Ok(Outcome::Stored(_)));
-                false
+        for mut write in std::mem::take(&mut self.writes) {
+            match (&mut write).now_or_never() {
+                None => self.writes.push(write),
+                Some(outcome) => self.wrote(&outcome),
             }
-        });
+        }
+    }
+}
+
+impl Rest {
+    /// What is kept, in slices.
+    #[must_use]
+    pub fn parts(&self) -> Vec<&[u8]> {
+        self.bytes.iter().map(AsRef::as_ref).collect()
     }
 }
 
@@ -205,4 +226,32 @@ fn is_events(bytes: &[u8]) -> bool {
 fn is_text(bytes: &[u8]) -> bool {
     !bytes.contains(&0)
         && std::str::from_utf8(bytes).map_or_else(|error| error.error_len().is_none(), |_| true)
+}
+
+#[cfg(test)]
+mod tests {
+    use lockstep_queue::journal::Options;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_began_as_binary_or_is_said_to_be_is_binary() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, _) = Journal::open(Options::new(dir.path())).unwrap();
+        let image: &[u8] = b"\x89PNG\x00";
+        for (first, is_said, keeps_binary, expected) in [
+            (image, false, true, true),
+            (b"%PDF", true, true, true),
+            (b"text", false, true, false),
+            (image, true, false, false),
+        ] {
+            let rules = BodyRules { max: 1 << 20, binary: keeps_binary, ..BodyRules::default() };
+            let mut delivery = Delivery::new(journal.clone(), 1, Arc::new(rules));
+            delivery.push(&Bytes::copy_from_slice(first));
+            // Written, so that only the text after it is left at the end.
+            delivery.push(&Bytes::from(vec![b'x'; MAX_GATHERED]));
+            delivery.push(&Bytes::from_static(b"and text"));
+            assert_eq!(delivery.finish(is_said).head.binary, expected, "{first:?} {is_said} {keeps_binary}");
+        }
+    }
 }

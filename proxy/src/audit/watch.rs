@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_queue::journal::Journal;
-use lockstep_queue::ship::{ShipError, Shipper, Tail};
+use lockstep_queue::ship::{Shipper, Tail};
 use once_cell::sync::OnceCell;
+use parking_lot::Mutex;
 use prometheus::{Counter, Gauge, IntCounter, IntGauge};
 use serde_json::{Value, json};
 
+use super::Audit;
+use super::late::LateEnds;
 use super::lines::Lines;
 use crate::metrics::Maker;
 
@@ -25,6 +28,7 @@ pub struct Watch {
     limit: u64,
     /// The name in records.
     node: Arc<str>,
+    late: Arc<LateEnds>,
     /// Why nothing is shipped any more.
     stopped: OnceCell<String>,
 }
@@ -32,6 +36,8 @@ pub struct Watch {
 /// Metrics of the audit, refreshed on each scrape.
 #[derive(Debug)]
 pub struct AuditMetrics {
+    /// Held while counters are brought up to date: two at once would both add what is missing.
+    refreshing: Mutex<()>,
     frames: IntCounter,
     rejected: IntCounter,
     dropped: IntCounter,
@@ -39,6 +45,8 @@ pub struct AuditMetrics {
     commit_seconds: Counter,
     bytes_on_disk: IntGauge,
     open: IntGauge,
+    late_ends: IntGauge,
+    lost_ends: IntCounter,
     oldest: Gauge,
     records: IntCounter,
     batches: IntCounter,
@@ -50,10 +58,11 @@ pub struct AuditMetrics {
 }
 
 impl Watch {
-    /// Watches these; `limit` is `audit.disk.max`, `node` the name in records.
+    /// Watches an audit and its shipper; `limit` is `audit.disk.max`.
     #[must_use]
-    pub fn new(journal: Journal, shipper: Shipper, limit: u64, node: Arc<str>) -> Self {
-        Self { journal, shipper, limit, node, stopped: OnceCell::new() }
+    pub fn new(audit: &Audit, shipper: Shipper, limit: u64) -> Self {
+        let Audit { journal, node, late, .. } = audit.clone();
+        Self { journal, shipper, limit, node, late, stopped: OnceCell::new() }
     }
 
     /// The records that end from now on.
@@ -63,9 +72,9 @@ impl Watch {
     }
 
     /// Nothing is shipped any more, mostly because the journal can't be used any more either.
-    pub fn stopped(&self, why: &ShipError) {
+    pub fn stopped(&self, why: String) {
         // The first cause is the one to mend.
-        let _known = self.stopped.set(why.to_string());
+        let _known = self.stopped.set(why);
     }
 
     /// Everything in numbers.
@@ -83,6 +92,8 @@ impl Watch {
                 "capacity": journal.capacity,
                 "limit": self.limit,
                 "open_calls": journal.open_groups,
+                "late_ends": self.late.waiting(),
+                "lost_ends": self.late.lost(),
             },
             "shipped": {
                 "records": shipped.records,
@@ -114,6 +125,12 @@ impl Watch {
                 "the audit journal has used over {NEARLY_FULL} % of what audit.disk.max lets it take"
             ));
         }
+        let lost = self.late.lost();
+        if lost > 0 {
+            problems.push(format!(
+                "{lost} calls could not be ended in the audit journal and hold on to it until the next start"
+            ));
+        }
         if shipped.oldest_unshipped.is_some_and(|age| age > LATE) {
             problems.push(format!(
                 "records wait for audit.sink for over {} s; the log says why uploads fail",
@@ -129,22 +146,25 @@ impl Watch {
 
     /// Brings the metrics up to date.
     pub fn refresh(&self, metrics: &AuditMetrics) {
+        let _one_at_a_time = metrics.refreshing.lock();
         let (journal, shipped) = (self.journal.stats(), self.shipper.stats());
-        set(&metrics.frames, journal.frames);
-        set(&metrics.rejected, journal.rejected);
-        set(&metrics.dropped, journal.dropped);
-        set(&metrics.commits, journal.commits);
-        metrics.commit_seconds.reset();
-        metrics.commit_seconds.inc_by(journal.commit_time.as_secs_f64());
+        advance(&metrics.frames, journal.frames);
+        advance(&metrics.rejected, journal.rejected);
+        advance(&metrics.dropped, journal.dropped);
+        advance(&metrics.commits, journal.commits);
+        let commit_seconds = journal.commit_time.as_secs_f64() - metrics.commit_seconds.get();
+        metrics.commit_seconds.inc_by(commit_seconds.max(0.0));
         metrics.bytes_on_disk.set(signed(journal.bytes_on_disk));
         metrics.open.set(i64::try_from(journal.open_groups).unwrap_or(i64::MAX));
+        metrics.late_ends.set(i64::try_from(self.late.waiting()).unwrap_or(i64::MAX));
+        advance(&metrics.lost_ends, self.late.lost());
         metrics.oldest.set(shipped.oldest_unshipped.unwrap_or_default().as_secs_f64());
-        set(&metrics.records, shipped.records);
-        set(&metrics.batches, shipped.batches);
-        set(&metrics.bytes, shipped.bytes);
-        set(&metrics.retries, shipped.retries);
-        set(&metrics.refusals, shipped.refusals);
-        set(&metrics.conflicts, shipped.conflicts);
+        advance(&metrics.records, shipped.records);
+        advance(&metrics.batches, shipped.batches);
+        advance(&metrics.bytes, shipped.bytes);
+        advance(&metrics.retries, shipped.retries);
+        advance(&metrics.refusals, shipped.refusals);
+        advance(&metrics.conflicts, shipped.conflicts);
         metrics.in_flight.set(signed(shipped.in_flight));
     }
 }
@@ -154,6 +174,7 @@ impl AuditMetrics {
         let counter = |name: &str, help: &str| make.counter(&format!("audit_{name}"), help);
         let gauge = |name: &str, help: &str| make.gauge(&format!("audit_{name}"), help);
         Ok(Self {
+            refreshing: Mutex::default(),
             frames: counter("journal_frames_total", "Frames written to the audit journal.")?,
             rejected: counter("journal_rejected_total", "Frames refused for want of room.")?,
             dropped: counter("journal_dropped_total", "Frames dropped for want of room.")?,
@@ -161,6 +182,8 @@ impl AuditMetrics {
             commit_seconds: make.sum("audit_journal_commit_seconds_total", "Time spent in syncs.")?,
             bytes_on_disk: gauge("journal_bytes", "Bytes in the audit journal.")?,
             open: gauge("open_calls", "Calls that have begun and not ended.")?,
+            late_ends: gauge("late_ends", "Ends of calls that wait for room in the journal.")?,
+            lost_ends: counter("lost_ends_total", "Ends of calls that could not even wait.")?,
             oldest: make.float("audit_oldest_unshipped_seconds", "Age of the oldest record not shipped.")?,
             records: counter("shipped_records_total", "Records that the sink confirmed.")?,
             batches: counter("shipped_batches_total", "Objects that the sink confirmed.")?,
@@ -173,10 +196,9 @@ impl AuditMetrics {
     }
 }
 
-/// Takes over a count that something else keeps.
-fn set(counter: &IntCounter, count: u64) {
-    counter.reset();
-    counter.inc_by(count);
+/// Takes over a count that something else keeps. Whoever reads the counter meanwhile never sees it fall.
+fn advance(counter: &IntCounter, count: u64) {
+    counter.inc_by(count.saturating_sub(counter.get()));
 }
 
 fn signed(count: u64) -> i64 {
@@ -185,26 +207,61 @@ fn signed(count: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::path::Path;
 
     use lockstep_queue::journal::Options;
     use lockstep_queue::ship::{self, DirSink};
 
     use super::*;
-    use crate::audit::lines::Lines;
+    use crate::audit::Durability;
+    use crate::audit::contents::WHOLE;
+    use crate::audit::open::tests::config;
+    use crate::metrics::Metrics;
+
+    fn watch(dir: &Path) -> Watch {
+        let (journal, recovery) = Journal::open(Options::new(dir.join("journal"))).unwrap();
+        let sink = Arc::new(DirSink::new(dir.join("audit")));
+        let (lines, options) = (Arc::new(Lines::new("n".into())), ship::Options::new("n").unwrap());
+        let shipper = Shipper::new(journal.clone(), &recovery, lines, sink, None, &options).unwrap();
+        Watch::new(&Audit::on(journal, &config(), Durability::Strict), shipper, 1 << 30)
+    }
 
     #[tokio::test]
     async fn a_shipper_that_stopped_is_a_problem_for_good() {
         let dir = tempfile::tempdir().unwrap();
-        let (journal, recovery) = Journal::open(Options::new(dir.path().join("journal"))).unwrap();
-        let sink = Arc::new(DirSink::new(dir.path().join("audit")));
-        let (lines, options) = (Arc::new(Lines::new("n".into())), ship::Options::new("n").unwrap());
-        let shipper = Shipper::new(journal.clone(), &recovery, lines, sink, None, &options).unwrap();
-        let watch = Watch::new(journal.clone(), shipper, 1 << 30, "node".into());
+        let watch = watch(dir.path());
         assert_eq!(watch.problems(), Vec::<String>::new());
-        watch.stopped(&ShipError::Started);
+        watch.stopped("it broke".to_owned());
         let problems = watch.problems();
         assert!(problems.len() == 1 && problems[0].contains("not shipped any more"), "{problems:?}");
-        journal.shutdown().await.unwrap();
+        watch.journal.shutdown().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn counters_never_fall_however_many_scrape() {
+        let dir = tempfile::tempdir().unwrap();
+        let watch = watch(dir.path());
+        watch.journal.append(WHOLE, 0, "x").await.unwrap();
+        watch.journal.shutdown().await.unwrap();
+        let metrics = Metrics::new().unwrap();
+        watch.refresh(&metrics.audit);
+        let commits = metrics.audit.commits.get();
+        let seconds = metrics.audit.commit_seconds.get();
+        assert!(commits > 0 && seconds > 0.0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        watch.refresh(&metrics.audit);
+                        assert_eq!(metrics.audit.frames.get(), 1);
+                        assert_eq!(metrics.audit.commits.get(), commits);
+                        assert!((metrics.audit.commit_seconds.get() - seconds).abs() < 1e-9);
+                    }
+                });
+            }
+        });
+        // As one saw it that was asked before.
+        advance(&metrics.audit.frames, 0);
+        assert_eq!(metrics.audit.frames.get(), 1);
     }
 }

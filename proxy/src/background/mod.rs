@@ -75,6 +75,12 @@ impl Background {
         }
     }
 
+    /// What goes wrong at the moment.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        self.expiry.problem()
+    }
+
     /// Brings the gauges up to date.
     pub async fn refresh(&self, metrics: &JobMetrics) {
         for (queue, counts) in self.counts().await.unwrap_or_default() {

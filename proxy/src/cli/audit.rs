@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use lockstep_queue::ship::verify::{Archive, Finding, Verifier};
-use lockstep_queue::ship::{CheckSignature, DirSink, Ed25519Verifier};
+use lockstep_queue::ship::{CheckSignature, DirSink, Ed25519Verifier, Shipper};
 use serde_json::{Value, json};
 
 use super::client::Client;
@@ -206,7 +206,7 @@ fn ship_rest(config: &Path, data_dir: Option<&Path>, within: Duration) -> Outcom
             .map_err(|error| error.to_string())?;
         let flushed = tokio::select! {
             ended = shipper.run(std::future::pending()) => ended.map_err(|error| error.to_string()),
-            flushed = shipper.flush(within) => flushed.map_err(|error| error.to_string()),
+            flushed = flush(&opened, &shipper, within) => flushed,
         };
         let records = shipper.stats().records;
         drop(shipper);
@@ -215,4 +215,19 @@ fn ship_rest(config: &Path, data_dir: Option<&Path>, within: Duration) -> Outcom
     }))??;
     render::line(&format!("{shipped} records shipped; nothing is left in {}", claimed.path().display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Ships everything, and then what there was no room for in the journal before.
+async fn flush(opened: &Audit, shipper: &Shipper, within: Duration) -> Result<(), String> {
+    shipper.flush(within).await.map_err(|error| error.to_string())?;
+    if opened.late.waiting() == 0 {
+        return Ok(());
+    }
+    opened.late.write().await;
+    opened.journal.sync().await.map_err(|error| error.to_string())?;
+    shipper.flush(within).await.map_err(|error| error.to_string())?;
+    match opened.late.waiting() {
+        0 => Ok(()),
+        calls => Err(format!("{calls} calls could not be ended for want of room; ship once more")),
+    }
 }

@@ -1,12 +1,15 @@
 //! The audit's place in the process: opened before anything can be recorded, shipped from beside everything
 //! else, and closed after the last record.
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+
 use super::supervisor::Supervisor;
-use super::{Shared, StartError};
+use super::{Shared, StartError, watch};
 use crate::ai::ledger::{Discard, Ledger};
 use crate::audit::watch::Watch;
 use crate::audit::{Audit, JOURNAL, ship};
@@ -15,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::tee::Tee;
 use crate::tee::journal::{JournalSink, Writer};
 use lockstep_queue::journal::Recovery;
-use lockstep_queue::ship::Shipper;
+use lockstep_queue::ship::{ShipError, Shipper};
 
 /// How long the last records may take to where they go; what is left is shipped after the next start.
 const LAST_SHIPMENT: Duration = Duration::from_secs(5);
@@ -86,8 +89,7 @@ impl Opened {
         let Self { audit, recovery, config, data_dir, tee } = self;
         let journal = audit.journal.clone();
         let shipper = Box::pin(ship::shipper(&config, &data_dir, &audit.node, journal, &recovery)).await?;
-        let watch =
-            Watch::new(audit.journal.clone(), shipper.clone(), config.disk.max, Arc::clone(&audit.node));
+        let watch = Watch::new(&audit, shipper.clone(), config.disk.max);
         // It starts once.
         let _first = shared.audit.set(watch);
         let mut supervisor = Supervisor::new(Arc::clone(&shared.metrics));
@@ -96,14 +98,17 @@ impl Opened {
             let (audit, stop) = (audit.clone(), stop.clone());
             move || audit.clone().upkeep(stop.clone())
         });
-        let (running, ended) = (shipper.clone(), shared.clone());
-        supervisor.spawn_essential("shipper", stop.clone(), async move {
-            if let Err(error) = running.run(stop.cancelled_owned()).await {
-                tracing::error!(%error, "records are not shipped any more");
-                if let Some(watch) = ended.audit.get() {
-                    watch.stopped(&error);
+        let (running, shared) = (shipper.clone(), shared.clone());
+        supervisor.spawn_once("shipper", async move {
+            let shipping = running.run(stop.cancelled_owned());
+            watched(shipping, |why| {
+                tracing::error!(why, "records are not shipped any more");
+                if let Some(watch) = shared.audit.get() {
+                    watch.stopped(why);
                 }
-            }
+                watch::look(&shared);
+            })
+            .await;
         });
         Ok(Recording { audit, shipper, tee, supervisor })
     }
@@ -124,5 +129,39 @@ impl Recording {
         if let Err(error) = self.audit.journal.shutdown().await {
             tracing::error!(%error, "the audit journal did not close well");
         }
+    }
+}
+
+/// Ships, and tells at once why nothing is shipped any more, be it because of a panic.
+async fn watched(shipping: impl Future<Output = Result<(), ShipError>>, ended: impl FnOnce(String)) {
+    match AssertUnwindSafe(shipping).catch_unwind().await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => ended(error.to_string()),
+        Err(panic) => {
+            ended("the shipper panicked".to_owned());
+            // The supervisor counts it.
+            resume_unwind(panic);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::BoxFuture;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_shipping_is_told_whatever_the_cause() {
+        let told = async |shipping: BoxFuture<'static, Result<(), ShipError>>| {
+            let mut told = None;
+            let ended = AssertUnwindSafe(watched(shipping, |why| told = Some(why))).catch_unwind().await;
+            (told, ended.is_err())
+        };
+        assert_eq!(told(async { Ok(()) }.boxed()).await, (None, false));
+        let error = ShipError::Started;
+        assert_eq!(told(async { Err(ShipError::Started) }.boxed()).await, (Some(error.to_string()), false));
+        let (why, panicked) = told(async { panic!("on purpose") }.boxed()).await;
+        assert!(panicked && why.is_some_and(|why| why.contains("panicked")));
     }
 }

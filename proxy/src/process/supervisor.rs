@@ -86,6 +86,12 @@ impl Supervisor {
         });
     }
 
+    /// Starts a task that can't be started again, and that the process goes on without.
+    pub(super) fn spawn_once(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let (stop, metrics) = (self.stop.clone(), Arc::clone(&self.metrics));
+        self.tasks.spawn(async move { run(name, &metrics, &stop, task).await });
+    }
+
     /// Asks all tasks to end and waits for them.
     pub(super) async fn finish(mut self) {
         self.stop.cancel();

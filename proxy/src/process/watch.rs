@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use crate::audit::watch::Watch;
+use crate::background::Background;
 use crate::problems::Source;
 
 /// How often it is looked for problems.
@@ -14,17 +15,25 @@ const EVERY: Duration = Duration::from_secs(1);
 type Look = fn(&Shared) -> Vec<String>;
 
 /// Who is asked.
-const SOURCES: [(Source, Look); 2] = [
-    (Source::Audit, |shared| shared.audit.get().map(Watch::problems).unwrap_or_default()),
-    (Source::Ai, |shared| shared.ai.problems()),
-];
+const SOURCES: [(Source, Look); 2] = [(Source::Audit, audit), (Source::Ai, |shared| shared.ai.problems())];
 
 /// Looks until told to stop.
 pub(super) async fn run(shared: Shared, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(EVERY);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        for (source, look) in SOURCES {
-            shared.problems.report(source, look(&shared));
-        }
+        look(&shared);
     }
+}
+
+/// Looks now.
+pub(super) fn look(shared: &Shared) {
+    for (source, look) in SOURCES {
+        shared.problems.report(source, look(shared));
+    }
+}
+
+fn audit(shared: &Shared) -> Vec<String> {
+    let of_audit = shared.audit.get().map(Watch::problems).unwrap_or_default();
+    let of_jobs = shared.background.as_ref().and_then(Background::problem);
+    of_audit.into_iter().chain(of_jobs).collect()
 }

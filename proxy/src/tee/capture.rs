@@ -121,11 +121,11 @@ impl Capture {
 }
 
 impl Body {
-    fn new(keep: bool) -> Self {
+    pub(super) fn new(keep: bool) -> Self {
         Self { keep, ..Self::default() }
     }
 
-    fn push(&mut self, part: &Bytes) {
+    pub(super) fn push(&mut self, part: &Bytes) {
         self.bytes = self.bytes.saturating_add(part.len() as u64);
         let room = if self.keep { MAX_BODY - self.kept } else { 0 };
         let kept = part.slice(..part.len().min(room));

@@ -9,9 +9,10 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::capture::Body;
-use crate::audit::body::{BodyRules, Capture};
+use crate::audit::body::{BodyRules, Capture, says_json};
 use crate::audit::contents::Headers;
 use crate::audit::json_body;
+use crate::audit::redact::Masked;
 use crate::reason::Reason;
 
 /// What is recorded of one request.
@@ -117,19 +118,56 @@ impl Side {
             self.headers.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
         object.insert("headers".to_owned(), Value::Object(headers));
         object.insert("bytes".to_owned(), json!(self.body.bytes));
-        object.insert("truncated".to_owned(), json!(self.body.truncated));
+        let (body, truncated) = self.body(rules);
+        object.insert("truncated".to_owned(), json!(truncated));
         object.insert("sha256".to_owned(), json!(self.body.sha256()));
-        object.insert("body".to_owned(), json!(self.body(rules)));
+        object.insert("body".to_owned(), json!(body));
         Value::Object(object)
     }
 
-    fn body(&self, rules: &BodyRules) -> Option<Box<RawValue>> {
+    /// What is shown of the body, and whether that is all of it.
+    fn body(&self, rules: &BodyRules) -> (Option<Box<RawValue>>, bool) {
+        let cut = self.body.truncated;
         if rules.capture == Capture::Metadata || self.body.kept() == 0 {
-            return None;
+            return (None, cut);
         }
         let bytes = Bytes::from(self.body.parts.concat());
-        let masked = rules.redact.body(&bytes).unwrap_or(bytes);
-        let kept = masked.get(..masked.len().min(rules.max))?;
-        json_body::show(kept, self.body.truncated || kept.len() < masked.len(), false)
+        let content_type = self.headers.iter().find(|(name, _)| name == "content-type");
+        let masked = match rules.redact.body(&bytes, content_type.is_some_and(|(_, value)| says_json(value)))
+        {
+            Masked::Same => bytes,
+            Masked::Changed(masked) => masked,
+            Masked::Hidden => return (None, true),
+        };
+        let kept = masked.slice(..masked.len().min(rules.max));
+        let truncated = cut || kept.len() < masked.len();
+        (json_body::show(&kept, truncated, false), truncated)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::redact::{Pointer, Redactor};
+
+    fn shown(body: &'static str, max: usize) -> (Value, Value) {
+        let redact = Redactor::new(vec![Pointer::parse("/user").unwrap()], Vec::new());
+        let rules = BodyRules { max, redact, ..BodyRules::default() };
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        let mut side = Side { headers, body: Body::new(true) };
+        side.body.push(&Bytes::from_static(body.as_bytes()));
+        let mut json = side.to_json(&rules, []);
+        (json["body"].take(), json["truncated"].take())
+    }
+
+    #[test]
+    fn a_body_is_masked_cut_or_hidden_and_says_so() {
+        for (body, max, expected, truncated) in [
+            (r#"{"user":"anna"}"#, 100, json!({"user": "[redacted]"}), false),
+            (r#"{"user":"an"#, 100, Value::Null, true),
+            (r#"{"a":1}"#, 4, json!("{\"a\""), true),
+        ] {
+            assert_eq!(shown(body, max), (expected, json!(truncated)), "{body}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::disk::{DiskFile, read_full};
 use super::error::JournalError;
 use super::frame::{self, HEADER, Header, Parsed};
-use super::gap::{Gap, GapCause};
+use super::gap::{Gap, GapCause, Lost};
 use super::kind::{Kind, Role};
 use super::notes;
 use super::position::{Position, narrow, wide};
@@ -27,12 +27,23 @@ const READ_ONE: u64 = 4096;
 #[derive(Debug)]
 pub(crate) struct Cursor {
     position: u64,
+    /// Whether it says where it passed over what was removed.
+    tells_removed: bool,
     file: Option<(u64, Box<dyn DiskFile>)>,
 }
 
 impl Cursor {
     pub(crate) fn new(position: u64) -> Self {
-        Self { position, file: None }
+        Self { position, tells_removed: false, file: None }
+    }
+
+    /// Another one at the same place.
+    pub(crate) fn another(&self) -> Self {
+        Self { file: None, ..*self }
+    }
+
+    pub(crate) fn telling_removed(self) -> Self {
+        Self { tells_removed: true, ..self }
     }
 
     pub(crate) fn position(&self) -> u64 {
@@ -44,14 +55,13 @@ impl Cursor {
         let mut items = Vec::new();
         while items.is_empty() && self.position < durable {
             let Some((base, end)) = shared.segment_at(self.position) else {
-                self.position = durable;
+                self.pass_over(durable, &mut items);
                 break;
             };
             // What is between was removed, so it was acknowledged.
-            self.position = self.position.max(base);
+            self.pass_over(base.min(durable), &mut items);
             let limit = end.min(durable);
             if self.position >= limit {
-                self.position = durable;
                 break;
             }
             match self.read_segment(shared, base, limit, READ, &mut items) {
@@ -82,6 +92,17 @@ impl Cursor {
         let frame = items.into_iter().next().and_then(Item::into_frame);
         let wanted = Position::new(wanted);
         frame.filter(|frame| frame.position == wanted).ok_or(JournalError::NotFound(wanted))
+    }
+
+    fn pass_over(&mut self, to: u64, items: &mut Vec<Item>) {
+        if self.position >= to {
+            return;
+        }
+        let from = Position::new(std::mem::replace(&mut self.position, to));
+        if self.tells_removed {
+            let to = Position::new(to);
+            items.push(Item::Gap(Gap { from, to, cause: GapCause::Removed, lost: Lost::Unknown }));
+        }
     }
 
     fn is_gone(&self, shared: &Shared, base: u64) -> bool {

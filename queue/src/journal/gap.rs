@@ -29,6 +29,9 @@ pub enum GapCause {
     Unconfirmed,
     /// The file of the segment is gone.
     MissingSegment,
+    /// It was acknowledged and removed before the reader came to it. Only those readers hear of it that
+    /// ask, see [`Reader::telling_removed`](super::Reader::telling_removed).
+    Removed,
 }
 
 /// What was in a gap.

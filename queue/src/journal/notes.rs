@@ -99,6 +99,7 @@ pub(crate) fn encode_gap(cause: GapCause, lost: Lost) -> [u8; 8] {
         GapCause::Damaged => 0,
         GapCause::Unconfirmed => 1,
         GapCause::MissingSegment => 2,
+        GapCause::Removed => 3,
     };
     let (what, kind) = match lost {
         Lost::Unknown => (0, 0),
@@ -115,6 +116,7 @@ pub(crate) fn decode_gap(body: &[u8], group: u64, from: u64, to: u64) -> Gap {
     let cause = match next() {
         1 => GapCause::Unconfirmed,
         2 => GapCause::MissingSegment,
+        3 => GapCause::Removed,
         _ => GapCause::Damaged,
     };
     let lost = match (next(), Kind::from_byte(next())) {

@@ -85,6 +85,14 @@ impl Reader {
         Self { shared, progress, cursor, ready: VecDeque::new(), reading: None }
     }
 
+    /// Says with a [gap](super::GapCause::Removed) where it passes over what was removed: for one who is in
+    /// nobody's way and may therefore be overtaken.
+    #[must_use]
+    pub fn telling_removed(mut self) -> Self {
+        self.cursor = self.cursor.telling_removed();
+        self
+    }
+
     /// The next frame or gap, as soon as it is on disk; nothing after the journal was closed and
     /// everything was read. May be dropped and called again without losing anything.
     ///
@@ -147,8 +155,8 @@ impl Reader {
             return Ok(());
         };
         let shared = Arc::clone(&self.shared);
-        let mut cursor = Cursor::new(self.cursor.position());
-        std::mem::swap(&mut cursor, &mut self.cursor);
+        let another = self.cursor.another();
+        let mut cursor = std::mem::replace(&mut self.cursor, another);
         self.reading = Some(runtime.spawn_blocking(move || {
             let items = cursor.read(&shared, durable);
             (cursor, items)

@@ -1,6 +1,6 @@
 //! Objects as files below a directory.
 
-use std::collections::HashSet;
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -22,6 +22,8 @@ mod tests;
 
 const SIGNATURE: &str = ".sig";
 const TEMPORARY: &str = ".tmp";
+/// Directories that are known to be tidy. An hour has one, and uploads are of few hours at a time.
+const TIDIED: usize = 16;
 
 /// A directory of objects: each is written under another name, synced, and then gets its own, unless
 /// that is taken. Files have mode 0600; a signature is in a file of its own that ends in `.sig`.
@@ -30,8 +32,8 @@ const TEMPORARY: &str = ".tmp";
 #[derive(Debug, Clone)]
 pub struct DirSink {
     root: PathBuf,
-    /// Directories in which leftovers of an earlier process were looked for.
-    tidied: Arc<Mutex<HashSet<PathBuf>>>,
+    /// The last directories in which leftovers of an earlier process were looked for.
+    tidied: Arc<Mutex<VecDeque<PathBuf>>>,
 }
 
 impl DirSink {
@@ -75,7 +77,9 @@ impl DirSink {
     /// Removes what an earlier process of this node left unfinished.
     fn tidy(&self, dir: &Path, key: &str) -> io::Result<()> {
         let Some(ObjectName { node, .. }) = ObjectName::parse(key) else { return Ok(()) };
-        if !self.tidied.lock().insert(dir.to_owned()) {
+        // Held until it is tidy: what others begin to write here meanwhile is no leftover.
+        let mut tidied = self.tidied.lock();
+        if tidied.iter().any(|tidy| tidy == dir) {
             return Ok(());
         }
         for entry in fs::read_dir(dir)? {
@@ -87,6 +91,8 @@ impl DirSink {
                 fs::remove_file(entry.path())?;
             }
         }
+        tidied.truncate(TIDIED - 1);
+        tidied.push_front(dir.to_owned());
         Ok(())
     }
 }

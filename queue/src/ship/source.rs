@@ -57,7 +57,8 @@ impl Source {
     }
 }
 
-fn whole(held: &[Held], journal: &Journal) -> Result<Group, JournalError> {
+/// The frames of a group; counts those that are not there any more.
+pub(crate) fn whole(held: &[Held], journal: &Journal) -> Result<Group, JournalError> {
     let mut group = Group { frames: Vec::with_capacity(held.len()), lost: 0 };
     for Held { position, frame, .. } in held {
         match frame.clone().map_or_else(|| journal.read(*position), Ok) {

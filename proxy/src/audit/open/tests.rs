@@ -13,7 +13,7 @@ use super::*;
 use crate::ai::ledger::{Attempt, Begin, Client, End, Ledger as _, Outcome, Refused, RequestBody, Target};
 use crate::ai::route::Endpoint;
 
-fn config() -> model::Audit {
+pub(in crate::audit) fn config() -> model::Audit {
     let text =
         "server: {listen: [{addr: 127.0.0.1:0}]}\naudit: {node: n, redact: {patterns: ['secret-\\d+']}}\n";
     let environment = std::collections::HashMap::<String, String>::new();
@@ -41,7 +41,7 @@ fn json_headers() -> HeaderMap {
     .collect()
 }
 
-fn begin() -> Begin {
+pub(in crate::audit) fn begin() -> Begin {
     Begin {
         id: Ulid::generate(),
         started_at: Timestamp::now(),
@@ -61,7 +61,7 @@ fn begin() -> Begin {
     }
 }
 
-fn end(body: Option<&'static str>) -> End {
+pub(in crate::audit) fn end(body: Option<&'static str>) -> End {
     End {
         outcome: Outcome::Complete,
         status: 200,
@@ -98,7 +98,7 @@ impl FromText for Bytes {
 }
 
 /// All records of a journal, in order, as they would be shipped.
-fn records(audit: &Audit) -> Vec<Value> {
+pub(in crate::audit) fn records(audit: &Audit) -> Vec<Value> {
     let lines = Lines::new(Arc::clone(&audit.node));
     let mut groups = std::collections::HashMap::<u64, Vec<Frame>>::new();
     let mut reader = audit.journal.reader(audit.journal.oldest());
@@ -226,4 +226,9 @@ async fn refusals_and_transitions_are_whole_records() {
     assert!((10..=20).contains(&refused), "{refused} of 30");
     let rejected = records.last().unwrap();
     assert_eq!((&rejected["outcome"], &rejected["type"]), (&Value::from("rejected"), &Value::from("ai")));
+    assert_eq!(rejected["response"]["body"], serde_json::json!({}));
+    let mut reader = audit.journal.reader(audit.journal.oldest());
+    let frames = std::iter::from_fn(|| reader.try_next().unwrap()).filter_map(Item::into_frame);
+    let kinds: Vec<_> = frames.map(|frame| frame.kind).filter(|kind| *kind != WHOLE).collect();
+    assert_eq!(kinds, [BEGIN, END], "it becomes JSON when it is shipped");
 }

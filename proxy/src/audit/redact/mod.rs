@@ -16,11 +16,25 @@ pub use stream::StreamMask;
 
 /// What stands in the place of what was masked.
 pub const MASK: &str = "[redacted]";
+/// What some put before JSON, which must not be there.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What is masked. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Redactor {
     rules: Option<Arc<Rules>>,
+}
+
+/// What masking made of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Masked {
+    /// Nothing was to be masked.
+    Same,
+    /// This.
+    Changed(Bytes),
+    /// It must not be shown: pointers name values in JSON, and this is some that can't be read, because it is
+    /// nested too deeply, cut or malformed.
+    Hidden,
 }
 
 #[derive(Debug)]
@@ -43,16 +57,20 @@ impl Redactor {
         self.rules.is_none()
     }
 
-    /// A whole body with everything masked; nothing if it stays as it is.
+    /// A whole body with everything masked. `is_json` says that it claims to be JSON.
     #[must_use]
-    pub fn body(&self, body: &Bytes) -> Option<Bytes> {
-        let rules = self.rules.as_deref()?;
+    pub fn body(&self, body: &Bytes, is_json: bool) -> Masked {
+        let Some(rules) = self.rules.as_deref() else { return Masked::Same };
         if let Ok(mut value) = serde_json::from_slice::<Value>(body) {
-            return rules.value(&mut value).then(|| Bytes::from(value.to_string()));
+            let masked = rules.value(&mut value);
+            return if masked { Masked::Changed(Bytes::from(value.to_string())) } else { Masked::Same };
+        }
+        if rules.may_point_into(body, is_json) {
+            return Masked::Hidden;
         }
         match rules.text(&String::from_utf8_lossy(body)) {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(masked) => Some(Bytes::from(masked)),
+            Cow::Borrowed(_) => Masked::Same,
+            Cow::Owned(masked) => Masked::Changed(Bytes::from(masked)),
         }
     }
 
@@ -89,6 +107,14 @@ impl Rules {
     /// Masks the values that pointers name; whether any was.
     fn pointed(&self, value: &mut Value) -> bool {
         self.pointers.iter().fold(false, |masked, pointer| pointer.mask(value) | masked)
+    }
+
+    /// Whether a pointer may name something in text that can't be read as JSON.
+    fn may_point_into(&self, text: &[u8], is_json: bool) -> bool {
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text).trim_ascii_start();
+        !self.pointers.is_empty()
+            && !text.is_empty()
+            && (is_json || text.starts_with(b"{") || text.starts_with(b"["))
     }
 
     fn value(&self, value: &mut Value) -> bool {

@@ -15,6 +15,9 @@ pub(super) const WINDOW: usize = 1024;
 /// No more than this is held back, whatever the events are like.
 const MAX_HELD: usize = 256 * 1024;
 
+/// What ends a stream; no JSON, though it begins like some.
+const DONE: &[u8] = b"[DONE]";
+
 /// Fields that are whole in every event, in every format that providers speak: they continue nothing.
 const WHOLE: [&str; 12] = [
     "id",
@@ -37,6 +40,8 @@ pub struct StreamMask {
     redactor: Redactor,
     /// The beginning of an event whose end has not come.
     partial: BytesMut,
+    /// Whether that event was so long that some of it went ahead.
+    goes_on: bool,
     held: VecDeque<Event>,
     held_bytes: usize,
 }
@@ -59,7 +64,8 @@ impl StreamMask {
     /// Masks what `redactor` says.
     #[must_use]
     pub fn new(redactor: Redactor) -> Self {
-        Self { redactor, partial: BytesMut::new(), held: VecDeque::new(), held_bytes: 0 }
+        let (partial, held) = (BytesMut::new(), VecDeque::new());
+        Self { redactor, partial, goes_on: false, held, held_bytes: 0 }
     }
 
     /// Takes bytes of the stream.
@@ -68,10 +74,12 @@ impl StreamMask {
         while let Some(end) = event_end(&self.partial) {
             let event = self.partial.split_to(end);
             self.hold(&event);
+            self.goes_on = false;
         }
         if self.partial.len() > MAX_HELD {
             let event = self.partial.split();
             self.hold(&event);
+            self.goes_on = true;
         }
     }
 
@@ -91,7 +99,12 @@ impl StreamMask {
 
     fn hold(&mut self, event: &[u8]) {
         let Some(rules) = self.redactor.rules.as_deref() else { return };
-        let event = Event::read(event, rules);
+        let event = if self.goes_on && !rules.pointers.is_empty() {
+            // Nobody can say what is where in it.
+            Event::hidden(event.len())
+        } else {
+            Event::read(event, rules)
+        };
         self.held_bytes += event.size;
         self.held.push_back(event);
     }
@@ -154,13 +167,23 @@ impl StreamMask {
     }
 }
 
+impl Rules {
+    /// What is shown of data that is not JSON.
+    fn unread(&self, data: &[u8]) -> String {
+        if data != DONE && self.may_point_into(data, false) {
+            return MASK.to_owned();
+        }
+        self.text(&String::from_utf8_lossy(data)).into_owned()
+    }
+}
+
 impl Event {
     fn read(event: &[u8], rules: &Rules) -> Self {
         let (before, data) = split_data(event);
         let parsed = serde_json::from_slice::<Value>(&data).ok().filter(|value| !value.is_string());
         let data = parsed.map_or_else(
             // Not JSON: masked by itself, as a text that is no piece of anything.
-            || Value::from(rules.text(&String::from_utf8_lossy(&data)).into_owned()),
+            || Value::from(rules.unread(&data)),
             |mut data| {
                 rules.pointed(&mut data);
                 data
@@ -171,6 +194,11 @@ impl Event {
             collect_places(&data, &mut String::new(), &mut places);
         }
         Self { before, data, places, size: event.len() }
+    }
+
+    /// Stands for what must not be shown.
+    fn hidden(size: usize) -> Self {
+        Self { before: Vec::new(), data: Value::from(MASK), places: Vec::new(), size }
     }
 
     fn text(&self, place: &str) -> Option<&str> {

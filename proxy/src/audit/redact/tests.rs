@@ -43,8 +43,49 @@ fn patterns_find_texts_and_numbers_in_any_body() {
         ("nothing", None),
     ];
     for (body, expected) in cases {
-        let masked = redactor.body(&Bytes::from_static(body.as_bytes()));
-        assert_eq!(masked.as_deref().map(String::from_utf8_lossy).as_deref(), expected, "{body}");
+        let masked = redactor.body(&Bytes::from_static(body.as_bytes()), true);
+        let expected =
+            expected.map_or(Masked::Same, |text| Masked::Changed(Bytes::from_static(text.as_bytes())));
+        assert_eq!(masked, expected, "{body}");
+    }
+}
+
+/// JSON that is nested more deeply than anybody reads it.
+fn deep(user: &str) -> String {
+    format!(r#"{{"user":"{user}","a":{}1{}}}"#, "[".repeat(200), "]".repeat(200))
+}
+
+#[test]
+fn what_pointers_may_name_and_nobody_can_read_is_hidden() {
+    let redactor = redactor(&["/user"], &[NUMBER]);
+    let same = Masked::Same;
+    for (body, is_json, expected) in [
+        (deep("anna").as_str(), false, Masked::Hidden),
+        (" \n{\"user\":\"anna\"", false, Masked::Hidden),
+        ("[{\"user\":\"anna\"}", false, Masked::Hidden),
+        ("\u{feff}{\"user\":\"anna\"}", false, Masked::Hidden),
+        ("// anna\n{\"user\":\"anna\"}", true, Masked::Hidden),
+        ("{\"user\":\"anna\"}\n{\"user\":\"bert\"}", false, Masked::Hidden),
+        ("", true, same.clone()),
+        ("user=anna", false, same.clone()),
+        ("{\"a\":1}", true, same.clone()),
+    ] {
+        assert_eq!(redactor.body(&Bytes::copy_from_slice(body.as_bytes()), is_json), expected, "{body}");
+    }
+    let patterns = super::tests::redactor(&[], &[NUMBER]);
+    assert_eq!(patterns.body(&Bytes::from(deep("anna")), true), same, "nothing points into it");
+}
+
+#[test]
+fn events_that_pointers_may_name_and_nobody_can_read_are_hidden() {
+    let redactor = redactor(&["/user"], &[]);
+    let long = format!("data: {{\"a\":\"{}\",\ndata: \"user\":\"anna\"}}\n\n", "x".repeat(600 * 1024));
+    let next = "data: {\"user\":\"bert\"}\n\ndata: [DONE]\n\n";
+    for stream in [format!("data: {}\n\n{next}", deep("anna")), long + next] {
+        let masked = masked(&redactor, &stream, 64 * 1024);
+        assert!(!masked.contains("anna") && !masked.contains("bert"), "{masked}");
+        assert!(masked.contains("data: [redacted]\n"), "{}", masked.len());
+        assert!(masked.ends_with("data: {\"user\":\"[redacted]\"}\n\ndata: [DONE]\n\n"), "{masked}");
     }
 }
 

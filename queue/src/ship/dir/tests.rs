@@ -60,6 +60,18 @@ async fn leftovers_of_this_node_are_removed_and_those_of_others_stay() {
 }
 
 #[tokio::test]
+async fn a_sink_that_lives_long_remembers_few_hours() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = DirSink::new(dir.path());
+    for hour in 0..100 {
+        sink.put(&object(&key(hour, 1), "one")).await.unwrap();
+    }
+    let known: Vec<PathBuf> = sink.tidied.lock().iter().cloned().collect();
+    assert_eq!(known.len(), TIDIED);
+    assert_eq!(known.first(), Some(&dir.path().join("a/hour=99")));
+}
+
+#[tokio::test]
 async fn keys_are_listed_in_order_and_in_pages() {
     let dir = tempfile::tempdir().unwrap();
     let sink = DirSink::new(dir.path());

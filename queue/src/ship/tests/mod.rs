@@ -3,6 +3,7 @@
 mod flow;
 mod mem_sink;
 mod restart;
+mod tail;
 mod trouble;
 
 use std::path::Path;
