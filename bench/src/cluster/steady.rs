@@ -31,12 +31,12 @@ pub(super) struct Steady {
 
 /// Waits until states and Events are written.
 pub(super) fn settle(cluster: &Cluster) -> Result<()> {
-    let began = Instant::now();
+    let (began, at) = (Instant::now(), Timestamp::now());
     loop {
         let asked = cluster.control_plane.asked();
         let leads = asked.iter().any(|one| one.what == "update leases" || one.what == "create leases");
-        let last = asked.iter().filter(|one| writes(one)).map(|one| one.at).max();
-        if leads && last.is_none_or(|last| Timestamp::now().duration_since(last) >= QUIET) {
+        let last = asked.iter().filter(|one| writes(one)).map(|one| one.at).fold(at, Timestamp::max);
+        if leads && Timestamp::now().duration_since(last) >= QUIET {
             let seconds = began.elapsed().as_secs_f64();
             report::say(&format!("settled after {seconds:.0} s, the last {} of them quiet", QUIET.as_secs()));
             return Ok(());
