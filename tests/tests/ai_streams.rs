@@ -1,5 +1,5 @@
 //! Streams at their edges: ends that providers forget, what comes behind the end, events that mean
-//! nothing, and events that are too much.
+//! nothing, events that are too much, and silence.
 
 use std::time::{Duration, Instant};
 
@@ -231,4 +231,27 @@ fn many_streams_share_a_connection_of_the_client() {
         assert!(answer.text().ends_with(DONE));
     }
     assert_eq!(b.count(), 0);
+}
+
+#[test]
+fn silence_is_filled_with_comments() {
+    let provider = Provider::start("a");
+    let proxy = gateway(&[("a", &provider)]).set("keep_alive", "100ms").start();
+    let mut client = Client::connect(proxy.addr());
+    client.send(keyed(&chat_stream("stall")).bytes());
+    assert_eq!(client.head().status(), 200);
+    let mut text = String::new();
+    while text.matches("\n:").count() < 3 && text.matches(": ").count() < 40 {
+        let chunk = client.chunk().expect("it goes on").expect("a chunk");
+        text += &String::from_utf8(chunk).expect("text");
+    }
+    // Before the first event nothing is sent: another target may have to be asked.
+    let mut client = Client::connect(proxy.addr());
+    client.send(keyed(&chat_stream("headers-silence")).bytes());
+    client.patience(Duration::from_millis(700));
+    assert!(client.rest().is_empty());
+    // None where it is switched off.
+    let proxy = gateway(&[("a", &provider)]).set("keep_alive", "off").set("timeouts.idle", "1s").start();
+    let stream = proxy.stream("stall");
+    assert!(stream.cut && !stream.message.text().lines().any(|line| line.starts_with(':')), "{stream:?}");
 }

@@ -1,4 +1,4 @@
-//! Connections to providers, clients that leave or do not read, silence, cooldown and shutdown.
+//! Connections to providers, clients that leave or do not read, cooldown and shutdown.
 
 use std::time::{Duration, Instant};
 
@@ -208,27 +208,6 @@ fn answers_without_end_pass_in_bounded_memory() {
         let grown = proxy.resident().saturating_sub(before);
         assert!(grown < 64 << 20, "{} MiB", grown >> 20);
     }
-}
-
-#[test]
-fn silence_is_filled_with_comments() {
-    let provider = Provider::start("a");
-    let proxy = gateway(&[("a", &provider)]).set("keep_alive", "100ms").start();
-    let mut client = begun(&proxy, &chat_stream("stall"));
-    let mut text = String::new();
-    while text.matches("\n:").count() < 3 && text.matches(": ").count() < 40 {
-        let chunk = client.chunk().expect("it goes on").expect("a chunk");
-        text += &String::from_utf8(chunk).expect("text");
-    }
-    // Before the first event nothing is sent: another target may have to be asked.
-    let mut client = Client::connect(proxy.addr());
-    client.send(keyed(&chat_stream("headers-silence")).bytes());
-    client.patience(Duration::from_millis(700));
-    assert!(client.rest().is_empty());
-    // None where it is switched off.
-    let proxy = gateway(&[("a", &provider)]).set("keep_alive", "off").set("timeouts.idle", "1s").start();
-    let stream = proxy.stream("stall");
-    assert!(stream.cut && !stream.message.text().lines().any(|line| line.starts_with(':')), "{stream:?}");
 }
 
 #[test]
