@@ -15,6 +15,8 @@ use crate::report;
 
 /// Objects of a version: Deployment, Service, pod, EndpointSlice.
 const OBJECTS: usize = 4;
+/// How often a version is written again when the API did not answer: it may be busy.
+const AGAIN: usize = 10;
 
 /// Writes all objects, by several connections.
 pub(super) fn fill(cluster: &Cluster, plan: &ClusterPlan) -> Result<()> {
@@ -39,8 +41,14 @@ pub(super) fn fill(cluster: &Cluster, plan: &ClusterPlan) -> Result<()> {
 
 fn write(api: &Api, plan: &ClusterPlan, number: usize) -> Result<()> {
     let rollout = rollout_of(plan, number);
-    let made = rollout.made(address(number)?).write(api);
-    made.map_err(|refused| Failure::new(format!("{}: {refused}", rollout.name)))
+    let made = rollout.made(address(number)?);
+    let mut written = made.write(api);
+    for _ in 0..AGAIN {
+        if written.as_ref().is_err_and(|refused| refused.status == 0) {
+            written = made.write(api);
+        }
+    }
+    written.map_err(|refused| Failure::new(format!("{}: {refused}", rollout.name)))
 }
 
 /// The version with this number: each app's oldest first.

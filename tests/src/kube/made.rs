@@ -25,24 +25,25 @@ impl Rollout {
 }
 
 impl Made<'_> {
-    /// Writes all its objects.
+    /// Writes all its objects, but for those that are there already.
     ///
     /// # Errors
     /// If one is refused.
     pub fn write(&self, api: &Api) -> Result<(), Refused> {
         let namespace = &self.rollout.namespace;
         let core = format!("/api/v1/namespaces/{namespace}");
-        api.create(&format!("/apis/apps/v1/namespaces/{namespace}/deployments"), &self.rollout.deployment())?;
+        let deployments = format!("/apis/apps/v1/namespaces/{namespace}/deployments");
+        create(api, &deployments, &self.rollout.deployment())?;
         let ready = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1,
             "availableReplicas": 1});
         api.patch(&format!("{}/status", self.rollout.path()), &json!({"status": ready}))?;
         if let Some(service) = self.rollout.service() {
-            api.create(&format!("{core}/services"), &service)?;
+            create(api, &format!("{core}/services"), &service)?;
         }
-        let pod = Pod { object: api.create(&format!("{core}/pods"), &self.pod())? };
+        let pod = Pod { object: create(api, &format!("{core}/pods"), &self.pod())? };
         api.patch(&format!("{}/status", pod.path()), &pod.running(&self.address.to_string(), true))?;
         let slices = format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices");
-        api.create(&slices, &self.slice(&pod)).map(drop)
+        create(api, &slices, &self.slice(&pod)).map(drop)
     }
 
     fn pod(&self) -> Value {
@@ -79,5 +80,15 @@ impl Made<'_> {
             "endpoints": [endpoint],
             "ports": [{"name": "http", "port": port, "protocol": "TCP"}],
         })
+    }
+}
+
+/// Makes an object, or reads the one that is there.
+fn create(api: &Api, list: &str, object: &Value) -> Result<Value, Refused> {
+    match api.create(list, object) {
+        Err(refused) if refused.status == 409 => {
+            api.get(&format!("{list}/{}", object["metadata"]["name"].as_str().unwrap_or_default()))
+        }
+        made => made,
     }
 }
