@@ -49,7 +49,7 @@ impl Asked {
             *counts.entry(&one.what).or_default() += 1;
         }
         let mut counts: Vec<_> = counts.into_iter().map(|(what, count)| (what.to_owned(), count)).collect();
-        counts.sort_by(|a, b| b.1.cmp(&a.1));
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         counts
     }
 
