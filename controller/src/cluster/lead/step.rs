@@ -71,8 +71,19 @@ impl Turn<'_> {
         while self.links.leads() && self.attempt(cluster, fleet, app, found).await {
             let Some(wait) = waits.next() else { break };
             sleep(wait).await;
+            if !self.read_again().await {
+                break;
+            }
         }
         self
+    }
+
+    /// What somebody else wrote is what is decided on next; false if it can't be read.
+    async fn read_again(&mut self) -> bool {
+        let read = timeout(self.links.patience, self.api(self.app).get(self.app.name())).await;
+        let Ok(Ok(newer)) = read else { return false };
+        self.memo.overlay(self.cluster.resources.get(self.app), newer);
+        true
     }
 
     /// Does what is due; true if somebody else wrote meanwhile.
@@ -254,13 +265,7 @@ impl Turn<'_> {
                 self.tell(case, resource, decision);
                 Written::Done(Arc::new(written))
             }
-            Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
-                let Ok(Ok(newer)) = timeout(self.links.patience, api.get(case.app.name())).await else {
-                    return Written::Failed;
-                };
-                memo.overlay(watched, newer);
-                Written::Conflict
-            }
+            Ok(Err(kube::Error::Api(status))) if status.code == 409 => Written::Conflict,
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
                 memo.forget_overlay();
                 Written::Failed

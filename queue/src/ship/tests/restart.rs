@@ -18,8 +18,9 @@ impl Assemble for Changed {
     }
 }
 
-/// Ships batches of two in a first process, of which the sink takes all but those it holds.
-async fn first_process(dir: &Path, sink: &Arc<MemSink>, held: &str, puts: usize) {
+/// Ships three batches of two in a first process, of which the sink takes all but those it holds; `confirmed` records
+/// are before the first of those.
+async fn first_process(dir: &Path, sink: &Arc<MemSink>, held: &str, confirmed: u64) {
     let (journal, recovery) = open(dir);
     let shipper = shipper(&journal, &recovery, sink, &options().records(2));
     sink.hold(Some(held));
@@ -28,7 +29,11 @@ async fn first_process(dir: &Path, sink: &Arc<MemSink>, held: &str, puts: usize)
         for number in 0..6 {
             append(&journal, SINGLE, 0, format!("r{number}")).await;
         }
-        sink.has_been_called(puts).await;
+        sink.has_been_called(3).await;
+        // The sink has them before the shipper knows.
+        while shipper.stats().records < confirmed {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     })
     .await;
     sink.hold(None);
@@ -40,7 +45,7 @@ async fn sealed_batches_are_made_again_under_the_same_keys() {
     for (held, shipped_again) in [("000-", 7), ("002-", 5), ("004-", 3), ("node", 7)] {
         let dir = tempfile::tempdir().unwrap();
         let sink = Arc::new(MemSink::default());
-        first_process(dir.path(), &sink, held, 3).await;
+        first_process(dir.path(), &sink, held, 7 - shipped_again).await;
         let before = sink.keys();
         let (journal, recovery) = open(dir.path());
         // Other options do not change what is sealed.
@@ -65,7 +70,7 @@ async fn another_assembler_does_not_break_the_chain() {
     // The second batch is in the sink, the first is not and comes out otherwise.
     let dir = tempfile::tempdir().unwrap();
     let sink = Arc::new(MemSink::default());
-    first_process(dir.path(), &sink, "-00000000000000000000-", 3).await;
+    first_process(dir.path(), &sink, "-00000000000000000000-", 0).await;
     assert_eq!(sink.keys().len(), 2);
     let (journal, recovery) = open(dir.path());
     let shipper = shipper_with(Arc::new(Changed), &journal, &recovery, &sink, &options());
@@ -110,7 +115,7 @@ async fn groups_that_span_the_restart_keep_their_frames() {
 async fn damage_to_a_sealed_batch_becomes_a_gap_and_the_rest_arrives() {
     let dir = tempfile::tempdir().unwrap();
     let sink = Arc::new(MemSink::default());
-    first_process(dir.path(), &sink, "node", 3).await;
+    first_process(dir.path(), &sink, "node", 0).await;
     for entry in std::fs::read_dir(dir.path()).unwrap() {
         let path = entry.unwrap().path();
         let mut bytes = std::fs::read(&path).unwrap();
