@@ -111,7 +111,7 @@ impl Metrics {
             )?,
             upstream_retries: make.counters(
                 "upstream_retries_total",
-                "Further attempts.",
+                "Further attempts of requests.",
                 &["app", "cause"],
             )?,
             ejections: make.counters("ejections_total", "Endpoints ejected.", &["app", "version"])?,
@@ -124,8 +124,8 @@ impl Metrics {
             in_flight: make.gauges("requests_in_flight", "Requests in flight.", &["app", "version"])?,
             endpoints: make.gauges("endpoints_usable", "Usable endpoints.", &["app", "version"])?,
             snapshot_generation: make.gauge("snapshot_generation", "Generation of the routed snapshot.")?,
-            snapshot_age: make.gauge("snapshot_age_seconds", "Seconds since that snapshot was compiled.")?,
-            table_compiles: make.counters("table_compiles_total", "Compiles by result.", &["result"])?,
+            snapshot_age: make.gauge("snapshot_age_seconds", "Seconds since the snapshot was compiled.")?,
+            table_compiles: make.counters("table_compiles_total", "Compiles of the table.", &["result"])?,
             table_compile: make.histogram_in(
                 "table_compile_seconds",
                 "Seconds that compiling the routing table took.",

@@ -1,5 +1,6 @@
 //! What discovery finds: apps with their versions and endpoints, and what is wrong with objects.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -11,8 +12,8 @@ use crate::{AppId, VersionId};
 /// All that was found at one instant.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Found {
-    /// The apps, in the order of their identities.
-    pub apps: Vec<Arc<FoundApp>>,
+    /// The apps.
+    pub apps: BTreeMap<AppId, Arc<FoundApp>>,
     /// Objects that can't be used, and why.
     pub problems: Vec<Problem>,
 }
@@ -99,15 +100,6 @@ pub enum ProblemReason {
     HostNotAllowed,
     /// Annotations, labels or `spec` hold what can't be used.
     InvalidSettings,
-}
-
-impl Found {
-    /// The app of that identity.
-    #[must_use]
-    pub fn app(&self, id: &AppId) -> Option<&Arc<FoundApp>> {
-        let place = self.apps.binary_search_by(|app| app.id.cmp(id)).ok()?;
-        self.apps.get(place)
-    }
 }
 
 impl ProblemReason {

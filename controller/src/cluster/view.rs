@@ -14,7 +14,7 @@ impl ClusterState {
     #[must_use]
     pub fn unstored(&self, routed: &VersionSnapshot, data_plane: &dyn DataPlane) -> Vec<AppView> {
         let routed: HashMap<_, _> = routed.apps.iter().map(|app| (&app.id, &**app)).collect();
-        let unstored = self.found.apps.iter().filter(|app| !self.resources.contains_key(&app.id));
+        let unstored = self.found.apps.values().filter(|app| !self.resources.contains_key(&app.id));
         unstored.map(|app| Self::view_of(app, routed.get(&app.id).copied(), data_plane)).collect()
     }
 

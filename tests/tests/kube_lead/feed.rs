@@ -54,7 +54,7 @@ async fn look(client: &Client) -> Result<ClusterState, kube::Error> {
         let id: AppId = "web/shop".parse().expect("an app");
         state.settled.entry(id.clone()).or_insert_with(|| Arc::new(settled(&VersionedApp::default())));
         let claim = Arc::new(Claim { id: id.clone(), spec: None, hosts: Vec::new(), path: None });
-        state.found.apps.push(Arc::new(FoundApp { id, claim, versions }));
+        state.found.apps.insert(id.clone(), Arc::new(FoundApp { id, claim, versions }));
     }
     Ok(state)
 }
@@ -131,8 +131,8 @@ fn keep_what_is_equal(new: &mut ClusterState, old: &ClusterState) {
             *settled = Arc::clone(known);
         }
     }
-    for found in &mut new.found.apps {
-        if let Some(known) = old.found.apps.iter().find(|known| *known == found) {
+    for (app, found) in &mut new.found.apps {
+        if let Some(known) = old.found.apps.get(app).filter(|known| *known == found) {
             *found = Arc::clone(known);
         }
     }

@@ -115,7 +115,7 @@ impl DataPlane for Plane {
     fn routed(&self, app: &AppId, version: &VersionId) -> Option<usize> {
         let cluster = Arc::clone(&self.cluster.borrow());
         let record = cluster.resources.get(app)?.record();
-        let found = cluster.found.apps.iter().find(|found| found.id == *app);
+        let found = cluster.found.apps.get(app);
         let found = found.and_then(|found| found.versions.iter().find(|found| found.id == *version));
         let endpoints = found.map_or(0, |version| version.endpoints.len());
         match record.version(version)?.state {

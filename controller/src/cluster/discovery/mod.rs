@@ -77,8 +77,8 @@ pub(crate) fn discover(namespace: &str, objects: &Objects, options: &Options, mi
         by_app.entry(app).or_default();
     }
     let apps = by_app.into_iter();
-    let apps = apps.filter_map(|(app, deployments)| scope.app(app, &deployments, minted)).map(Arc::new);
-    let apps = apps.collect();
+    let apps = apps.filter_map(|(app, deployments)| scope.app(app, &deployments, minted));
+    let apps = apps.map(|app| (app.id.clone(), Arc::new(app))).collect();
     minted.retain(|(uid, _), _| objects.deployments.values().any(|deployment| deployment.uid == *uid));
     Found { apps, problems: scope.problems }
 }

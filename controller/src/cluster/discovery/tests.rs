@@ -141,7 +141,7 @@ fn by_instance(version: &str) -> Value {
 /// One line an app, version and problem.
 fn show(found: &Found) -> String {
     let mut text = String::new();
-    for app in &found.apps {
+    for app in found.apps.values() {
         let claim = &app.claim;
         writeln!(text, "{} {:?} {:?}", app.id, claim.hosts, claim.path).unwrap();
         for version in &app.versions {
@@ -403,6 +403,6 @@ fn ten_thousand_versions_are_found_in_no_time() {
     let found = discover("web", &cluster.0, &options(), &mut Minted::new());
     // A comparison of each with each would take minutes.
     assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
-    assert_eq!(found.apps.iter().map(|app| app.versions.len()).sum::<usize>(), 10_000);
+    assert_eq!(found.apps.values().map(|app| app.versions.len()).sum::<usize>(), 10_000);
     assert!(found.problems.is_empty());
 }

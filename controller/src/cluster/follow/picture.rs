@@ -111,9 +111,8 @@ impl Picture {
         let mut found = discover(namespace, objects, options, minted);
         // Apps that are as they were are shared with what was published before.
         if let Some(before) = self.found.get(namespace) {
-            let before: HashMap<_, _> = before.apps.iter().map(|app| (&app.id, app)).collect();
-            for app in &mut found.apps {
-                if let Some(same) = before.get(&app.id).filter(|before| **before == app) {
+            for (id, app) in &mut found.apps {
+                if let Some(same) = before.apps.get(id).filter(|before| *before == app) {
                     *app = Arc::clone(same);
                 }
             }
@@ -130,7 +129,7 @@ impl Picture {
     /// What everyone gets follows from all namespaces together.
     fn decide(&mut self, settings: &dyn Settings) {
         let apps: Vec<Arc<FoundApp>> =
-            self.found.values().flat_map(|found| found.apps.iter().cloned()).collect();
+            self.found.values().flat_map(|found| found.apps.values().cloned()).collect();
         let resources = &self.resources;
         let resource = |id: &AppId| resources.get(id).cloned();
         let Grants { granted, settled, problems } = self.settlements.decide(&apps, &resource, settings);
@@ -166,7 +165,7 @@ impl Picture {
     pub(super) fn state(&self, stored: bool) -> ClusterState {
         let mut found = Found::default();
         for part in self.found.values() {
-            found.apps.extend(part.apps.iter().cloned());
+            found.apps.extend(part.apps.iter().map(|(id, app)| (id.clone(), Arc::clone(app))));
             found.problems.extend(part.problems.iter().cloned());
         }
         found.problems.extend(self.problems.iter().cloned());

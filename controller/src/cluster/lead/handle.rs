@@ -67,7 +67,7 @@ impl LeadHandle {
             CommandError::Cluster(format!("app {id} takes no commands while {why}"))
         };
         let settled = cluster.settled.get(&id).ok_or_else(invalid)?;
-        let found = cluster.found.app(&id);
+        let found = cluster.found.apps.get(&id);
         let api: Api<VersionedApp> = Api::namespaced(self.0.client.clone(), id.namespace());
         let mut waits = after_conflict();
         loop {
@@ -133,7 +133,7 @@ impl LeadHandle {
     /// What the resource remembers, with what was found and what runs on this replica.
     fn view(&self, id: &AppId, cluster: &ClusterState, resource: &VersionedApp) -> AppView {
         let mut record = resource.record();
-        let found = cluster.found.app(id);
+        let found = cluster.found.apps.get(id);
         for version in found.iter().flat_map(|found| &found.versions) {
             if let Some(known) = record.version_mut(&version.id) {
                 known.endpoints = Arc::clone(&version.endpoints);

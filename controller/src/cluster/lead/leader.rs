@@ -87,8 +87,7 @@ impl Leader {
             self.problems.clone_from(&cluster.found.problems);
             self.memos.values_mut().for_each(Memo::look_again);
         }
-        let found = cluster.found.apps.iter().map(|found| &found.id);
-        let apps: BTreeSet<&AppId> = cluster.resources.keys().chain(found).collect();
+        let apps: BTreeSet<&AppId> = cluster.resources.keys().chain(cluster.found.apps.keys()).collect();
         // Those of apps that are no more go.
         let mut memos = std::mem::take(&mut self.memos);
         let mut waiting: Vec<_> = apps

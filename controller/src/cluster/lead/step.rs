@@ -65,7 +65,7 @@ impl Turn<'_> {
     /// all the time would be quicker for ever otherwise.
     pub(super) async fn take(mut self) -> Self {
         let (cluster, fleet, app) = (self.cluster, self.fleet, self.app);
-        let found = cluster.found.app(app);
+        let found = cluster.found.apps.get(app);
         // Other apps wait for their turn meanwhile: fewer attempts than a command is worth.
         let mut waits = after_conflict().take(8);
         while self.links.leads() && self.attempt(cluster, fleet, app, found).await {

@@ -274,5 +274,6 @@ fn what_did_not_change_is_shared() {
     replica.routed();
     assert!(!replica.picture.take_changed());
     assert!(Arc::ptr_eq(&before.apps[0], &replica.picture.snapshot(false).apps[0]));
-    assert!(Arc::ptr_eq(&found.apps[0], &replica.picture.state(true).found.apps[0]));
+    let id = &before.apps[0].id;
+    assert!(Arc::ptr_eq(&found.apps[id], &replica.picture.state(true).found.apps[id]));
 }
