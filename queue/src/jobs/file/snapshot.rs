@@ -131,7 +131,8 @@ mod tests {
             id: JobId::new(number.to_string()).unwrap(),
             payload: "payload".into(),
             options: JobOptions {
-                priority: number % 7,
+                // Those that come first are ready last.
+                priority: number,
                 delay: Duration::from_secs(u64::from(number % 5 == 0) + 1),
                 ..JobOptions::default()
             },
