@@ -31,7 +31,7 @@ const CONTROLLERS: &str = "deployment-controller,replicaset-controller,endpoints
 #[derive(Debug)]
 pub struct ControlPlane {
     // In the order in which they end.
-    manager: Option<Process>,
+    manager: Mutex<Option<Process>>,
     api_server: Mutex<Process>,
     etcd: Mutex<Process>,
     admin: Api,
@@ -47,8 +47,8 @@ impl ControlPlane {
     /// # Panics
     /// If it does not come up.
     pub fn start() -> Self {
-        let mut plane = Self::start_still();
-        plane.manager = Some(startmanager(&plane.files));
+        let plane = Self::start_still();
+        *plane.manager.lock() = Some(start_manager(&plane.files));
         plane
     }
 
@@ -67,7 +67,7 @@ impl ControlPlane {
         let admin = Api::new(SERVER, &files.authority(), ADMIN);
         await_ready(&admin, &mut api_server);
         kubeconfig::write(files.kubeconfig(), SERVER, Some(&files.authority()), ADMIN, "default");
-        Self { manager: None, api_server: Mutex::new(api_server), etcd: Mutex::new(etcd), admin, files }
+        Self { manager: Mutex::new(None), api_server: Mutex::new(api_server), etcd: Mutex::new(etcd), admin, files }
     }
 
     /// The administrator.
@@ -110,11 +110,17 @@ impl ControlPlane {
         self.api_server.lock().kill();
     }
 
-    /// Starts it again and waits until it is ready.
+    /// Starts it again and waits until it is ready. The controllers, where there are any, start anew with it: those of
+    /// before wait up to half a minute before they look for it again.
     pub fn start_api_server(&self) {
         let mut api_server = self.api_server.lock();
         *api_server = start_api_server(&self.files);
         await_ready(&self.admin, &mut api_server);
+        let mut manager = self.manager.lock();
+        if let Some(mut of_before) = manager.take() {
+            of_before.kill();
+            *manager = Some(start_manager(&self.files));
+        }
     }
 
     /// Kills etcd and starts it again, with the same data.
@@ -209,7 +215,7 @@ fn start_api_server(files: &Files) -> Process {
     Process::start("kube-apiserver", &mut command)
 }
 
-fn startmanager(files: &Files) -> Process {
+fn start_manager(files: &Files) -> Process {
     let kubeconfig = ["kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"];
     let mut command = program("kube-controller-manager");
     command
