@@ -1,8 +1,8 @@
 //! The journal against a bare loop that writes and syncs the same bytes in the same groups.
 //!
 //! For each size of a frame and number of appenders, the journal runs with so many appends in flight.
-//! Then the loop writes as many bytes as the journal did, with as many syncs, at the beginning of a file
-//! of zeros that is there already. The rounds alternate; the ratio is the median of those of one round.
+//! Then the loop writes as many bytes as the journal did, with as many syncs: first at the end of a file that grows,
+//! then over zeros that are there already. The rounds alternate; a ratio is the median of those of one round.
 
 mod bare;
 mod ours;
@@ -13,12 +13,22 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 
+use self::bare::Place;
 use crate::cpu;
 use crate::error::{Context as _, Result};
 use crate::report::{self, median, sorted};
 
-const COLUMNS: [&str; 6] =
-    ["bytes/frame", "appenders", "frames/sync", "journal frames/s", "bare frames/s", "journal x bare"];
+const COLUMNS: [&str; 9] = [
+    "bytes/frame",
+    "appenders",
+    "frames/sync",
+    "journal frames/s",
+    "% in sync",
+    "appending frames/s",
+    "journal x appending",
+    "over zeros frames/s",
+    "journal x over zeros",
+];
 
 /// What to run.
 #[derive(Clone, Debug, Args)]
@@ -42,13 +52,16 @@ struct Run {
     frames: u64,
     bytes: u64,
     syncs: u64,
+    /// How long it waited for the disk to sync.
+    syncing: Duration,
     took: Duration,
 }
 
 /// A run and the time that the loop took for the same.
 struct Round {
     run: Run,
-    bare: Duration,
+    appending: Duration,
+    over_zeros: Duration,
     /// Cores that other programs kept busy.
     others: f64,
 }
@@ -85,24 +98,28 @@ fn round(dir: &Path, frame: usize, appenders: usize) -> Result<Round> {
     let own = std::process::id();
     let (began, machine, spent) = (Instant::now(), cpu::machine()?, cpu::time(own)?);
     let run = ours::run(dir, frame, appenders)?;
-    let bare = bare::run(dir, run.bytes, run.syncs)?;
+    let appending = bare::run(dir, Place::End, run.bytes, run.syncs)?;
+    let over_zeros = bare::run(dir, Place::Zeros, run.bytes, run.syncs)?;
     let spent = cpu::time(own)?.saturating_sub(spent);
     let others = cpu::machine()?.saturating_sub(machine).saturating_sub(spent);
-    Ok(Round { run, bare, others: others.as_secs_f64() / began.elapsed().as_secs_f64() })
+    let others = others.as_secs_f64() / began.elapsed().as_secs_f64();
+    Ok(Round { run, appending, over_zeros, others })
 }
 
-fn row(frame: usize, appenders: usize, rounds: &[Round]) -> [String; 6] {
+fn row(frame: usize, appenders: usize, rounds: &[Round]) -> [String; 9] {
     let of = |figure: &dyn Fn(&Round) -> f64| median(&sorted(rounds.iter().map(figure)));
-    let frames = |round: &Round| number(round.run.frames);
-    let journal = |round: &Round| frames(round) / round.run.took.as_secs_f64();
-    let bare = |round: &Round| frames(round) / round.bare.as_secs_f64();
+    let rate = |round: &Round, took: Duration| number(round.run.frames) / took.as_secs_f64();
+    let times = |round: &Round, took: Duration| took.as_secs_f64() / round.run.took.as_secs_f64();
     [
         frame.to_string(),
         appenders.to_string(),
-        format!("{:.1}", of(&|round| frames(round) / number(round.run.syncs))),
-        format!("{:.0}", of(&journal)),
-        format!("{:.0}", of(&bare)),
-        format!("{:.2}", of(&|round| journal(round) / bare(round))),
+        format!("{:.1}", of(&|round| number(round.run.frames) / number(round.run.syncs))),
+        format!("{:.0}", of(&|round| rate(round, round.run.took))),
+        format!("{:.0}", of(&|round| 100.0 * times(round, round.run.syncing))),
+        format!("{:.0}", of(&|round| rate(round, round.appending))),
+        format!("{:.2}", of(&|round| times(round, round.appending))),
+        format!("{:.0}", of(&|round| rate(round, round.over_zeros))),
+        format!("{:.2}", of(&|round| times(round, round.over_zeros))),
     ]
 }
 

@@ -13,9 +13,9 @@ use crate::error::{Context as _, Failure, Result};
 
 const SINGLE: Kind = Kind::single::<0>();
 /// About this much is written in each run.
-const BYTES: usize = 48 * 1024 * 1024;
+const BYTES: usize = 192 * 1024 * 1024;
 /// At most so many frames in all and for each appender, or one at a time would take long.
-const FRAMES: usize = 48_000;
+const FRAMES: usize = 192_000;
 const OF_APPENDER: usize = 2_000;
 /// What the journal adds to the contents of a frame.
 const HEADER: usize = 32;
@@ -40,6 +40,7 @@ pub(super) fn run(dir: &Path, frame: usize, appenders: usize) -> Result<Run> {
         frames: after.frames - before.frames,
         bytes: after.bytes - before.bytes,
         syncs: after.commits - before.commits,
+        syncing: after.commit_time - before.commit_time,
         took,
     })
 }
