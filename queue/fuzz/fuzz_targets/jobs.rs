@@ -8,10 +8,13 @@ use lockstep_queue::jobs::{
 };
 use lockstep_queue::journal::{self, Journal, Kind};
 
+/// Small, for what takes time is to make files.
+const SEGMENT: u32 = 64 * 1024;
+
 /// Appends each piece of the input as a step or a part of a snapshot. The first byte of a piece says which, the
 /// second how long it is.
 fn write(dir: &std::path::Path, mut input: &[u8]) {
-    let (journal, _) = Journal::open(journal::Options::new(dir)).expect("an empty directory");
+    let (journal, _) = Journal::open(journal::Options::new(dir).segment_bytes(SEGMENT)).expect("an empty directory");
     while let [what, len, rest @ ..] = input {
         let (body, rest) = rest.split_at(usize::from(*len).min(rest.len()));
         input = rest;
@@ -46,7 +49,7 @@ fuzz_target!(|input: &[u8]| {
     let dir = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() };
     let dir = dir.expect("a folder");
     write(dir.path(), input);
-    let options = FileOptions::new(dir.path());
+    let options = FileOptions::new(dir.path()).segment_bytes(SEGMENT);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let Ok(storage) = FileStorage::open(&options) else { return };
     runtime.block_on(async {

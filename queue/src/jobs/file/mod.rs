@@ -60,6 +60,7 @@ const REQUESTS: usize = 4096;
 #[derive(Debug, Clone)]
 pub struct Options {
     dir: PathBuf,
+    segment_bytes: u32,
     max_bytes: u64,
     salvage: bool,
 }
@@ -81,7 +82,13 @@ impl Options {
     /// The defaults, for jobs in `dir`, which is made if need be.
     #[must_use]
     pub fn new(dir: impl AsRef<Path>) -> Self {
-        Self { dir: dir.as_ref().to_owned(), max_bytes: 64 << 30, salvage: false }
+        Self { dir: dir.as_ref().to_owned(), segment_bytes: 16 << 20, max_bytes: 64 << 30, salvage: false }
+    }
+
+    /// Size of a file, made ahead with zeros (default 16 MiB, from 4 KiB to 1 GiB).
+    #[must_use]
+    pub fn segment_bytes(self, segment_bytes: u32) -> Self {
+        Self { segment_bytes, ..self }
     }
 
     /// The most that the files may take, in bytes (default 64 GiB). Beyond it, steps fail with
@@ -99,7 +106,7 @@ impl Options {
     }
 
     fn journal(&self) -> journal::Options {
-        journal::Options::new(&self.dir).max_bytes(self.max_bytes)
+        journal::Options::new(&self.dir).segment_bytes(self.segment_bytes).max_bytes(self.max_bytes)
     }
 }
 
