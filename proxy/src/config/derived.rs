@@ -38,7 +38,7 @@ impl Config {
     }
 
     /// Apps of the file, those included of which it only says settings.
-    fn every_app(&self) -> impl Iterator<Item = &App> {
+    pub(crate) fn every_app(&self) -> impl Iterator<Item = &App> {
         let of_cluster = self.cluster_apps.entries.values().map(|entry| &entry.app);
         self.apps.iter().map(Arc::as_ref).chain(of_cluster)
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::FutureExt as _;
 use lockstep_controller::{AppId, VersionId};
+use once_cell::sync::OnceCell;
 use pingora::protocols::tls::CaType;
 use pingora::upstreams::peer::HttpPeer;
 use pingora_load_balancing::discovery::Static;
@@ -46,7 +47,8 @@ pub struct Pool {
     settings: PoolSettings,
     endpoints: Arc<[Arc<Endpoint>]>,
     templates: Box<[HttpPeer]>,
-    balancer: Balancer,
+    /// Made with the first choice, unless health checks need it before: of ten thousand versions few are chosen from.
+    balancer: OnceCell<Balancer>,
     usable: AtomicUsize,
     ready: AtomicUsize,
 }
@@ -91,11 +93,9 @@ impl Pool {
             .iter()
             .map(|endpoint| peer::template(endpoint.address(), group, &settings.upstream, authorities))
             .collect();
-        let balancer = match settings.balance {
-            Balance::RoundRobin => Balancer::RoundRobin(balancer(&endpoints, None, check)),
-            Balance::LeastLoaded => {
-                Balancer::LeastLoaded(balancer(&endpoints, Some(Arc::clone(&endpoints)), check))
-            }
+        let balancer = match check {
+            Some(check) => OnceCell::with_value(Balancer::new(settings.balance, &endpoints, Some(check))),
+            None => OnceCell::new(),
         };
         let usable = AtomicUsize::new(endpoints.len());
         let proven = endpoints.iter().filter(|endpoint| endpoint.proven.load(Ordering::Relaxed)).count();
@@ -176,7 +176,7 @@ impl Pool {
     /// Runs one round of health checks; true if a count of usable endpoints changed.
     pub async fn check(&self) -> bool {
         let ready_before = self.ready();
-        let backends = self.balancer.backends();
+        let backends = self.balancer().backends();
         backends.run_health_check(true).await;
         let all = backends.get_backend();
         let healthy = all.iter().filter(|backend| backends.ready(backend));
@@ -192,11 +192,15 @@ impl Pool {
             |backend: &Backend, healthy: bool| healthy && backend.addr.as_inet().is_some_and(&accept);
         // Concurrent choices share the turn, so that one may see the same endpoint repeatedly.
         let tries = self.endpoints.len().saturating_mul(4).max(16);
-        let backend = match &self.balancer {
+        let backend = match self.balancer() {
             Balancer::RoundRobin(balancer) => balancer.select_with(b"", tries, accept),
             Balancer::LeastLoaded(balancer) => balancer.select_with(b"", tries, accept),
         }?;
         self.choice(self.position(*backend.addr.as_inet()?)?)
+    }
+
+    fn balancer(&self) -> &Balancer {
+        self.balancer.get_or_init(|| Balancer::new(self.settings.balance, &self.endpoints, None))
     }
 
     fn choice(&self, index: usize) -> Option<Choice> {
@@ -216,6 +220,15 @@ impl Pool {
 }
 
 impl Balancer {
+    fn new(balance: Balance, endpoints: &Arc<[Arc<Endpoint>]>, check: Option<HttpCheck>) -> Self {
+        match balance {
+            Balance::RoundRobin => Self::RoundRobin(balancer(endpoints, None, check)),
+            Balance::LeastLoaded => {
+                Self::LeastLoaded(balancer(endpoints, Some(Arc::clone(endpoints)), check))
+            }
+        }
+    }
+
     fn backends(&self) -> &Backends {
         match self {
             Self::RoundRobin(balancer) => balancer.backends(),

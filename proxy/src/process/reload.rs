@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::contents::Contents;
+use super::start::routed;
 use crate::access_log::AccessLog;
 use crate::config::model::Tls;
 use crate::config::{self, Config};
@@ -77,6 +78,7 @@ impl Reloader {
         let access_log = config.server.access_log;
         let snapshot = controller.apply(config.app_specs()).await.map_err(|error| error.to_string())?;
         plane.reconfigure(config, &snapshot).map_err(|error| error.to_string())?;
+        routed(&self.shared, Ok(()));
         if let Some(cluster) = &self.shared.cluster {
             cluster.settings_changed();
         }

@@ -130,12 +130,18 @@ fn route(shared: &Shared, snapshot: &Arc<VersionSnapshot>) {
 
 /// Says what became of a new table.
 pub(super) fn routed(shared: &Shared, result: Result<(), CompileError>) {
-    let error = result.err().map(|error| error.to_string());
-    if shared.problems.report(Source::Routing, error.clone())
-        && let Some(error) = error
-    {
-        tracing::error!(error, "no routing table could be made; the last one stays");
+    let failures = match result {
+        Ok(()) => shared.plane.table().failures().iter().map(unrouted).collect(),
+        Err(error) => vec![format!("{error}; the last routing table stays")],
+    };
+    let text = failures.join("; ");
+    if shared.problems.report(Source::Routing, failures) {
+        tracing::error!(problems = text, "not everything is routed as it should be");
     }
+}
+
+fn unrouted(error: &CompileError) -> String {
+    format!("{error}; the app keeps the routes that it had")
 }
 
 fn spawn_routing(supervisor: &mut Supervisor, shared: &Shared) {

@@ -6,7 +6,6 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use http::HeaderValue;
 use lockstep_controller::cluster::claim::Claim;
 use lockstep_controller::{AppId, AppSnapshot, VersionId, VersionSnapshot, VersionState, VersionStatus};
 use parking_lot::Mutex;
@@ -14,10 +13,11 @@ use pingora::connectors::http::Connector;
 use pingora::protocols::tls::CaType;
 use thiserror::Error;
 
+use super::cookies::Cookies;
 use super::resolve::Resolver;
-use super::table::{AppRoute, CanaryRoute, RoutingTable, VersionHeaders, VersionRoute};
+use super::table::{AppRoute, CanaryRoute, RoutingTable, VersionRoute};
 use crate::config::Config;
-use crate::config::model::{App, Cookie, SameSite, Secure, Upstream};
+use crate::config::model::{App, Upstream};
 use crate::endpoints::health::HttpCheck;
 use crate::endpoints::{Pool, PoolSettings};
 use crate::metrics::Metrics;
@@ -123,41 +123,43 @@ impl Compiler {
             insert(&mut table, &route);
         }
         for state in &cluster.apps {
-            if let Some(route) = self.of_cluster(config, state, &mut authorities) {
+            let (route, failure) = self.of_cluster(config, state, &mut authorities);
+            if let Some(route) = route {
                 insert(&mut table, &route);
             }
+            table.failures.extend(failure);
         }
         self.sweep(config, fixed, cluster);
         Ok(table)
     }
 
     /// The route of an app of the cluster. One that can't be made concerns no other app: it keeps
-    /// what it had.
+    /// what it had, and the table tells why.
     fn of_cluster(
         &self,
         config: &Config,
         state: &Arc<AppSnapshot>,
         authorities: &mut Authorities,
-    ) -> Option<Arc<AppRoute>> {
-        let app = self.resolver.grant(&config.cluster_apps, state.grant.as_ref()?)?;
+    ) -> (Option<Arc<AppRoute>>, Option<CompileError>) {
+        let grant = state.grant.as_ref();
+        let Some(app) = grant.and_then(|grant| self.resolver.grant(&config.cluster_apps, grant)) else {
+            return (None, None);
+        };
         let last = self.routes.lock().get(&state.id).cloned();
         if let Some(last) = &last
             && Arc::ptr_eq(&last.app, &app)
             && Arc::ptr_eq(&last.state, state)
         {
-            return Some(Arc::clone(&last.route));
+            return (Some(Arc::clone(&last.route)), None);
         }
         match self.app(&app, Some(state), authorities) {
             Ok(route) => {
                 let route = Arc::new(route);
                 let compiled = Compiled { app, state: Arc::clone(state), route: Arc::clone(&route) };
                 self.routes.lock().insert(state.id.clone(), compiled);
-                Some(route)
+                (Some(route), None)
             }
-            Err(error) => {
-                tracing::error!(%error, "an app of the cluster can't be routed as it should be");
-                last.map(|last| last.route)
-            }
+            Err(error) => (last.map(|last| last.route), Some(error)),
         }
     }
 
@@ -175,7 +177,7 @@ impl Compiler {
     /// If something can't be used.
     pub fn check(&self, config: &Config) -> Result<(), CompileError> {
         let mut authorities = Authorities::new();
-        config.apps.iter().try_for_each(|app| self.authorities(app, &mut authorities).map(|_| ()))
+        config.every_app().try_for_each(|app| self.authorities(app, &mut authorities).map(|_| ()))
     }
 
     /// The pool of a version.
@@ -207,12 +209,13 @@ impl Compiler {
         let host: Arc<str> =
             app.hosts.first().map_or("localhost", |host| host.as_str().trim_start_matches("*.")).into();
         let authorities = self.authorities(app, authorities)?;
+        let cookies = Cookies::new(&app.skew.cookie, app.path.as_str());
         for version in &state.versions {
             if matches!(version.state, VersionState::Expiring | VersionState::Expired) {
                 route.gone.insert(version.id.clone());
                 continue;
             }
-            let version = Arc::new(self.version(app, version, &host, authorities.as_ref())?);
+            let version = Arc::new(self.version(app, version, &host, &cookies, authorities.as_ref())?);
             route.versions.insert(version.id.clone(), version);
         }
         route.active = state.active.as_ref().and_then(|id| route.versions.get(id)).cloned();
@@ -228,6 +231,7 @@ impl Compiler {
         app: &App,
         version: &VersionStatus,
         host: &Arc<str>,
+        cookies: &Cookies,
         authorities: Option<&Arc<CaType>>,
     ) -> Result<VersionRoute, CompileError> {
         let settings = PoolSettings {
@@ -241,7 +245,8 @@ impl Compiler {
             host: Arc::clone(host),
         };
         let known = self.known(settings, authorities)?;
-        let headers = headers(app, &version.id)
+        let headers = cookies
+            .headers(&version.id)
             .ok_or_else(|| CompileError::Header { app: app.id.clone(), version: version.id.clone() })?;
         Ok(VersionRoute {
             id: version.id.clone(),
@@ -335,33 +340,6 @@ fn below(share: f64) -> u64 {
     (share.clamp(0.0, 1.0) * DRAWS) as u64
 }
 
-fn headers(app: &App, version: &VersionId) -> Option<VersionHeaders> {
-    let cookie =
-        |https| HeaderValue::from_str(&set_cookie(&app.skew.cookie, app.path.as_str(), version, https)).ok();
-    Some(VersionHeaders {
-        id: HeaderValue::from_str(version.as_str()).ok()?,
-        cookie: cookie(false)?,
-        cookie_https: cookie(true)?,
-    })
-}
-
-/// The pinning cookie (RFC 6265, 4.1): host-only, for the app's prefix.
-fn set_cookie(cookie: &Cookie, path: &str, version: &VersionId, https: bool) -> String {
-    let secure = match cookie.secure {
-        Secure::Auto => https,
-        Secure::Always => true,
-        Secure::Never => false,
-    };
-    let same_site = match cookie.same_site {
-        SameSite::Strict => "Strict",
-        SameSite::Lax => "Lax",
-        SameSite::None => "None",
-    };
-    format!(
-        "{}={version}; Path={path}; Max-Age={}; SameSite={same_site}{}{}",
-        cookie.name,
-        cookie.max_age.as_secs(),
-        if cookie.http_only { "; HttpOnly" } else { "" },
-        if secure { "; Secure" } else { "" },
-    )
-}
+#[cfg(test)]
+#[path = "compile_tests.rs"]
+mod tests;

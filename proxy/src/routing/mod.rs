@@ -2,6 +2,7 @@
 //! and the pure decision between them.
 
 pub mod compile;
+mod cookies;
 pub mod decision;
 pub mod host;
 pub mod page;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 use lockstep_controller::{AppId, VersionId, VersionState};
 
+use super::compile::CompileError;
 use crate::config::model::{App, Limits, Skew};
 use crate::endpoints::Pool;
 use crate::stats::VersionStats;
@@ -28,6 +29,8 @@ pub struct RoutingTable {
     pub(super) any: Prefixes,
     pub(super) apps: Vec<Arc<AppRoute>>,
     pub(super) by_id: HashMap<AppId, Arc<AppRoute>>,
+    /// Why apps of the cluster have the routes of before, or none.
+    pub(super) failures: Vec<CompileError>,
 }
 
 /// The apps of one host, by path prefix.
@@ -99,7 +102,14 @@ impl RoutingTable {
             any: Prefixes::default(),
             apps: Vec::new(),
             by_id: HashMap::new(),
+            failures: Vec::new(),
         }
+    }
+
+    /// Why apps of the cluster have the routes of before, or none.
+    #[must_use]
+    pub fn failures(&self) -> &[CompileError] {
+        &self.failures
     }
 
     /// The app that answers for a host (normalized) and a path. Exact hosts come before

@@ -1,0 +1,80 @@
+use std::collections::HashMap as Map;
+use std::path::Path;
+
+use lockstep_controller::cluster::grants::Grant;
+
+use super::*;
+use crate::config::parse;
+
+/// Apps of the cluster, of which one is to trust the authorities in a file.
+fn config(authorities: &Path) -> Config {
+    let text = format!(
+        "server: {{listen: [{{addr: 127.0.0.1:0}}]}}
+kubernetes: {{enabled: true}}
+apps:
+  - {{name: shop, namespace: web, upstream: {{tls: true, ca: {}}}}}
+  - {{name: other, namespace: web}}
+",
+        authorities.display()
+    );
+    parse(&text, Path::new("test.yaml"), &Map::new()).unwrap()
+}
+
+fn snapshot(apps: &[&str]) -> VersionSnapshot {
+    let app = |name: &&str| {
+        let id: AppId = name.parse().unwrap();
+        let host = format!("{}.example", id.name());
+        let claim = Claim { id: id.clone(), spec: None, hosts: vec![host.clone()], path: None };
+        let version = VersionStatus {
+            id: "v1".parse().unwrap(),
+            state: VersionState::Active,
+            endpoints: Arc::from([std::net::SocketAddr::from(([127, 0, 0, 1], 9001))]),
+            http2: false,
+        };
+        let grant = Grant { claim: Arc::new(claim), hosts: vec![host] };
+        Arc::new(AppSnapshot {
+            id,
+            active: Some(version.id.clone()),
+            canary: None,
+            versions: vec![version],
+            grant: Some(Arc::new(grant)),
+        })
+    };
+    VersionSnapshot { generation: 1, stale: false, apps: apps.iter().map(app).collect() }
+}
+
+#[test]
+fn an_app_of_the_cluster_that_cannot_be_routed_is_told_of_and_concerns_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let authorities = dir.path().join("ca.pem");
+    let pem = rcgen::generate_simple_self_signed(vec!["ca".to_owned()]).unwrap().cert.pem();
+    std::fs::write(&authorities, &pem).unwrap();
+    let compiler = Compiler::new(Metrics::new().unwrap());
+    let config = config(&authorities);
+    compiler.check(&config).unwrap();
+    let fixed = VersionSnapshot::default();
+    let routed = |table: &RoutingTable| {
+        ["shop", "other"].map(|app| table.route(&format!("{app}.example"), "/").is_some())
+    };
+
+    // Its file goes after its settings were accepted and before its first route.
+    let first = snapshot(&["web/shop", "web/other"]);
+    for app in &first.apps {
+        compiler.resolve(&config, &app.grant.as_ref().unwrap().claim).unwrap();
+    }
+    std::fs::remove_file(&authorities).unwrap();
+    let table = compiler.compile(&config, &fixed, &first).unwrap();
+    assert_eq!(routed(&table), [false, true]);
+    let told: Vec<_> = table.failures().iter().map(ToString::to_string).collect();
+    assert!(matches!(told.as_slice(), [one] if one.contains("web/shop") && one.contains("ca.pem")), "{told:?}");
+    assert!(compiler.check(&config).unwrap_err().to_string().contains("web/shop"));
+
+    std::fs::write(&authorities, &pem).unwrap();
+    let table = compiler.compile(&config, &fixed, &snapshot(&["web/shop", "web/other"])).unwrap();
+    assert_eq!((routed(&table), table.failures().len()), ([true, true], 0));
+
+    // Later it keeps the routes that it had.
+    std::fs::remove_file(&authorities).unwrap();
+    let table = compiler.compile(&config, &fixed, &snapshot(&["web/shop", "web/other"])).unwrap();
+    assert_eq!((routed(&table), table.failures().len()), ([true, true], 1));
+}
