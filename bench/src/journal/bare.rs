@@ -20,7 +20,8 @@ pub(super) enum Place {
 /// Writes `bytes` in as many groups as there are syncs. Returns how long that took.
 pub(super) fn run(dir: &Path, place: Place, bytes: u64, syncs: u64) -> Result<Duration> {
     let path = dir.join("bare");
-    let took = groups(&path, place, bytes, syncs).context(|| format!("cannot write to {}", path.display()))?;
+    let took =
+        groups(&path, place, bytes, syncs).context(|| format!("cannot write to {}", path.display()))?;
     std::fs::remove_file(&path).context(|| format!("cannot remove {}", path.display()))?;
     took.ok_or_else(|| Failure::new("the journal wrote nothing"))
 }

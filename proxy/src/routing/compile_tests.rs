@@ -66,7 +66,10 @@ fn an_app_of_the_cluster_that_cannot_be_routed_is_told_of_and_concerns_no_other(
     let table = compiler.compile(&config, &fixed, &first).unwrap();
     assert_eq!(routed(&table), [false, true]);
     let told: Vec<_> = table.failures().iter().map(ToString::to_string).collect();
-    assert!(matches!(told.as_slice(), [one] if one.contains("web/shop") && one.contains("ca.pem")), "{told:?}");
+    assert!(
+        matches!(told.as_slice(), [one] if one.contains("web/shop") && one.contains("ca.pem")),
+        "{told:?}"
+    );
     assert!(compiler.check(&config).unwrap_err().to_string().contains("web/shop"));
 
     std::fs::write(&authorities, &pem).unwrap();

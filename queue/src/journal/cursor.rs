@@ -19,7 +19,7 @@ use super::shared::Shared;
 use super::stamp;
 
 /// Bytes read at once, if there are as many.
-const READ: u64 = 256 * 1024;
+pub(crate) const READ: u64 = 256 * 1024;
 /// The same, for one frame.
 const READ_ONE: u64 = 4096;
 

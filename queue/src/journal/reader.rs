@@ -2,14 +2,16 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
 
 use super::append::Stamp;
-use super::cursor::Cursor;
+use super::cursor::{Cursor, READ};
 use super::error::JournalError;
 use super::gap::Gap;
 use super::kind::Kind;
@@ -72,6 +74,10 @@ pub struct Reader {
     progress: watch::Receiver<Progress>,
     cursor: Cursor,
     ready: VecDeque<Item>,
+    /// How long new frames wait for others.
+    gather: Duration,
+    /// Until when those wait that are there.
+    due: Option<Instant>,
     /// A read under way on another thread; it survives a dropped [`next`](Self::next).
     reading: Option<JoinHandle<Batch>>,
 }
@@ -82,7 +88,15 @@ impl Reader {
     pub(crate) fn new(shared: Arc<Shared>, from: Position) -> Self {
         let progress = shared.progress.subscribe();
         let cursor = Cursor::new(from.as_u64());
-        Self { shared, progress, cursor, ready: VecDeque::new(), reading: None }
+        Self {
+            shared,
+            progress,
+            cursor,
+            ready: VecDeque::new(),
+            gather: Duration::ZERO,
+            due: None,
+            reading: None,
+        }
     }
 
     /// Says with a [gap](super::GapCause::Removed) where it passes over what was removed: for one who is in
@@ -91,6 +105,13 @@ impl Reader {
     pub fn telling_removed(mut self) -> Self {
         self.cursor = self.cursor.telling_removed();
         self
+    }
+
+    /// Lets new frames wait for others, at most for so long (default: not at all). A reader that is in no hurry is not
+    /// woken by each sync then.
+    #[must_use]
+    pub fn gathering(self, gather: Duration) -> Self {
+        Self { gather, ..self }
     }
 
     /// The next frame or gap, as soon as it is on disk; nothing after the journal was closed and
@@ -115,7 +136,11 @@ impl Reader {
             }
             let progress = self.progress.borrow_and_update().clone();
             if self.cursor.position() < progress.durable {
-                self.read(progress.durable)?;
+                if progress.ended.is_none() {
+                    self.gather(progress.durable).await;
+                }
+                let durable = self.progress.borrow().durable;
+                self.read(durable)?;
                 continue;
             }
             match progress.ended {
@@ -125,6 +150,20 @@ impl Reader {
                 None => self.progress.changed().await.map_err(|_| JournalError::Closed)?,
             }
         }
+    }
+
+    /// Waits until there is much to be read, or what there is has waited long enough.
+    async fn gather(&mut self, durable: u64) {
+        if !self.gather.is_zero() && durable.saturating_sub(self.cursor.position()) < READ {
+            let due = *self.due.get_or_insert_with(|| Instant::now() + self.gather);
+            sleep_until(due).await;
+        }
+        self.due = None;
+    }
+
+    /// The next frame or gap if it was read together with the last one.
+    pub fn next_read(&mut self) -> Option<Item> {
+        self.ready.pop_front()
     }
 
     /// The next frame or gap if it is on disk already; reads on this thread.

@@ -23,6 +23,10 @@ use crate::journal::{Item, JournalError, Position, Reader, Recovery};
 /// How long until the journal's disk is asked again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How long new records wait for others to be read with them: a batch is not complete for seconds, so nobody waits for
+/// the shipper to be woken by each sync.
+const GATHER: Duration = Duration::from_millis(50);
+
 /// Everything a shipper does; one future runs it.
 pub(crate) struct Engine {
     builder: Arc<Builder>,
@@ -98,7 +102,7 @@ impl Engine {
         let groups = Groups::new(known, from, options.limits.cache);
         let assemble = Arc::clone(&builder.assemble);
         Ok(Self {
-            reader: journal.reader(from),
+            reader: journal.reader(from).gathering(GATHER),
             collector: Collector::new(assemble, groups, options.limits, &mark),
             acknowledged: from,
             head: mark.head,
@@ -126,7 +130,7 @@ impl Engine {
             self.launch().await?;
             self.publish();
             match self.event().await {
-                Event::Read(Ok(Some(item))) => self.collector.take(item),
+                Event::Read(Ok(Some(item))) => self.take(item),
                 Event::Read(Ok(None)) => return Err(JournalError::Closed.into()),
                 Event::Read(Err(error)) => unreadable(error).await?,
                 Event::Landed(landed) => {
@@ -136,6 +140,16 @@ impl Engine {
                 Event::OldEnough => self.collector.cut(),
                 Event::FlushAsked => {}
             }
+        }
+    }
+
+    /// Takes a frame, and those that were read with it.
+    fn take(&mut self, item: Item) {
+        self.collector.take(item);
+        while self.collector.is_hungry()
+            && let Some(item) = self.reader.next_read()
+        {
+            self.collector.take(item);
         }
     }
 

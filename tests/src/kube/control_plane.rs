@@ -67,7 +67,13 @@ impl ControlPlane {
         let admin = Api::new(SERVER, &files.authority(), ADMIN);
         await_ready(&admin, &mut api_server);
         kubeconfig::write(files.kubeconfig(), SERVER, Some(&files.authority()), ADMIN, "default");
-        Self { manager: Mutex::new(None), api_server: Mutex::new(api_server), etcd: Mutex::new(etcd), admin, files }
+        Self {
+            manager: Mutex::new(None),
+            api_server: Mutex::new(api_server),
+            etcd: Mutex::new(etcd),
+            admin,
+            files,
+        }
     }
 
     /// The administrator.

@@ -330,3 +330,27 @@ fn zeros_are_written_ahead_of_small_syncs_and_reserved_ahead_of_large_ones() {
         assert!(found.iter().all(|found| *found == body));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_gathers_waits_for_little_and_not_for_much() {
+    const GATHER: Duration = Duration::from_millis(50);
+    let (journal, _) = open(&MemDisk::default());
+    let mut reader = journal.reader(Position::START).gathering(GATHER);
+    let began = tokio::time::Instant::now();
+    for body in [&b"one"[..], b"two"] {
+        journal.append(SINGLE, 0, body.to_vec()).await.unwrap();
+    }
+    // Dropped and called again, it waits no longer.
+    let half = tokio::time::timeout(GATHER / 2, reader.next()).await;
+    assert!(half.is_err());
+    let first = reader.next().await.unwrap().and_then(Item::into_frame).unwrap();
+    assert_eq!((first.body, began.elapsed()), ("one".into(), GATHER));
+    let second = reader.next_read().and_then(Item::into_frame).unwrap();
+    assert_eq!((second.body, reader.next_read()), ("two".into(), None));
+
+    for _ in 0..40 {
+        journal.append(SINGLE, 0, vec![0; 8192]).await.unwrap();
+    }
+    reader.next().await.unwrap().unwrap();
+    assert_eq!(began.elapsed(), GATHER, "much is read at once");
+}
