@@ -36,11 +36,11 @@ pub enum StorageError {
     /// Another process has the directory.
     #[error("{0} is in use by another process; only one can have it open")]
     Locked(PathBuf),
-    /// Nothing can be written until there is room.
-    #[error("no room on the disk of the storage; free some and try again: {0}")]
+    /// Nothing can be written until there is room: on its disk, in its memory or under its limit.
+    #[error("the storage has no room; let jobs end or expire, give it more, and try again: {0}")]
     Full(Arc<dyn Error + Send + Sync>),
     /// What was read makes no sense.
-    #[error("the storage holds something that is not a job of ours ({what}); it was left as it is")]
+    #[error("what the storage holds can't be used: {what}")]
     Corrupt {
         /// Where and what.
         what: String,

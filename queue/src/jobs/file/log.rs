@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::journal::{GapCause, Item, Journal, JournalError, Kind, OpenError, Position};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use thiserror::Error;
 
 use super::super::error::StorageError;
 use super::super::index::Index;
@@ -13,6 +13,7 @@ use super::super::job::StorageTime;
 use super::Options;
 use super::snapshot::{Builder, Piece};
 use super::step::Entry;
+use crate::journal::{GapCause, Item, Journal, JournalError, Kind, OpenError, Position, Stats};
 
 /// A step.
 const STEP: Kind = Kind::single::<1>();
@@ -24,15 +25,32 @@ const KNOWN: u8 = 2;
 /// A snapshot is due when the log has grown by this much, and by twice the last snapshot.
 const COMPACT_AFTER: u64 = 16 * 1024 * 1024;
 
+/// New jobs may take the log to this part of what it may hold. The rest is for what becomes of them, and for the
+/// snapshot that is written before what it replaces goes.
+const OF_JOBS: u64 = 3;
+/// From this part on a log is replaced when it has grown by the other part, so that new jobs seldom meet the limit.
+const CROWDED: u64 = 4;
+const PAYS: u64 = 12;
+
 /// The log, open for writing.
 #[derive(Debug)]
 pub(super) struct Log {
     journal: Journal,
+    /// Bytes of steps that the journal does not account for yet.
+    unwritten: u64,
     /// Where the last snapshot ended, and how long it was.
     snapshot: (u64, u64),
     /// Whether steps are lost in it. What is written after them would be lost with them at the next start, so a
     /// snapshot must come first.
     torn: bool,
+}
+
+/// The jobs have taken what is theirs.
+#[derive(Debug, Error)]
+#[error("the log has {bytes} bytes, and new jobs are taken up to {limit}, a third of `max_bytes`")]
+struct NoRoom {
+    bytes: u64,
+    limit: u64,
 }
 
 /// What a log held.
@@ -47,6 +65,10 @@ pub(super) struct Loaded {
 struct Replay {
     index: Index,
     builder: Option<Builder>,
+    /// Where the snapshot that is being read begins.
+    began: u64,
+    /// Where the last snapshot ends, and how long it is.
+    snapshot: (u64, u64),
     last: StorageTime,
     /// What comes after a write that a power loss tore was never acknowledged, and makes no sense without it.
     torn: bool,
@@ -60,14 +82,14 @@ impl Log {
     /// [`Options::salvage`] is not set.
     pub(super) fn open(options: &Options) -> Result<(Self, Loaded), StorageError> {
         let (journal, _) = Journal::open(options.journal()).map_err(open_error)?;
-        let mut replay = Replay::default();
-        let mut reader = journal.reader(journal.acknowledged());
+        let from = journal.acknowledged();
+        let mut replay = Replay { snapshot: (from.as_u64(), 0), ..Replay::default() };
+        let mut reader = journal.reader(from);
         while let Some(item) = reader.try_next().map_err(|error| journal_error("read", &error))? {
             replay.take(item, options.salvage)?;
         }
-        let head = journal.stats().durable.as_u64();
-        let Replay { index, last, torn, .. } = replay;
-        let log = Self { journal, snapshot: (head, 0), torn };
+        let Replay { index, last, torn, snapshot, .. } = replay;
+        let log = Self { journal, unwritten: 0, snapshot, torn };
         Ok((log, Loaded { index, last }))
     }
 
@@ -75,8 +97,9 @@ impl Log {
     ///
     /// # Errors
     /// If it can't be encoded, which no step can bring about.
-    pub(super) fn append(&self, entry: &Entry) -> Result<crate::journal::Append, StorageError> {
+    pub(super) fn append(&mut self, entry: &Entry) -> Result<crate::journal::Append, StorageError> {
         let body = encode(entry)?;
+        self.unwritten += u64::try_from(body.len()).unwrap_or(u64::MAX);
         Ok(if entry.step.must_be_synced() {
             self.journal.append(STEP, 0, body)
         } else {
@@ -89,11 +112,28 @@ impl Log {
         self.torn
     }
 
+    /// All steps that were appended are written.
+    pub(super) const fn is_written(&mut self) {
+        self.unwritten = 0;
+    }
+
+    /// Whether there is room for another job.
+    ///
+    /// # Errors
+    /// That there is none, but for what becomes of those that are there.
+    pub(super) fn has_room(&self) -> Result<(), StorageError> {
+        let Stats { bytes_on_disk, capacity, .. } = self.journal.stats();
+        let (bytes, limit) = (bytes_on_disk + self.unwritten, capacity / OF_JOBS);
+        if bytes <= limit { Ok(()) } else { Err(StorageError::Full(Arc::new(NoRoom { bytes, limit }))) }
+    }
+
     /// Whether so much was written since the last snapshot that another one pays.
     pub(super) fn is_long(&self) -> bool {
         let (at, size) = self.snapshot;
-        let grown = self.journal.stats().durable.as_u64().saturating_sub(at);
-        grown > COMPACT_AFTER.max(2 * size)
+        let Stats { durable, bytes_on_disk, capacity, .. } = self.journal.stats();
+        let grown = durable.as_u64().saturating_sub(at);
+        let is_crowded = bytes_on_disk > capacity / CROWDED;
+        grown > COMPACT_AFTER.max(2 * size) || (is_crowded && grown > capacity / PAYS)
     }
 
     /// Writes a snapshot and lets go of everything before it. Not on a thread of an async runtime.
@@ -157,7 +197,7 @@ impl Replay {
             }
             Item::Gap(gap) => {
                 let what = format!(
-                    "the log is damaged from {} to {}; open it with `salvage` to go on with what was before",
+                    "its log is damaged from {} to {}; `FileOptions::salvage(true)` opens it with what was before",
                     gap.from, gap.to
                 );
                 return Err(StorageError::Corrupt { what });
@@ -178,10 +218,13 @@ impl Replay {
                 let piece: Piece = decode(&frame.body)?;
                 if let Piece::Begin { at } = piece {
                     self.last = self.last.max(at);
+                    self.began = frame.position.as_u64();
                 }
                 if let Some(index) = self.builder.get_or_insert_default().take(piece) {
                     self.index = index;
                     self.builder = None;
+                    let end = frame.end.as_u64();
+                    self.snapshot = (end, end - self.began);
                 }
             }
             kind => {

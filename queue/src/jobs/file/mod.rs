@@ -56,6 +56,9 @@ use writer::{Request, Writer};
 /// Steps that may wait for the thread; who asks for more waits.
 const REQUESTS: usize = 4096;
 
+/// The least number of files that `max_bytes` is made of: only whole ones go when what is in them is not needed.
+const SEGMENTS: u64 = 32;
+
 /// Where a file storage is and how it behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -85,14 +88,16 @@ impl Options {
         Self { dir: dir.as_ref().to_owned(), segment_bytes: 16 << 20, max_bytes: 64 << 30, salvage: false }
     }
 
-    /// Size of a file, made ahead with zeros (default 16 MiB, from 4 KiB to 1 GiB).
+    /// Size of a file, made ahead with zeros (default 16 MiB, from 4 KiB to 1 GiB). Files are smaller where more than
+    /// a 32nd of [`max_bytes`](Self::max_bytes) would go into one.
     #[must_use]
     pub fn segment_bytes(self, segment_bytes: u32) -> Self {
         Self { segment_bytes, ..self }
     }
 
-    /// The most that the files may take, in bytes (default 64 GiB). Beyond it, steps fail with
-    /// [`StorageError::Full`].
+    /// The most that the files may take, in bytes (default 64 GiB, at least 128 KiB). New jobs are taken up to a third
+    /// of it and then refused with [`StorageError::Full`]. The rest is for what becomes of them, their outputs
+    /// included, and for the snapshot that replaces a long log.
     #[must_use]
     pub fn max_bytes(self, max_bytes: u64) -> Self {
         Self { max_bytes, ..self }
@@ -106,7 +111,9 @@ impl Options {
     }
 
     fn journal(&self) -> journal::Options {
-        journal::Options::new(&self.dir).segment_bytes(self.segment_bytes).max_bytes(self.max_bytes)
+        let share = u32::try_from(self.max_bytes / SEGMENTS).unwrap_or(u32::MAX);
+        let segment = self.segment_bytes.min(share);
+        journal::Options::new(&self.dir).segment_bytes(segment).max_bytes(self.max_bytes)
     }
 }
 

@@ -108,3 +108,58 @@ async fn a_damaged_log_is_refused_unless_it_is_to_be_salvaged() {
     storage.close().await.unwrap();
     assert_eq!(open(dir.path()).counts(&queue()).await.unwrap().waiting, 2, "it is whole again");
 }
+
+/// Small files under a small limit.
+fn open_small(dir: &Path) -> FileStorage {
+    FileStorage::open(&Options::new(dir).max_bytes(256 * 1024)).unwrap()
+}
+
+#[tokio::test]
+async fn jobs_that_come_and_go_never_fill_a_small_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open_small(dir.path());
+    for round in 0..3000 {
+        storage.enqueue(&queue(), vec![job(&round.to_string())]).await.unwrap();
+        let claimed = storage.finish(&queue(), Vec::new(), claim(1)).await.unwrap().claimed;
+        let end = End::Complete { output: Bytes::new(), retention: Duration::ZERO };
+        let end = Finish { end, ..complete(&claimed[0]) };
+        storage.finish(&queue(), vec![end], None).await.unwrap();
+        storage.reap(&queue(), 100, Bytes::new()).await.unwrap();
+    }
+    let files = std::fs::read_dir(dir.path()).unwrap().flatten();
+    let bytes: u64 = files.map(|file| file.metadata().unwrap().len()).sum();
+    assert!(bytes <= 256 * 1024, "{bytes} bytes");
+}
+
+#[tokio::test]
+async fn what_is_full_is_drained_and_takes_jobs_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut storage = open_small(dir.path());
+    let mut enqueued = 0;
+    let refused = loop {
+        match storage.enqueue(&queue(), vec![job(&format!("job-{enqueued}"))]).await {
+            Ok(_) => enqueued += 1,
+            Err(error) => break error,
+        }
+        assert!(enqueued < 10_000, "it is never full");
+    };
+    assert!(matches!(refused, StorageError::Full(_)), "{refused}");
+    assert!(enqueued > 200, "{enqueued}");
+    for restart in [false, true] {
+        if restart {
+            storage.close().await.unwrap();
+            storage = open_small(dir.path());
+        }
+        for _ in 0..enqueued / 2 {
+            let claimed = storage.finish(&queue(), Vec::new(), claim(1)).await.unwrap().claimed;
+            storage.finish(&queue(), vec![complete(&claimed[0])], None).await.unwrap();
+        }
+    }
+    let counts = storage.counts(&queue()).await.unwrap();
+    assert_eq!((counts.waiting, counts.completed), (enqueued % 2, enqueued - enqueued % 2));
+    // What is done still takes room, until it expires or is removed.
+    for done in storage.list(&queue(), JobState::Completed, None, 10_000).await.unwrap() {
+        storage.remove(&queue(), &done.id).await.unwrap();
+    }
+    storage.enqueue(&queue(), vec![job("again")]).await.unwrap();
+}

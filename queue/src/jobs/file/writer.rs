@@ -44,6 +44,7 @@ struct Written {
 impl Writer {
     /// Serves until nobody can ask any more.
     pub(super) fn run(mut self) -> Result<(), StorageError> {
+        self.compact_if_long();
         while let Some(first) = self.requests.blocking_recv() {
             let mut written = Vec::new();
             self.write(first, &mut written);
@@ -53,6 +54,7 @@ impl Writer {
                 self.write(request, &mut written);
             }
             written.into_iter().for_each(|written| self.apply(written));
+            self.log.is_written();
             self.compact_if_long();
         }
         self.state.close();
@@ -63,6 +65,12 @@ impl Writer {
         let Request { queue, step, reply } = request;
         if self.log.is_torn()
             && let Err(error) = self.compact()
+        {
+            drop(reply.send(Err(error)));
+            return;
+        }
+        if matches!(step, Step::Enqueue(_))
+            && let Err(error) = self.log.has_room()
         {
             drop(reply.send(Err(error)));
             return;
