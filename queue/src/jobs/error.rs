@@ -9,7 +9,8 @@ use std::sync::Arc;
 pub enum StorageError {
     /// It can't be reached now.
     #[error(
-        "the storage can't be reached ({action}); check that it is up and that its address is right: {source}"
+        "the storage can't be reached ({action}); check that it is up, not held by others, and that its address is \
+         right: {source}"
     )]
     Unavailable {
         /// What was tried.

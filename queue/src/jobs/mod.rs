@@ -9,27 +9,27 @@ pub mod conformance;
 mod error;
 mod event;
 mod failure;
-mod file;
+pub mod file;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod hints;
 mod hub;
 pub mod index;
 mod job;
 mod local;
-mod memory;
+pub mod memory;
 mod name;
 mod observe;
 #[cfg(feature = "postgres")]
-mod postgres;
-mod queue;
-mod reaper;
+pub mod postgres;
+pub mod queue;
+pub mod reaper;
 #[cfg(feature = "redis")]
-mod redis;
+pub mod redis;
 #[cfg(feature = "sqlite")]
-mod sqlite;
+pub mod sqlite;
 mod state;
 mod storage;
-mod worker;
+pub mod worker;
 
 pub use codec::{Codec, CodecError, Json};
 pub use error::StorageError;

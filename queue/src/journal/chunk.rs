@@ -6,11 +6,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::append::{Outcome, Receipt, Stamp};
 use super::error::JournalError;
-use super::frame;
+use super::frame::{self, HEADER};
 use super::kind::Role;
 use super::log::Failure;
 use super::options::WhenFull;
-use super::position::{Position, wide};
+use super::position::{Position, narrow, wide};
 use super::queue::{Entry, Reply};
 use super::stamp;
 use super::tell::Waiter;
@@ -98,6 +98,14 @@ impl Writer {
             Role::Single | Role::Begin => options.limit(),
             Role::Part | Role::End => options.limit_of_open(),
         };
+        if size > limit && matches!(role, Role::Single | Role::Begin) {
+            // Acknowledging would make no room for it. What belongs to an open group may wait: its end must not be lost.
+            let [len, limit] = [size, limit].map(|bytes| bytes - HEADER);
+            return Err(JournalError::TooLarge {
+                len: narrow(len),
+                limit: u32::try_from(limit).unwrap_or(u32::MAX),
+            });
+        }
         let bytes = self.used();
         if bytes + size > limit {
             return Err(JournalError::Full { bytes, limit });

@@ -69,8 +69,8 @@ pub enum JournalError {
     /// The journal was shut down.
     #[error("the journal is closed")]
     Closed,
-    /// The frame is over the limit in the options.
-    #[error("a frame of {len} bytes is too large; the limit is {limit}")]
+    /// A frame is over the limit in the options, or over all that the journal may hold, or a mark is too long.
+    #[error("{len} bytes are too many for one frame or mark; the limit is {limit}")]
     TooLarge {
         /// Its length.
         len: usize,

@@ -36,7 +36,7 @@
 //!
 //! A frame has a [`Kind`], a group id and opaque contents. A group is a begin, any number of parts
 //! and an end, among frames of other groups; a single frame stands alone. Opening the journal lists
-//! the groups without an end. A [`Position`] names a place for ever.
+//! the groups without an end. A [`Position`] names one place, for as long as what is there is not cut off.
 //!
 //! Acknowledging works by position, from the oldest on. A reader that hands on groups as they end
 //! and acknowledges the ends finds the earlier frames of a group still there: a segment is kept
@@ -56,6 +56,8 @@
 //!   be seen again, and a group that ended may be listed as open.
 //!   Bytes after the last whole frame are cut off and reported as [`Cut`]: after a crash that is an
 //!   append that was under way. A damaged last frame looks the same, unless the journal was closed.
+//! - What somebody removes from the end, the journal can't know of: a last segment that is cut short or deleted looks
+//!   as after a crash, or as if it had never been.
 //!
 //! # When there is no room
 //!

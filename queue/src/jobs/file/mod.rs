@@ -1,4 +1,4 @@
-//! Jobs in files: a log of steps in a [journal](crate::journal) and the index in memory. One process has it open
+//! Jobs in files: a log of steps in a [journal] and the index in memory. One process has it open
 //! at a time.
 //!
 //! What is enqueued, completed, failed, cancelled or configured is synced to the disk before its caller hears of

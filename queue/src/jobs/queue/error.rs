@@ -60,8 +60,10 @@ pub enum WaitError {
         /// Why.
         error: JobError,
     },
-    /// It was cancelled, or removed before its output was read.
-    #[error("job {0} was cancelled or removed")]
+    /// It was cancelled, or removed before its output was read, or there never was one.
+    #[error(
+        "there is no job {0}: it was cancelled or removed, its retention is over, or it was never enqueued"
+    )]
     Gone(JobId),
     /// The queue could not tell.
     #[error(transparent)]

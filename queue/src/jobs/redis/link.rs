@@ -57,7 +57,7 @@ impl Link {
     /// [`StorageError::Refused`] if an address makes no sense.
     pub(super) fn new(options: RedisOptions, prefix: &Prefix) -> Result<Self, StorageError> {
         let clients: Result<Vec<_>, _> = options.urls.iter().map(|url| client(url, &options)).collect();
-        let clients = clients.map_err(|error| Failure::Refused(error).of("read its address"))?;
+        let clients = clients.map_err(|error| Failure::Refused(error).of("read its address, which is `redis://[user:password@]host[:port][/db]`, or `rediss:` with the feature `redis-tls`"))?;
         let longest_wait = options.wait_replicas.map_or(Duration::ZERO, |wait| wait.timeout);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(options.timeout))

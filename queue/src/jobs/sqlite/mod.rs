@@ -105,8 +105,9 @@ impl SqliteStorage {
     /// it can't be opened.
     pub async fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, StorageError> {
         let path = path.as_ref().to_owned();
-        let opened = tokio::task::spawn_blocking(move || Self::open_blocking(&path, &options)).await;
-        opened.map_err(|error| refused("open the file", error))?
+        let blocking = path.clone();
+        let opened = tokio::task::spawn_blocking(move || Self::open_blocking(&blocking, &options)).await;
+        opened.map_err(|error| refused("open the file", error))?.map_err(|error| naming(&path, error))
     }
 
     fn open_blocking(path: &Path, options: &SqliteOptions) -> Result<Self, StorageError> {
@@ -192,6 +193,29 @@ fn connect(path: &Path, options: &SqliteOptions) -> Result<Connection, Failure> 
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     Ok(connection)
+}
+
+/// What SQLite said, of a file.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+struct OfFile {
+    path: PathBuf,
+    source: Arc<dyn std::error::Error + Send + Sync>,
+}
+
+/// The error with the name of the file that it is about.
+fn naming(path: &Path, error: StorageError) -> StorageError {
+    let of_file = |source| Arc::new(OfFile { path: path.to_owned(), source });
+    match error {
+        StorageError::Unavailable { action, source } => {
+            StorageError::Unavailable { action, source: of_file(source) }
+        }
+        StorageError::Refused { action, source } => StorageError::Refused { action, source: of_file(source) },
+        StorageError::Corrupt { what } => {
+            StorageError::Corrupt { what: format!("{}: {what}", path.display()) }
+        }
+        error => error,
+    }
 }
 
 fn refused(action: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> StorageError {

@@ -354,3 +354,12 @@ async fn a_reader_that_gathers_waits_for_little_and_not_for_much() {
     reader.next().await.unwrap().unwrap();
     assert_eq!(began.elapsed(), GATHER, "much is read at once");
 }
+
+#[test]
+fn a_frame_that_never_fits_is_too_large_and_not_a_matter_of_room() {
+    let options = options(&MemDisk::default()).max_bytes(4 * 4096);
+    let (journal, _) = Journal::open(options).unwrap();
+    let refused = journal.append(SINGLE, 0, vec![0; 5000]).wait();
+    assert!(matches!(refused, Err(JournalError::TooLarge { len: 5000, limit: 4064 })), "{refused:?}");
+    append(&journal, SINGLE, 0, &[0; 3000]);
+}
