@@ -25,7 +25,8 @@ pub trait Assemble: Send + Sync {
     fn gap(&self, stamp: Stamp, gap: &Gap) -> Vec<u8>;
 
     /// When a frame that stands alone was written, in milliseconds since 1970, if its contents say so:
-    /// the journal stamps only the ends of groups. Otherwise it gets the time of the record before it.
+    /// the journal stamps only the ends of groups. Otherwise it gets the time of the record before it, and the first
+    /// of all that of 1970, which is then the hour in the key of its batch.
     fn single_at(&self, frame: &Frame) -> Option<u64> {
         let _ = frame;
         None
