@@ -72,18 +72,26 @@ impl Expiry {
 
     /// Makes the jobs and does them until told to stop.
     pub(super) async fn run(&self, stop: CancellationToken) {
+        // Without a worker there is nothing to be scheduled.
+        let ended = stop.child_token();
+        let work = async {
+            self.work(stop).await;
+            ended.cancel();
+        };
+        tokio::join!(work, self.schedule(ended.clone()));
+    }
+
+    async fn work(&self, stop: CancellationToken) {
         let removals = self.removals.clone();
         let remove = move |job: JobContext<Removal>| removals.clone().remove(job.payload);
-        let worker = Worker::builder(self.queue.clone(), remove).build();
-        let worker = match worker {
+        let worker = match Worker::builder(self.queue.clone(), remove).build() {
             Ok(worker) => worker,
             Err(error) => {
                 tracing::error!(%error, "old records are not removed");
                 return;
             }
         };
-        let (done, ()) = tokio::join!(worker.run(stop.clone()), self.schedule(stop));
-        if let Err(error) = done.or_else(closed) {
+        if let Err(error) = worker.run(stop).await.or_else(closed) {
             tracing::error!(%error, "old records are not removed any more");
         }
     }
@@ -165,7 +173,7 @@ mod tests {
             }
         };
         tokio::select! {
-            () = expiry.run(CancellationToken::new()) => panic!("it ended"),
+            () = expiry.work(CancellationToken::new()) => panic!("it ended"),
             () = all_dead => {}
         }
         expiry.forget_dead().await.unwrap();
