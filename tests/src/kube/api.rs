@@ -113,7 +113,22 @@ impl Api {
         self.call(Method::DELETE, path, "", None)
     }
 
+    /// Calls, and once more if the API server had lost its own connection to etcd, which it has many of: after a
+    /// restart of etcd it notices each with the first call that needs it.
     fn call(
+        &self,
+        method: Method,
+        path: &str,
+        content: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Refused> {
+        match self.call_once(method.clone(), path, content, body) {
+            Err(refused) if refused.is_of_etcd() => self.call_once(method, path, content, body),
+            answer => answer,
+        }
+    }
+
+    fn call_once(
         &self,
         method: Method,
         path: &str,
@@ -143,6 +158,10 @@ impl Api {
 }
 
 impl Refused {
+    fn is_of_etcd(&self) -> bool {
+        self.status == 500 && self.message.contains("code = Unavailable")
+    }
+
     fn silence(error: &ureq::Error) -> Self {
         Self { status: 0, message: error.to_string() }
     }
