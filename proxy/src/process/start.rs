@@ -134,14 +134,15 @@ pub(super) fn routed(shared: &Shared, result: Result<(), CompileError>) {
         Ok(()) => shared.plane.table().failures().iter().map(unrouted).collect(),
         Err(error) => vec![format!("{error}; the last routing table stays")],
     };
-    let text = failures.join("; ");
+    let (count, first) = (failures.len(), failures.first().cloned());
     if shared.problems.report(Source::Routing, failures) {
-        tracing::error!(problems = text, "not everything is routed as it should be");
+        // The list of problems has all of them.
+        tracing::error!(count, first, "not everything is routed as it should be");
     }
 }
 
 fn unrouted(error: &CompileError) -> String {
-    format!("{error}; the app keeps the routes that it had")
+    format!("{error}; until that is mended the app keeps the routes that it had, if any")
 }
 
 fn spawn_routing(supervisor: &mut Supervisor, shared: &Shared) {

@@ -1,4 +1,3 @@
-use std::collections::HashMap as Map;
 use std::path::Path;
 
 use lockstep_controller::cluster::grants::Grant;
@@ -17,7 +16,7 @@ apps:
 ",
         authorities.display()
     );
-    parse(&text, Path::new("test.yaml"), &Map::new()).unwrap()
+    parse(&text, Path::new("test.yaml"), &HashMap::<String, String>::new()).unwrap()
 }
 
 fn snapshot(apps: &[&str]) -> VersionSnapshot {

@@ -112,16 +112,16 @@ impl Log {
         self.torn
     }
 
-    /// All steps that were appended are written.
-    pub(super) const fn is_written(&mut self) {
+    /// Takes note that the journal accounts for all steps that were appended.
+    pub(super) const fn settle(&mut self) {
         self.unwritten = 0;
     }
 
-    /// Whether there is room for another job.
+    /// Checks that there is room for another job.
     ///
     /// # Errors
-    /// That there is none, but for what becomes of those that are there.
-    pub(super) fn has_room(&self) -> Result<(), StorageError> {
+    /// If what is left is for what becomes of those that are there.
+    pub(super) fn check_room(&self) -> Result<(), StorageError> {
         let Stats { bytes_on_disk, capacity, .. } = self.journal.stats();
         let (bytes, limit) = (bytes_on_disk + self.unwritten, capacity / OF_JOBS);
         if bytes <= limit { Ok(()) } else { Err(StorageError::Full(Arc::new(NoRoom { bytes, limit }))) }

@@ -54,7 +54,7 @@ impl Writer {
                 self.write(request, &mut written);
             }
             written.into_iter().for_each(|written| self.apply(written));
-            self.log.is_written();
+            self.log.settle();
             self.compact_if_long();
         }
         self.state.close();
@@ -70,7 +70,7 @@ impl Writer {
             return;
         }
         if matches!(step, Step::Enqueue(_))
-            && let Err(error) = self.log.has_room()
+            && let Err(error) = self.log.check_room()
         {
             drop(reply.send(Err(error)));
             return;

@@ -23,6 +23,9 @@ const SCHEMA: u32 = 1;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest wait between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// What a refused address should have been.
+const READ_ADDRESS: &str =
+    "read its address: redis://[user:password@]host[:port][/db], or rediss:// with the feature `redis-tls`";
 
 /// Does commands.
 #[derive(Debug)]
@@ -57,7 +60,7 @@ impl Link {
     /// [`StorageError::Refused`] if an address makes no sense.
     pub(super) fn new(options: RedisOptions, prefix: &Prefix) -> Result<Self, StorageError> {
         let clients: Result<Vec<_>, _> = options.urls.iter().map(|url| client(url, &options)).collect();
-        let clients = clients.map_err(|error| Failure::Refused(error).of("read its address, which is `redis://[user:password@]host[:port][/db]`, or `rediss:` with the feature `redis-tls`"))?;
+        let clients = clients.map_err(|error| Failure::Refused(error).of(READ_ADDRESS))?;
         let longest_wait = options.wait_replicas.map_or(Duration::ZERO, |wait| wait.timeout);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(options.timeout))
