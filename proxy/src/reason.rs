@@ -39,6 +39,8 @@ pub enum Reason {
     NoEndpoint,
     /// No endpoint of the version accepted a connection.
     ConnectFailed,
+    /// Lockstep itself has no socket left for a connection to an endpoint.
+    NoSocket,
     /// The endpoint did not answer in time.
     UpstreamTimeout,
     /// The endpoint broke the exchange.
@@ -71,7 +73,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for label sets that must be swept.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Active,
         Self::Header,
         Self::Query,
@@ -88,6 +90,7 @@ impl Reason {
         Self::PinExpired,
         Self::NoEndpoint,
         Self::ConnectFailed,
+        Self::NoSocket,
         Self::UpstreamTimeout,
         Self::UpstreamFailed,
         Self::BadRequest,
@@ -124,6 +127,7 @@ impl Reason {
             Self::PinExpired => "pin_expired",
             Self::NoEndpoint => "no_endpoint",
             Self::ConnectFailed => "connect_failed",
+            Self::NoSocket => "no_socket",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamFailed => "upstream_failed",
             Self::BadRequest => "bad_request",
@@ -161,7 +165,11 @@ impl Reason {
             Self::RedirectHttps => 308,
             Self::NoRoute => 404,
             Self::PinExpired => 409,
-            Self::NoVersion | Self::NoEndpoint | Self::ConnectionLimit | Self::ShuttingDown => 503,
+            Self::NoVersion
+            | Self::NoEndpoint
+            | Self::NoSocket
+            | Self::ConnectionLimit
+            | Self::ShuttingDown => 503,
             Self::ConnectFailed | Self::UpstreamFailed => 502,
             Self::UpstreamTimeout => 504,
             Self::BadRequest => 400,
@@ -183,6 +191,7 @@ impl Reason {
             Self::PinExpired => "the version that this client was pinned to has expired; reload",
             Self::NoEndpoint => "the version has no usable endpoint",
             Self::ConnectFailed => "no endpoint of the version accepted a connection",
+            Self::NoSocket => "no socket is left for a connection to an endpoint",
             Self::UpstreamTimeout => "the endpoint did not answer in time",
             Self::UpstreamFailed => "the endpoint broke the exchange",
             Self::BadRequest => "the request is malformed",
@@ -219,7 +228,11 @@ impl Reason {
     #[must_use]
     pub const fn retry_after(self) -> Option<&'static str> {
         match self {
-            Self::NoVersion | Self::NoEndpoint | Self::ConnectionLimit | Self::ShuttingDown => Some("1"),
+            Self::NoVersion
+            | Self::NoEndpoint
+            | Self::NoSocket
+            | Self::ConnectionLimit
+            | Self::ShuttingDown => Some("1"),
             _ => None,
         }
     }

@@ -75,6 +75,16 @@ impl Process {
         assert!(status.success(), "{command}");
     }
 
+    /// Lets it have no file descriptors from `limit` on.
+    ///
+    /// # Panics
+    /// If the limit can't be set.
+    pub fn limit_files(&self, limit: u32) {
+        let (pid, files) = (self.pid().to_string(), format!("--nofile={limit}:"));
+        let status = Command::new("prlimit").args(["--pid", &pid, &files]).status().expect("prlimit");
+        assert!(status.success(), "{files}");
+    }
+
     /// Its exit status, once it has one.
     pub fn exited(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child to wait for")

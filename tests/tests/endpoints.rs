@@ -110,6 +110,27 @@ fn a_failing_endpoint_is_ejected_but_never_all_of_them() {
 }
 
 #[test]
+fn no_endpoint_is_to_blame_for_a_want_of_sockets() {
+    let origins = [Origin::echo("a"), Origin::echo("b")];
+    let shop = app("shop").version("v1", &origins.each_ref().map(|origin| origin.addr));
+    let proxy = Lockstep::start(&Config::new().app(shop.set("ejection.failures", 1)));
+    let mut clients: Vec<_> = (0..4).map(|_| Client::connect(proxy.addr())).collect();
+    for client in &mut clients {
+        client.exchange(&Request::get("/").host("nowhere.test")).expect("the connection is served");
+    }
+
+    proxy.process.limit_files(0);
+    for client in &mut clients {
+        let answer = client.exchange(&Request::get("/")).expect("an answer");
+        assert_eq!((answer.status(), answer.json()["error"].as_str()), (503, Some("no_socket")));
+    }
+    proxy.process.limit_files(1024);
+    proxy.expect_refused("no_socket", 4.0);
+    assert_eq!(proxy.metrics().sum("lockstep_ejections_total", &[]), 0.0);
+    assert_eq!(proxy.send(&Request::get("/")).status(), 200);
+}
+
+#[test]
 fn health_checks_take_endpoints_out_and_back() {
     let healthy = Arc::new(AtomicBool::new(true));
     let says = Arc::clone(&healthy);

@@ -7,12 +7,14 @@ use pingora::{Error, ErrorSource, ErrorType};
 use serde_json::json;
 
 use super::request::Conflict;
+use crate::endpoints::peer;
 use crate::reason::Reason;
 
 /// The reason behind an error of Pingora's.
 #[must_use]
 pub fn classify(error: &Error) -> Reason {
     match error.esource() {
+        ErrorSource::Upstream if peer::lacks_socket(error) => Reason::NoSocket,
         ErrorSource::Upstream => upstream(error.etype()),
         ErrorSource::Downstream => downstream(error.etype()),
         ErrorSource::Internal | ErrorSource::Unset => unset(error.etype()),
@@ -26,8 +28,6 @@ fn upstream(kind: &ErrorType) -> Reason {
         | ErrorType::ConnectNoRoute
         | ErrorType::ConnectError
         | ErrorType::ConnectProxyFailure
-        | ErrorType::BindError
-        | ErrorType::SocketError
         | ErrorType::InvalidCert
         | ErrorType::HandshakeError
         | ErrorType::TLSHandshakeFailure
@@ -122,6 +122,13 @@ mod tests {
         let up = |kind| classify(&Error::new_up(kind));
         let down = |kind| classify(&Error::new_down(kind));
         assert_eq!(up(T::ConnectRefused), Reason::ConnectFailed);
+        let without = |cause| {
+            let cause = Error::new(cause);
+            classify(&Error::because(T::InternalError, "as Pingora says it", cause).into_up())
+        };
+        assert_eq!(without(T::SocketError), Reason::NoSocket);
+        assert_eq!(without(T::BindError), Reason::NoSocket);
+        assert_eq!(without(T::ReadError), Reason::UpstreamFailed);
         assert_eq!(up(T::ReadTimedout), Reason::UpstreamTimeout);
         assert_eq!(up(T::ConnectionClosed), Reason::UpstreamFailed);
         assert_eq!(up(T::InvalidHTTPHeader), Reason::UpstreamFailed);

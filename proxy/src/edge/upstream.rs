@@ -62,6 +62,11 @@ pub fn choose(session: &Session, context: &mut RequestContext) -> pingora::Resul
 
 /// A connection could not be made. Nothing was sent, so any method may go elsewhere.
 pub fn connect_failed(context: &mut RequestContext, mut error: Box<Error>) -> Box<Error> {
+    if peer::lacks_socket(&error) {
+        // Another endpoint would need one as well.
+        error.set_retry(false);
+        return error;
+    }
     report_failure(context);
     context.attempts.give_up_current();
     let retry = attempts_left(context) > 0 && untried_endpoint(context);

@@ -62,12 +62,8 @@ impl HttpCheck {
         Self { endpoints: Arc::clone(endpoints), ..self }
     }
 
-    fn passed(&self, target: &Backend) {
-        let endpoint =
-            self.endpoints.iter().find(|endpoint| target.addr.as_inet() == Some(&endpoint.address()));
-        if let Some(endpoint) = endpoint {
-            endpoint.proven.store(true, Ordering::Relaxed);
-        }
+    fn endpoint(&self, target: &Backend) -> Option<&Arc<Endpoint>> {
+        self.endpoints.iter().find(|endpoint| target.addr.as_inet() == Some(&endpoint.address()))
     }
 
     async fn ask(&self, target: &Backend) -> pingora::Result<()> {
@@ -93,15 +89,30 @@ impl HttpCheck {
 #[async_trait]
 impl HealthCheck for HttpCheck {
     async fn check(&self, target: &Backend) -> pingora::Result<()> {
-        tokio::time::timeout(TIMEOUT, self.ask(target))
+        let asked = tokio::time::timeout(TIMEOUT, self.ask(target))
             .await
-            .or_err(ErrorType::ReadTimedout, "health check")??;
-        self.passed(target);
-        Ok(())
+            .or_err(ErrorType::ReadTimedout, "health check")?;
+        match self.endpoint(target) {
+            Some(endpoint) => judge(asked, endpoint),
+            None => asked,
+        }
     }
 
     fn health_threshold(&self, success: bool) -> usize {
         if success { 1 } else { FAILURES_TO_FLIP }
+    }
+}
+
+/// What a check says of its endpoint. A want of sockets says nothing, so that one which has worked goes on to count as
+/// healthy.
+fn judge(asked: pingora::Result<()>, endpoint: &Endpoint) -> pingora::Result<()> {
+    match asked {
+        Err(error) if peer::lacks_socket(&error) && endpoint.proven.load(Ordering::Relaxed) => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => {
+            endpoint.proven.store(true, Ordering::Relaxed);
+            Ok(())
+        }
     }
 }
 
@@ -147,4 +158,19 @@ fn merge(due: &[(Arc<Pool>, Instant)], pools: Vec<Arc<Pool>>) -> Vec<(Arc<Pool>,
             (pool, at)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_want_of_sockets_takes_no_proven_endpoint_out() {
+        let endpoint = Endpoint::new(([127, 0, 0, 1], 9000).into());
+        let fails = |kind| judge(Err(Error::new(kind)), &endpoint).is_err();
+        assert!(fails(ErrorType::SocketError), "it was never seen to work");
+        assert!(judge(Ok(()), &endpoint).is_ok());
+        assert!(!fails(ErrorType::SocketError));
+        assert!(fails(ErrorType::ConnectRefused));
+    }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lockstep_controller::{AppId, VersionId};
 use pingora::protocols::tls::CaType;
 use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType};
 
 use crate::config::model::Upstream;
 
@@ -50,6 +51,12 @@ pub fn template(
         options.set_http_version(2, if upstream.tls { 1 } else { 2 });
     }
     peer
+}
+
+/// Whether a connection failed for want of a file descriptor or a local port: that says nothing about the endpoint.
+#[must_use]
+pub fn lacks_socket(error: &Error) -> bool {
+    matches!(error.root_etype(), ErrorType::SocketError | ErrorType::BindError)
 }
 
 /// Makes sure that the peer gets a connection that nothing was sent on before.
