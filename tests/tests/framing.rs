@@ -24,6 +24,7 @@ impl Edge {
         client.send(bytes);
         let answer = client.try_response().unwrap_or_else(|error| panic!("{error}: {text:?}"));
         assert_eq!(answer.status(), status, "{text:?} {answer:?}");
+        assert!(answer.text().contains(reason), "{text:?} {answer:?}");
         let rest = client.rest();
         assert!(rest.is_empty(), "{text:?} is followed by {:?}", String::from_utf8_lossy(&rest));
         self.proxy.expect_refused(reason, before + 1.0);
@@ -176,7 +177,8 @@ fn connect_is_not_served() {
 fn many_fields_are_refused() {
     let edge = Edge::start();
     let fields = (0..300).map(|n| format!("x-{n}: 1\r\n")).collect::<String>();
-    edge.refuses_head(&fields, "");
+    let head = format!("POST / HTTP/1.1\r\nHost: {HOST}\r\n{fields}\r\n");
+    edge.refuses(head, 431, "header_too_large");
 }
 
 #[test]

@@ -26,6 +26,8 @@ use super::request_line::RequestLine;
 use crate::metrics::Metrics;
 use crate::reason::Reason;
 
+/// The most fields that Pingora takes in the head of a request.
+const MAX_FIELDS: usize = 256;
 /// Room for a response head and the beginning of its body.
 const WRITE_BUFFER: usize = 4096;
 
@@ -47,6 +49,8 @@ pub struct GuardedStream {
     limits: HeadLimits,
     /// Bytes of the head so far.
     head_bytes: usize,
+    /// Lines of it so far.
+    head_lines: usize,
     line: RequestLine,
     /// Whether Pingora may hold bytes of the next head already: its line is not ours to judge then.
     surplus: bool,
@@ -73,6 +77,7 @@ impl GuardedStream {
             metrics,
             limits,
             head_bytes: 0,
+            head_lines: 0,
             line: RequestLine::default(),
             surplus: false,
             deadline: None,
@@ -111,21 +116,24 @@ impl GuardedStream {
         io::Error::new(ErrorKind::TimedOut, reason.as_str())
     }
 
-    /// Counts the answers that Pingora gives by itself to heads that it can't accept.
-    fn observe(&self, written: &[u8]) {
+    /// The reason behind an answer that Pingora gives by itself to a head that it can't accept, which does not name
+    /// it.
+    fn refused_by_pingora(&self, written: &[u8]) -> Option<Reason> {
         if !self.connection.is_reading_head() || !written.starts_with(b"HTTP/1.1 4") {
-            return;
+            return None;
         }
-        self.connection.head_complete();
-        let method = written.get(9..12) == Some(b"405");
-        self.metrics.refuse(if method { Reason::MethodNotAllowed } else { Reason::BadRequest });
+        Some(match written.get(9..12) {
+            Some(b"405") => Reason::MethodNotAllowed,
+            _ if self.head_lines > MAX_FIELDS => Reason::HeaderTooLarge,
+            _ => Reason::BadRequest,
+        })
     }
 }
 
-/// Whether something follows the end of the head.
-fn has_surplus(read: &[u8]) -> bool {
-    let end = read.windows(4).position(|window| window == b"\r\n\r\n");
-    end.is_some_and(|end| end + 4 < read.len())
+/// What belongs to the head of what was read while one was expected, and whether something follows it.
+fn head_of(read: &[u8]) -> (&[u8], bool) {
+    let end = read.windows(4).position(|window| window == b"\r\n\r\n").map_or(read.len(), |end| end + 4);
+    (read.get(..end).unwrap_or_default(), end < read.len())
 }
 
 impl AsyncRead for GuardedStream {
@@ -155,9 +163,12 @@ impl AsyncRead for GuardedStream {
         let read = buffer.filled().get(before..).unwrap_or_default();
         if this.head_bytes == 0 {
             this.line = if this.surplus { RequestLine::seen() } else { RequestLine::default() };
+            this.head_lines = 0;
             this.surplus = false;
         }
-        this.surplus |= has_surplus(read);
+        let (head, more) = head_of(read);
+        this.surplus |= more;
+        this.head_lines += head.iter().filter(|byte| **byte == b'\n').count();
         this.head_bytes += read.len();
         if !this.line.feed(read) {
             return Poll::Ready(Err(this.refuse(context, Reason::BadRequest)));
@@ -169,7 +180,12 @@ impl AsyncRead for GuardedStream {
 impl AsyncWrite for GuardedStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.observe(buffer);
+        if let Some(reason) = this.refused_by_pingora(buffer) {
+            ready!(Pin::new(&mut this.inner).poll_write(context, &refusal(reason)))?;
+            this.connection.head_complete();
+            this.metrics.refuse(reason);
+            return Poll::Ready(Ok(buffer.len()));
+        }
         this.head_bytes = 0;
         this.deadline = None;
         Pin::new(&mut this.inner).poll_write(context, buffer)
