@@ -138,6 +138,8 @@ fn broken_request_lines_are_refused() {
         "GET /\t HTTP/1.1",
         "GET / HTTP/1.1 HTTP/1.1",
         "GET /a#b HTTP/1.1",
+        "GET ftp://shop.test/ HTTP/1.1",
+        "GET x/http://shop.test/ HTTP/1.1",
     ];
     let served: Vec<_> = lines.iter().filter(|line| edge.status_of(line) != 400).collect();
     assert!(served.is_empty(), "{served:?}");

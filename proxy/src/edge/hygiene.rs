@@ -70,10 +70,14 @@ pub fn authority(request: &RequestHeader) -> Option<&str> {
 #[must_use]
 pub fn absolute_form(request: &RequestHeader) -> Option<&str> {
     let target = std::str::from_utf8(request.raw_path()).ok()?;
-    let (scheme, rest) = target.split_once("://").filter(|(scheme, _)| !scheme.contains('/'))?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-    (http && !authority.contains('@')).then_some(authority)
+    let authority = after_scheme(target)?.split(['/', '?', '#']).next()?;
+    (!authority.contains('@')).then_some(authority)
+}
+
+/// What follows the scheme of a target in absolute form.
+fn after_scheme(target: &str) -> Option<&str> {
+    let (scheme, rest) = target.split_once("://")?;
+    (scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")).then_some(rest)
 }
 
 /// Whether the target of the first line has one of the forms of RFC 9112, 3.2, and no fragment.
@@ -88,7 +92,7 @@ fn is_request_line(raw: &[u8]) -> bool {
     };
     let whole = !target.contains(&b'#');
     let origin_form = target.starts_with(b"/");
-    let absolute_form = target.windows(3).any(|window| window == b"://");
+    let absolute_form = std::str::from_utf8(target).is_ok_and(|target| after_scheme(target).is_some());
     whole
         && (origin_form || absolute_form || (target == b"*" && method == b"OPTIONS") || method == b"CONNECT")
 }
