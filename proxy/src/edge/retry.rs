@@ -8,8 +8,8 @@ pub struct Failure {
     pub upstream: bool,
     /// The connection came from the pool, and broke in a way that says the endpoint had closed it.
     pub stale_connection: bool,
-    /// It came at once: the endpoint had closed the connection before it saw the request. Later, it
-    /// may have begun to work on it.
+    /// It came at once: most likely the endpoint had closed the connection before it saw the request. Later, it
+    /// may as well have worked on it.
     pub prompt: bool,
     /// The method may be repeated (RFC 9110, 9.2.2).
     pub idempotent: bool,
@@ -26,8 +26,7 @@ pub struct Failure {
 pub enum Next {
     /// The client learns of it.
     GiveUp,
-    /// The same endpoint, over a connection that was never used: the endpoint closed the pooled
-    /// one before it saw the request, so that even a POST may be sent again.
+    /// The same endpoint, over a connection that was never used.
     FreshConnection,
     /// Another endpoint of the same version.
     OtherEndpoint,
@@ -40,7 +39,8 @@ pub fn after_failure(failure: Failure) -> Next {
     if !upstream || responded || !replayable {
         return Next::GiveUp;
     }
-    if stale_connection && (idempotent || prompt) {
+    // That a POST was not worked on can't be proven. Where it must never run twice, no attempt is left for it.
+    if stale_connection && (idempotent || (prompt && left > 0)) {
         // Costs no attempt: it says nothing about the endpoint. The fresh one can't be stale.
         return Next::FreshConnection;
     }
@@ -73,6 +73,7 @@ mod tests {
             (post, Next::GiveUp),
             (Failure { stale_connection: true, ..post }, Next::FreshConnection),
             (Failure { stale_connection: true, prompt: false, ..post }, Next::GiveUp),
+            (Failure { stale_connection: true, left: 0, ..post }, Next::GiveUp),
             (Failure { stale_connection: true, prompt: false, ..FAILURE }, Next::FreshConnection),
             (Failure { stale_connection: true, left: 0, ..FAILURE }, Next::FreshConnection),
             (Failure { stale_connection: true, replayable: false, ..post }, Next::GiveUp),
