@@ -29,8 +29,9 @@ const IDLE_AT_SHUTDOWN: Duration = Duration::from_secs(1);
 /// Idle connections to endpoints that one worker keeps: more than ten thousand versions have in use
 /// at once. Each goes by itself after the app's idle timeout.
 const IDLE_UPSTREAM_CONNECTIONS: usize = 32 * 1024;
-/// Concurrent streams of one HTTP/2 client connection.
-const MAX_STREAMS: u32 = 256;
+/// Concurrent streams of one HTTP/2 client connection, the least that is recommended (RFC 9113, 6.5.2). A client that
+/// does not read makes each of them hold half a MiB of its answer.
+const MAX_STREAMS: u32 = 100;
 
 /// One worker thread.
 pub struct Worker {
