@@ -17,6 +17,7 @@ use futures::stream::FuturesUnordered;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -32,7 +33,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const MAX_HANDSHAKES: usize = 64;
 /// Connections that may be open at once; what comes then is closed.
 const MAX_CONNECTIONS: usize = 256;
-/// How long a connection may be without a byte, while a request is read or between two.
+/// How long a connection may be without an answer: to a request that trickles in too.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Accepts connections of the admin API.
@@ -44,13 +45,14 @@ pub(super) struct AdminListener {
 }
 
 /// One connection.
-pub(super) struct Io {
-    stream: Pin<Box<TimeoutStream<Transport>>>,
+pub(super) struct Io<T = Transport> {
+    stream: Pin<Box<TimeoutStream<T>>>,
+    deadline: Pin<Box<Sleep>>,
     peer: Peer,
     _permit: Permit,
 }
 
-enum Transport {
+pub(super) enum Transport {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -59,7 +61,7 @@ enum Transport {
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
     pub(super) addr: SocketAddr,
-    /// Whether it asked for an answer during which it need not say anything.
+    /// Whether it asked for an answer that may pause for long.
     silent: Arc<AtomicBool>,
 }
 
@@ -131,39 +133,44 @@ impl Peer {
         Self { addr, silent: Arc::default() }
     }
 
-    /// It may be without a byte of its own from now on.
+    /// Its answer may pause from now on.
     pub(super) fn may_be_silent(&self) {
         self.silent.store(true, Ordering::Relaxed);
     }
 }
 
-impl Io {
-    fn new(transport: Transport, addr: SocketAddr, permit: Permit) -> Self {
+impl<T: AsyncRead + AsyncWrite> Io<T> {
+    fn new(transport: T, addr: SocketAddr, permit: Permit) -> Self {
         let mut stream = TimeoutStream::new(transport);
-        stream.set_read_timeout(Some(IDLE));
         stream.set_write_timeout(Some(IDLE));
-        Self { stream: Box::pin(stream), peer: Peer::new(addr), _permit: permit }
+        Self {
+            stream: Box::pin(stream),
+            deadline: Box::pin(sleep(IDLE)),
+            peer: Peer::new(addr),
+            _permit: permit,
+        }
     }
 }
 
-impl AsyncRead for Io {
+impl<T: AsyncRead + AsyncWrite> AsyncRead for Io<T> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let mut stream = this.stream.as_mut();
-        if this.peer.silent.load(Ordering::Relaxed) && stream.read_timeout().is_some() {
-            stream.as_mut().set_read_timeout_pinned(None);
+        if !this.peer.silent.load(Ordering::Relaxed) && this.deadline.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        stream.poll_read(context, buffer)
+        this.stream.as_mut().poll_read(context, buffer)
     }
 }
 
-impl AsyncWrite for Io {
+impl<T: AsyncRead + AsyncWrite> AsyncWrite for Io<T> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.get_mut().stream.as_mut().poll_write(context, bytes)
+        let this = self.get_mut();
+        this.deadline.as_mut().reset(Instant::now() + IDLE);
+        this.stream.as_mut().poll_write(context, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -207,6 +214,37 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_an_answer_gives_more_time() {
+        let (mut client, server) = duplex(64);
+        let permit = Limiter::new().admit(1).unwrap();
+        let mut io = Io::new(server, ([127, 0, 0, 1], 1).into(), permit);
+        let trickle = async {
+            loop {
+                sleep(IDLE / 4).await;
+                client.write_all(b"a").await.unwrap();
+            }
+        };
+        let serve = async {
+            assert_eq!(io.read_u8().await.unwrap(), b'a');
+            io.write_all(b"answer").await.unwrap();
+            let answered = Instant::now();
+            while io.read_u8().await.is_ok() {}
+            assert!((IDLE..IDLE * 2).contains(&answered.elapsed()));
+        };
+        tokio::select! {
+            () = trickle => {}
+            () = serve => {}
         }
     }
 }
