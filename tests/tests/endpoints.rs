@@ -210,6 +210,21 @@ fn a_get_moves_on_when_an_endpoint_breaks_the_exchange() {
 }
 
 #[test]
+fn an_endpoint_that_waits_for_a_slow_client_is_not_to_blame() {
+    let origins = [Origin::echo("a"), Origin::echo("b")];
+    let shop = app("shop").version("v1", &origins.each_ref().map(|origin| origin.addr));
+    let shop = shop.set("ejection.failures", 1).set("upstream.read_timeout", "200ms");
+    let proxy = Lockstep::start(&Config::new().app(shop));
+    let mut client = Client::connect(proxy.addr());
+    client.send(Request::new("POST", "/").header("content-length", "100").bytes());
+    client.send("half");
+    let answer = client.response();
+    assert_eq!((answer.status(), answer.json()["error"].as_str()), (408, Some("body_timeout")));
+    proxy.expect_refused("body_timeout", 1.0);
+    assert_eq!(proxy.metrics().sum("lockstep_ejections_total", &[]), 0.0);
+}
+
+#[test]
 fn a_silent_endpoint_times_out() {
     let silent = Origin::connection(|stream| stream.read_to_end(&mut Vec::new()).map(drop));
     let shop = app("shop")

@@ -79,13 +79,18 @@ pub fn connect_failed(context: &mut RequestContext, mut error: Box<Error>) -> Bo
 
 /// An attempt failed after the connection was made.
 pub fn exchange_failed(
-    session: &Session,
+    session: &mut Session,
     context: &mut RequestContext,
     mut error: Box<Error>,
     reused: bool,
 ) -> Box<Error> {
+    // An endpoint that has not got the whole request yet owes nothing.
+    let waits = error.etype() == &ErrorType::ReadTimedout && !session.is_body_done();
+    if waits && !has_responded(session) {
+        context.refusal = Some(Reason::BodyTimeout);
+    }
     let failure = Failure {
-        upstream: error.esource() == &ErrorSource::Upstream,
+        upstream: error.esource() == &ErrorSource::Upstream && !waits,
         stale_connection: reused && is_stale(&error),
         prompt: context.attempts.begun_at.is_some_and(|begun| begun.elapsed() < PROMPT),
         idempotent: session.req_header().method.is_idempotent(),
