@@ -1,5 +1,7 @@
 //! The log of the process itself, on standard error. `LOCKSTEP_LOG` sets its level and filters.
 
+use tracing_log::log::LevelFilter;
+use tracing_log::{AsLog as _, LogTracer};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
@@ -25,6 +27,7 @@ pub fn start_quiet() {
 
 fn begin(default: &str) {
     let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
+    let level = level_of_records(&filter);
     let subscriber = fmt::Subscriber::builder()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -33,5 +36,29 @@ fn begin(default: &str) {
         .finish();
     // Both fail only if something has set them before.
     let _set = tracing::subscriber::set_global_default(subscriber);
-    let _set = tracing_log::LogTracer::init();
+    let _set = LogTracer::builder().with_max_level(level).init();
+}
+
+/// What Pingora need not put together, because no filter lets it pass. Its trace is never wanted: it panics at a
+/// response head that is not UTF-8 (`read_response_task` of its HTTP/1 client).
+fn level_of_records(filter: &EnvFilter) -> LevelFilter {
+    filter.max_level_hint().map_or(LevelFilter::Debug, |most| most.as_log().min(LevelFilter::Debug))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_that_nobody_reads_are_not_made() {
+        for (filter, level) in [
+            (DEFAULT, LevelFilter::Info),
+            (QUIET, LevelFilter::Info),
+            ("warn,pingora_core=debug", LevelFilter::Debug),
+            ("trace", LevelFilter::Debug),
+            ("off", LevelFilter::Off),
+        ] {
+            assert_eq!(level_of_records(&EnvFilter::new(filter)), level, "{filter}");
+        }
+    }
 }
