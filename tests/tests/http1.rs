@@ -186,6 +186,25 @@ fn fields_of_one_connection_do_not_pass() {
 }
 
 #[test]
+fn answers_of_old_origins_and_in_old_encodings_pass() {
+    let origin = Origin::answering("v1", |_, reply| {
+        reply.raw(b"HTTP/1.0 200 OK\r\ncontent-disposition: attachment; filename=caf\xe9\r\ncontent-length: 2\r\n\r\nok")?;
+        reply.close();
+        Ok(())
+    });
+    let proxy = proxy(&origin);
+    let mut client = Client::connect(proxy.addr());
+    client.send(Request::get("/").header("connection", "close").bytes());
+    let answer = client.rest();
+    assert!(
+        answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.ends_with(b"ok"),
+        "{}",
+        answer.escape_ascii()
+    );
+    assert!(answer.windows(5).any(|window| window == b"caf\xe9\r"), "{}", answer.escape_ascii());
+}
+
+#[test]
 fn an_answer_that_is_cut_is_cut_for_the_client() {
     let origin = Origin::answering("v1", |request, reply| {
         match request.target() {

@@ -3,7 +3,7 @@
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HeaderName, SET_COOKIE, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::context::Routed;
@@ -54,6 +54,7 @@ pub fn rewrite(response: &mut ResponseHeader, routed: &mut Routed, https: bool) 
         return Ok(());
     }
     strip_hop_by_hop(response);
+    frame(response);
     for name in [VERSION, LATEST, SKEW] {
         response.remove_header(&name);
     }
@@ -88,6 +89,16 @@ pub fn is_shared_cacheable(headers: &HeaderMap) -> bool {
     })
 }
 
+/// Makes the framing of a response Lockstep's own: its version is that of who sends it (RFC 9110, 6.2), and what can't
+/// have a body has no length (RFC 9110, 8.6).
+fn frame(response: &mut ResponseHeader) {
+    response.set_version(Version::HTTP_11);
+    if response.status == StatusCode::NO_CONTENT {
+        response.remove_header(&CONTENT_LENGTH);
+        response.remove_header(&TRANSFER_ENCODING);
+    }
+}
+
 fn strip_hop_by_hop(response: &mut ResponseHeader) {
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
         return;
@@ -100,6 +111,8 @@ fn strip_hop_by_hop(response: &mut ResponseHeader) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .filter(|name: &HeaderName| !matches!(name.as_str(), "close" | "keep-alive" | "upgrade"))
+        // They say where the body ends, to everybody.
+        .filter(|name| name != CONTENT_LENGTH && name != TRANSFER_ENCODING)
         .collect();
     for name in nominated {
         response.remove_header(&name);
@@ -172,7 +185,8 @@ mod tests {
     fn fields_of_the_endpoints_connection_go() {
         let mut response = ResponseHeader::build(200, None).unwrap();
         for (name, value) in [
-            ("connection", "close, X-Internal"),
+            ("connection", "close, X-Internal, Content-Length"),
+            ("content-length", "2"),
             ("x-internal", "1"),
             ("keep-alive", "timeout=5"),
             ("x-kept", "1"),
@@ -181,6 +195,18 @@ mod tests {
         }
         strip_hop_by_hop(&mut response);
         let left: Vec<_> = response.headers.keys().map(HeaderName::as_str).collect();
-        assert_eq!(left, ["connection", "x-kept"]);
+        assert_eq!(left, ["connection", "content-length", "x-kept"]);
+    }
+
+    #[test]
+    fn answers_are_framed_anew() {
+        for (status, kept) in [(200, true), (204, false), (304, true)] {
+            let mut response = ResponseHeader::build(status, None).unwrap();
+            response.set_version(Version::HTTP_10);
+            response.insert_header(CONTENT_LENGTH, "5").unwrap();
+            frame(&mut response);
+            assert_eq!(response.version, Version::HTTP_11);
+            assert_eq!(response.headers.contains_key(CONTENT_LENGTH), kept, "{status}");
+        }
     }
 }
