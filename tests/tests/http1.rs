@@ -231,6 +231,27 @@ fn an_answer_that_is_cut_is_cut_for_the_client() {
 }
 
 #[test]
+fn an_answer_that_is_cut_is_a_reset_for_old_clients() {
+    let origin = Origin::answering("v1", |request, reply| {
+        reply.begin(&[])?;
+        reply.chunk("half")?;
+        if request.target() == "/whole" {
+            return reply.end();
+        }
+        reply.close();
+        Ok(())
+    });
+    let proxy = proxy(&origin);
+    let ask = |target: &str| {
+        let mut client = Client::connect(proxy.addr());
+        client.send(format!("GET {target} HTTP/1.0\r\nHost: {HOST}\r\n\r\n"));
+        client.stream().read_to_end(&mut Vec::new()).map_err(|error| error.kind())
+    };
+    assert_eq!(ask("/cut"), Err(std::io::ErrorKind::ConnectionReset));
+    assert!(ask("/whole").is_ok());
+}
+
+#[test]
 fn an_early_answer_to_an_unfinished_upload_reaches_the_client() {
     let origin = Origin::connection(|stream| {
         let mut reader = BufReader::new(stream.try_clone()?);

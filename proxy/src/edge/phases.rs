@@ -176,9 +176,10 @@ impl ProxyHttp for Edge {
         if let Some(capture) = &mut context.capture {
             capture.response(upstream_response);
         }
-        if session.req_header().version < Version::HTTP_11 {
+        if session.req_header().version < Version::HTTP_11 && !upstream_response.status.is_informational() {
             // Chunks are unknown there: the end of the connection ends the body (RFC 9112, 6.1).
             upstream_response.remove_header(&header::TRANSFER_ENCODING);
+            mark_unfinished(session, true);
         }
         if session.is_process_shutting_down() {
             session.set_keepalive(None);
@@ -247,7 +248,10 @@ impl ProxyHttp for Edge {
         FailToProxy { error_code: reason.status().unwrap_or(500), can_reuse_downstream: false }
     }
 
-    async fn logging(&self, session: &mut Session, _error: Option<&Error>, context: &mut RequestContext) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut RequestContext) {
+        if error.is_none() && session.req_header().version < Version::HTTP_11 {
+            mark_unfinished(session, false);
+        }
         context.finish(session);
     }
 
@@ -264,6 +268,12 @@ impl ProxyHttp for Edge {
         _of: ProxyWarnLogContext,
     ) -> bool {
         true
+    }
+}
+
+fn mark_unfinished(session: &Session, unfinished: bool) {
+    if let Some(connection) = Connection::of(session) {
+        connection.set_unfinished(unfinished);
     }
 }
 

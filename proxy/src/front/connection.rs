@@ -3,10 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use http::HeaderValue;
 use pingora::protocols::http::server::Session as HttpSession;
 use pingora::protocols::raw_connect::ProxyDigest;
+use socket2::Socket;
 
 use super::tracked::Tracked;
 
@@ -27,6 +29,10 @@ pub struct Connection {
     pub tracked: Arc<Tracked>,
     /// Whether the head of a request is being read: the deadline and the size limit apply.
     reading_head: AtomicBool,
+    /// Whether the connection must not end as if an answer were whole.
+    unfinished: AtomicBool,
+    /// The socket of a client that takes the end of the connection for that of an answer.
+    socket: Option<Socket>,
 }
 
 /// Bounds the number of open connections.
@@ -60,7 +66,15 @@ impl Connection {
             redirect_https,
             tracked,
             reading_head: AtomicBool::new(false),
+            unfinished: AtomicBool::new(false),
+            socket: None,
         }
+    }
+
+    /// The same, with a handle on its socket, by which it can be reset.
+    #[must_use]
+    pub fn with_socket(self, socket: Option<Socket>) -> Self {
+        Self { socket, ..self }
     }
 
     /// The connection that a request came by.
@@ -88,6 +102,22 @@ impl Connection {
     /// Says that the head is complete.
     pub fn head_complete(&self) {
         self.reading_head.store(false, Ordering::Relaxed);
+    }
+
+    /// Says whether an answer is under way that ends with the connection, as those of HTTP/1.0 do. Until it is whole,
+    /// the connection ends with a reset: a plain end would make half of it look whole.
+    pub fn set_unfinished(&self, unfinished: bool) {
+        self.unfinished.store(unfinished, Ordering::Relaxed);
+        if let Some(socket) = &self.socket {
+            // A socket that takes no options is broken already.
+            let _set = socket.set_linger(unfinished.then_some(Duration::ZERO));
+        }
+    }
+
+    /// Whether such an answer is under way.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished.load(Ordering::Relaxed)
     }
 
     /// Whether a head is being read.

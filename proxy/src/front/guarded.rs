@@ -215,7 +215,7 @@ impl AsyncWrite for GuardedStream {
 #[async_trait]
 impl Shutdown for GuardedStream {
     async fn shutdown(&mut self) {
-        if self.inner.flush().await.is_ok() {
+        if self.inner.flush().await.is_ok() && !self.connection.is_unfinished() {
             Shutdown::shutdown(&mut **self.inner.get_mut()).await;
         }
     }

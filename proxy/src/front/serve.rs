@@ -6,10 +6,12 @@ use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use pingora::apps::{HttpServerApp as _, ServerApp as _};
 use pingora::protocols::http::server::Session as HttpSession;
 use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::protocols::{ALPN, GetSocketDigest as _, Ssl as _, Stream};
+use socket2::{SockRef, Socket};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -38,6 +40,9 @@ pub struct Accepted {
     /// Its place among the open connections.
     pub permit: Permit,
 }
+
+/// How much of a first line is looked at.
+const FIRST_LINE: usize = 2048;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
@@ -97,8 +102,10 @@ async fn open(
     let trusted = server.trusts(peer.ip());
     let client = client(&mut socket, peer, trusted, listener.proxy_protocol, header_timeout).await?;
     let tls = listener.tls.is_some();
-    let connection = Arc::new(Connection::new(client, trusted, tls, listener.redirect_https, tracked));
     let plain = if tls { None } else { Some(sniff(&socket, idle_timeout, header_timeout).await?) };
+    let connection = Connection::new(client, trusted, tls, listener.redirect_https, tracked);
+    let handle = if plain == Some(Protocol::Http1) { handle_of_old(&socket) } else { None };
+    let connection = Arc::new(connection.with_socket(handle));
     let digest = socket_digest(socket.as_raw_fd(), client);
     let mut stream = L4Stream::from(socket);
     stream.set_socket_digest(digest);
@@ -161,6 +168,14 @@ async fn sniff(socket: &TcpStream, idle: Duration, within: Duration) -> Result<P
         }
     };
     timeout(within, preface).await.unwrap_or(Err(Some(Reason::HeaderTimeout)))
+}
+
+/// Another handle on the socket of a client whose first line, as far as it is there, says HTTP/1.0.
+fn handle_of_old(socket: &TcpStream) -> Option<Socket> {
+    let mut seen = [0; FIRST_LINE];
+    let count = socket.peek(&mut seen).now_or_never()?.ok()?;
+    let line = seen.get(..count)?.split(|byte| *byte == b'\n').next()?;
+    line.trim_ascii_end().ends_with(b" HTTP/1.0").then(|| SockRef::from(socket).try_clone().ok()).flatten()
 }
 
 /// Serves the requests of an HTTP/1.1 connection one after the other.
