@@ -139,6 +139,7 @@ fn pipelined_requests_are_answered_in_order() {
 #[test]
 fn old_clients_are_served() {
     let origin = Origin::answering("v1", |request, reply| {
+        reply.raw("HTTP/1.1 103 Early Hints\r\n\r\n")?;
         reply.begin(&[])?;
         reply.chunk(request.target())?;
         reply.end()

@@ -55,6 +55,9 @@ impl ProxyHttp for Edge {
         }
         // A byte after the body is the next request, not the end of this one.
         session.set_pipelining_enabled(true);
+        // RFC 9110, 15.2.
+        let knows_interim = session.req_header().version >= Version::HTTP_11;
+        session.set_ignore_info_resp(!knows_interim);
         let raw = session.as_http1().map(|session| session.get_headers_raw_bytes());
         let head = Head { request: session.req_header(), raw: raw.as_deref(), body_limit: limits.body_bytes };
         hygiene::check(&head).map_err(|reason| context.refuse(reason))
