@@ -458,6 +458,27 @@ fn bodies_on_their_way_end_in_order_at_shutdown() {
 }
 
 #[test]
+fn who_takes_nothing_does_not_keep_a_call_from_its_end_at_shutdown() {
+    let provider = Provider::start("a");
+    let mut proxy = gateway(&[("a", &provider)])
+        .configured("server.shutdown", json!({"lame_duck": "0s", "grace": "2s"}))
+        .start();
+    // Neither is read any further, so that by the end of the grace their next piece is half written.
+    let stuck = [chat_stream("endless"), chat("endless")].map(|request| {
+        let mut client = Client::connect(proxy.addr());
+        client.send(keyed(&request).bytes());
+        assert_eq!(client.head().status(), 200);
+        client
+    });
+    proxy.proxy.signal(Signal::Term);
+    assert!(proxy.proxy.process.wait(Duration::from_secs(10)).success());
+    drop(stuck);
+    let log = proxy.proxy.access_log();
+    let outcomes: Vec<_> = log.iter().filter_map(|line| line["ai"]["outcome"].as_str()).collect();
+    assert_eq!(outcomes, ["interrupted", "interrupted"]);
+}
+
+#[test]
 fn calls_are_counted() {
     let provider = Provider::start("a");
     let targets = json!([{"provider": "a", "model": "500-once", "price": {"input": 2.0, "output": 10.0, "cached_input": 1.0}}]);

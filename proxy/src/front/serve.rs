@@ -62,7 +62,9 @@ pub async fn serve(
     let Accepted { socket, peer, listener, permit } = accepted;
     metrics.connections.inc();
     let _open = Open { metrics: Arc::clone(&metrics), _permit: permit };
-    match open(socket, peer, &listener, tracked, server, &metrics).await {
+    // Boxed: what a handshake needs is free once it is over.
+    let opened = Box::pin(open(socket, peer, &listener, tracked, server, &metrics)).await;
+    match opened {
         Ok((stream, Protocol::Http1)) => http1(stream, &worker, server.limits.idle_timeout).await,
         Ok((stream, Protocol::Http2)) => {
             worker.proxy.process_new(Box::new(stream), &worker.draining).await;

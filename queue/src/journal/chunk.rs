@@ -94,10 +94,7 @@ impl Writer {
     /// Sees that the frame fits the size limit and the segment.
     fn make_room(&mut self, size: u64, role: Role) -> Result<(), JournalError> {
         let options = &self.shared.options;
-        let limit = match role {
-            Role::Single | Role::Begin => options.limit(),
-            Role::Part | Role::End => options.limit_of_open(),
-        };
+        let limit = options.limit(role);
         if size > limit && matches!(role, Role::Single | Role::Begin) {
             // Acknowledging would make no room for it. What belongs to an open group may wait: its end must not be lost.
             let [len, limit] = [size, limit].map(|bytes| bytes - HEADER);

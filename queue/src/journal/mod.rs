@@ -62,8 +62,8 @@
 //! # When there is no room
 //!
 //! At its size limit or on a full disk, the journal refuses new groups and single frames, or drops
-//! and counts them ([`WhenFull`]). Open groups may use one more segment, and acknowledgements always
-//! get through, so that room can be made. Too many waiting appends fail with
+//! and counts them ([`WhenFull`]). Open groups may use one more segment, half of which is for their ends,
+//! and acknowledgements always get through, so that room can be made. Too many waiting appends fail with
 //! [`JournalError::Busy`]. After a failed sync nobody knows what the disk holds: everybody who
 //! waits gets [`JournalError::Poisoned`], and so does every later append, until the journal is
 //! opened again.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::disk::{Disk, OsDisk};
 use super::error::OpenError;
+use super::kind::Role;
 
 const KIB: u32 = 1024;
 const MIB: u32 = 1024 * KIB;
@@ -132,13 +133,15 @@ impl Options {
         Ok(())
     }
 
-    /// Bytes up to which new groups and single frames are taken.
-    pub(crate) fn limit(&self) -> u64 {
-        self.max_bytes - 3 * u64::from(self.segment_bytes)
-    }
-
-    /// Bytes up to which open groups go on.
-    pub(crate) fn limit_of_open(&self) -> u64 {
-        self.max_bytes - 2 * u64::from(self.segment_bytes)
+    /// Bytes up to which frames of a role are taken. Open groups have a segment more than others; half of it is for
+    /// their ends alone, however much their parts bring.
+    pub(crate) fn limit(&self, role: Role) -> u64 {
+        let segment = u64::from(self.segment_bytes);
+        let of_open = self.max_bytes - 2 * segment;
+        match role {
+            Role::Single | Role::Begin => of_open - segment,
+            Role::Part => of_open - segment / 2,
+            Role::End => of_open,
+        }
     }
 }

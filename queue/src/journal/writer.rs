@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::chunk::Chunk;
 use super::error::JournalError;
+use super::kind::Role;
 use super::log::Log;
 use super::notes;
 use super::position::Position;
@@ -175,7 +176,7 @@ impl Writer {
         self.stats.open_groups = self.retention.open_groups();
         self.stats.segments = self.retention.count();
         self.stats.bytes_on_disk = self.used();
-        self.stats.capacity = self.shared.options.limit();
+        self.stats.capacity = self.shared.options.limit(Role::Begin);
         self.stats.no_segment = self.full_until.is_some();
         self.stats.oldest = Position::new(self.retention.oldest());
         self.stats.acknowledged = Position::new(self.ack);

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::asked::Head;
 use super::attempt::Refused;
-use super::client::{Client, Gone};
+use super::client::{Client, Gone, Undelivered};
 use super::record::Record;
 use crate::ai::anthropic::OpenAiError;
 use crate::ai::errors::{self, ApiError};
@@ -156,10 +156,11 @@ impl<'s> Answering<'_, 's> {
                         last = piece;
                         break;
                     }
-                    if self.client.write(piece.clone()).await.is_err() {
-                        return self.gone(status).await;
+                    match self.client.deliver(piece.clone(), ending).await {
+                        Ok(()) => self.record.delivered(&piece),
+                        Err(Undelivered::Gone) => return self.gone(status).await,
+                        Err(Undelivered::Ending) => return self.lost(Outcome::Interrupted, status).await,
                     }
-                    self.record.delivered(&piece);
                 }
                 Ok(None) if length.is_none() => break,
                 Ok(None) | Err(_) => return self.cut(status).await,

@@ -69,7 +69,7 @@ pub(crate) struct Ask<'a> {
 impl Ask<'_> {
     /// Asks. What is left in `slot` is the connection that the answer comes by, whatever becomes of
     /// this future: it must be released.
-    pub(crate) async fn run(&self, slot: &mut Option<Upstream>, running: &mut Running) -> Tried {
+    pub(crate) async fn run(&self, slot: &mut Option<Box<Upstream>>, running: &mut Running) -> Tried {
         let timeouts = &self.to.target.timeouts;
         let limit = if self.stream { timeouts.connect + timeouts.first_event } else { timeouts.total };
         let until = Instant::now() + limit;
@@ -86,7 +86,7 @@ impl Ask<'_> {
 
     async fn exchange(
         &self,
-        slot: &mut Option<Upstream>,
+        slot: &mut Option<Box<Upstream>>,
         running: &mut Running,
     ) -> Result<Tried, ExchangeError> {
         let header = self.send(slot).await?;
@@ -96,10 +96,12 @@ impl Ask<'_> {
 
     /// Sends the request and reads the head of the answer. A pooled connection that the provider had
     /// closed costs no attempt.
-    async fn send(&self, slot: &mut Option<Upstream>) -> Result<ResponseHeader, ExchangeError> {
+    async fn send(&self, slot: &mut Option<Box<Upstream>>) -> Result<ResponseHeader, ExchangeError> {
         let mut fresh = false;
         loop {
-            let upstream = slot.insert(self.desk.client.connect(self.to, fresh).await?);
+            // Boxed: the wait for an answer, which may be long, takes none of its room.
+            let connected = Box::pin(self.desk.client.connect(self.to, fresh)).await?;
+            let upstream = slot.insert(connected);
             let sent = upstream.send(self.request.clone(), self.body).await;
             let answered = match sent {
                 Ok(()) => upstream.read_head().await,

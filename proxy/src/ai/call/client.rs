@@ -7,6 +7,7 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Version};
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
+use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use crate::ai::errors::{self, ApiError};
@@ -15,9 +16,21 @@ use crate::ai::route::Endpoint;
 /// Time for queued frames to leave before a stream is reset: HTTP/2 discards what has not.
 const BEFORE_RESET: Duration = Duration::from_millis(20);
 
+/// A write may take this long when the process ends: a client that reads nothing would hold it up.
+const LAST_WRITE: Duration = Duration::from_millis(500);
+
 /// The client went away, or stopped reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gone;
+
+/// Why a piece was not delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Undelivered {
+    /// The client went away, or stopped reading.
+    Gone,
+    /// The process ends while the client takes nothing. Half of the piece may be written, so that nothing can follow.
+    Ending,
+}
 
 /// The client of one call.
 pub(crate) struct Client<'s> {
@@ -112,6 +125,23 @@ impl<'s> Client<'s> {
         }
         let written = self.session.downstream_session.write_response_body(bytes, false).await;
         written.map_err(|_| Gone)
+    }
+
+    /// Sends a piece of the body; once the process is `ending`, a client that takes nothing is not waited for.
+    pub(crate) async fn deliver(
+        &mut self,
+        bytes: Bytes,
+        ending: &CancellationToken,
+    ) -> Result<(), Undelivered> {
+        let late = async {
+            ending.cancelled().await;
+            tokio::time::sleep(LAST_WRITE).await;
+        };
+        tokio::select! {
+            biased;
+            written = self.write(bytes) => written.map_err(|Gone| Undelivered::Gone),
+            () = late => Err(Undelivered::Ending),
+        }
     }
 
     /// Sends the last piece of the body, which may be empty, and its end.

@@ -90,7 +90,7 @@ impl Call<'_, '_> {
     async fn exchange(
         &mut self,
         to: &Destination,
-        slot: &mut Option<Upstream>,
+        slot: &mut Option<Box<Upstream>>,
         running: &mut Running,
     ) -> Result<Tried, (Outcome, Option<ApiError>)> {
         let until = Instant::now() + to.target.timeouts.total;
@@ -107,7 +107,7 @@ impl Call<'_, '_> {
     }
 
     /// Sends the head, and the body as it comes.
-    async fn send(&mut self, to: &Destination, slot: &mut Option<Upstream>) -> Sent {
+    async fn send(&mut self, to: &Destination, slot: &mut Option<Box<Upstream>>) -> Sent {
         let request = head::Outgoing {
             method: &self.head.method,
             path: &self.head.route.path,
@@ -122,7 +122,7 @@ impl Call<'_, '_> {
         let Ok(request) = request.head(&to.target.provider) else {
             return Sent::Failed(ExchangeError::Malformed);
         };
-        let upstream = match self.desk.client.connect(to, true).await {
+        let upstream = match Box::pin(self.desk.client.connect(to, true)).await {
             Ok(upstream) => slot.insert(upstream),
             Err(error) => return Sent::Failed(error),
         };
@@ -142,7 +142,7 @@ impl Call<'_, '_> {
     async fn hear(
         &mut self,
         to: &Destination,
-        slot: &mut Option<Upstream>,
+        slot: &mut Option<Box<Upstream>>,
         running: &mut Running,
         until: Instant,
     ) -> Result<Tried, (Outcome, Option<ApiError>)> {

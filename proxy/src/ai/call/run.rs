@@ -194,7 +194,7 @@ impl<'s> Call<'_, 's> {
     /// Tells an error of ours: as an answer, or within the stream that has begun.
     pub(super) async fn stop(&mut self, error: &ApiError, outcome: Outcome) -> Served {
         if self.client.sent.is_none() {
-            return self.answering().refuse(error, outcome).await;
+            return Box::pin(self.answering().refuse(error, outcome)).await;
         }
         let last = error.event(self.head.endpoint(), 0).unwrap_or_default();
         self.break_off(last, outcome).await

@@ -115,6 +115,7 @@ impl Call<'_, '_> {
     async fn close_stream(&mut self, ended: Ended, pump: &mut Pump) -> Turn {
         let error = match ended {
             Ended::Gone => return Turn::Served(self.answering().gone(200).await),
+            Ended::Stuck => return Turn::Served(self.answering().lost(Outcome::Interrupted, 200).await),
             Ended::Complete => return Turn::Served(self.complete(pump.held()).await),
             Ended::Reported => None,
             Ended::Broken => Some(ApiError::upstream_failed()),
@@ -180,7 +181,7 @@ const fn outcome(ended: Ended) -> Outcome {
         Ended::Complete => Outcome::Complete,
         Ended::Reported | Ended::Broken | Ended::Silent | Ended::Senseless => Outcome::UpstreamError,
         Ended::Gone => Outcome::ClientClosed,
-        Ended::Ending => Outcome::Interrupted,
+        Ended::Ending | Ended::Stuck => Outcome::Interrupted,
     }
 }
 
@@ -193,6 +194,6 @@ const fn why(ended: Ended) -> Option<&'static str> {
         Ended::Silent => Some("stream stalled"),
         Ended::Senseless => Some("malformed stream"),
         Ended::Gone => Some("client closed"),
-        Ended::Ending => Some("shutting down"),
+        Ended::Ending | Ended::Stuck => Some("shutting down"),
     }
 }

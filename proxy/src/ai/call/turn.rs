@@ -128,7 +128,7 @@ impl Call<'_, '_> {
         mut running: Running,
         trial: Trial,
         failure: &Failure,
-        slot: Option<Upstream>,
+        slot: Option<Box<Upstream>>,
     ) {
         running.failed(failure.as_str());
         self.record.add(running);
@@ -163,7 +163,7 @@ impl Call<'_, '_> {
         }
     }
 
-    async fn given_up(&mut self, mut running: Running, why: &'static str, slot: Option<Upstream>) {
+    async fn given_up(&mut self, mut running: Running, why: &'static str, slot: Option<Box<Upstream>>) {
         running.failed(why);
         self.record.add(running);
         if let Some(upstream) = slot {
@@ -185,7 +185,7 @@ impl Call<'_, '_> {
         prepared: &mut Prepared,
         mut running: Running,
         tried: Tried,
-        slot: Option<Upstream>,
+        slot: Option<Box<Upstream>>,
         trial: Option<Trial>,
     ) -> Turn {
         let Some(mut upstream) = slot else {

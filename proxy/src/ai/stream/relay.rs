@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::pump::{Progress, Pump};
-use crate::ai::call::client::{Client, Gone};
+use crate::ai::call::client::{Client, Gone, Undelivered};
 use crate::ai::call::record::Record;
 use crate::ai::ledger::Change;
 use crate::ai::upstream::exchange::{ExchangeError, Upstream};
@@ -37,6 +37,8 @@ pub(crate) enum Ended {
     Gone,
     /// The process ends.
     Ending,
+    /// The process ends while the client takes nothing: what is half written can't be followed by anything.
+    Stuck,
 }
 
 /// How fast a stream must go.
@@ -72,8 +74,8 @@ impl Relay<'_, '_> {
         loop {
             if self.pump.waiting_bytes() > 0 {
                 let out = self.pump.take();
-                if self.deliver(out).await.is_err() {
-                    return Ended::Gone;
+                if let Err(ended) = self.deliver(out).await {
+                    return ended;
                 }
                 wrote = Instant::now();
                 // A client that takes its time is no silence of the provider.
@@ -105,8 +107,8 @@ impl Relay<'_, '_> {
                 Heard::Nothing if heard.elapsed() >= patience && finished => self.pump.add_done(),
                 Heard::Nothing if heard.elapsed() >= patience => return Ended::Silent,
                 Heard::Nothing => {
-                    if self.deliver(Bytes::from_static(COMMENT)).await.is_err() {
-                        return Ended::Gone;
+                    if let Err(ended) = self.deliver(Bytes::from_static(COMMENT)).await {
+                        return ended;
                     }
                     self.record.changes.insert(Change::ResponseKeptAlive);
                     wrote = Instant::now();
@@ -132,9 +134,12 @@ impl Relay<'_, '_> {
         Progress::Open
     }
 
-    async fn deliver(&mut self, out: Bytes) -> Result<(), Gone> {
-        self.client.write(out.clone()).await?;
-        self.record.delivered(&out);
+    async fn deliver(&mut self, out: Bytes) -> Result<(), Ended> {
+        match self.client.deliver(out.clone(), self.ending).await {
+            Ok(()) => self.record.delivered(&out),
+            Err(Undelivered::Gone) => return Err(Ended::Gone),
+            Err(Undelivered::Ending) => return Err(Ended::Stuck),
+        }
         Ok(())
     }
 }

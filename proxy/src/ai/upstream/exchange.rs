@@ -56,7 +56,7 @@ impl Client {
     ///
     /// # Errors
     /// If none of its addresses accepts.
-    pub async fn connect(&self, to: &Destination, fresh: bool) -> Result<Upstream, ExchangeError> {
+    pub async fn connect(&self, to: &Destination, fresh: bool) -> Result<Box<Upstream>, ExchangeError> {
         let (provider, connect) = (&to.target.provider, to.target.timeouts.connect);
         let resolved = self.resolver.resolve(&provider.base.host, provider.base.port);
         let resolved = tokio::time::timeout(connect, resolved).await;
@@ -73,14 +73,14 @@ impl Client {
             }
             match self.connector.get_http_session(&asked).await {
                 Ok((session, reused)) => {
-                    return Ok(Upstream {
+                    return Ok(Box::new(Upstream {
                         session,
                         peer,
                         reused,
                         answered: false,
                         unsent: false,
                         broken: false,
-                    });
+                    }));
                 }
                 Err(error) => {
                     tracing::debug!(provider = %provider.name, %address, %error, "no connection");
@@ -211,16 +211,18 @@ impl Upstream {
     }
 
     /// Gives the connection back, if its exchange is complete; else ends it.
-    pub async fn release(mut self, client: &Client) {
+    pub async fn release(mut self: Box<Self>, client: &Client) {
         if !self.is_complete() {
             self.session.shutdown().await;
         }
-        let idle: Option<Duration> = self.peer.options.idle_timeout;
-        client.connector.release_http_session(self.session, &self.peer, idle).await;
+        let Self { session, peer, .. } = *self;
+        let idle: Option<Duration> = peer.options.idle_timeout;
+        // Boxed: a call that waits, for whatever else, has no room for this in its future.
+        Box::pin(client.connector.release_http_session(session, &peer, idle)).await;
     }
 
     /// Reads to the end what is left of an answer, if it comes soon, and gives the connection back.
-    pub async fn finish(mut self, client: &Client) {
+    pub async fn finish(mut self: Box<Self>, client: &Client) {
         /// An end that does not come by then is not worth the connection.
         const SOON: Duration = Duration::from_millis(50);
         if self.answered && !self.broken && !self.session.response_done() {

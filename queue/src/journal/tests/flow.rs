@@ -124,6 +124,27 @@ fn a_full_journal_rejects_begins_takes_ends_and_recovers() {
 }
 
 #[test]
+fn parts_leave_room_for_ends() {
+    let disk = MemDisk::default();
+    let (journal, _) = Journal::open(options(&disk).max_bytes(8 * 4096)).unwrap();
+    for group in 1..=3 {
+        append(&journal, BEGIN, group, b"");
+    }
+    let until_refused = |kind: Kind, group: u64| loop {
+        if let Err(error) = journal.append(kind, group, vec![1; 200]).wait() {
+            break error;
+        }
+    };
+    let error = until_refused(SINGLE, 0);
+    assert!(matches!(error, JournalError::Full { limit: 20_480, .. }), "{error}");
+    let error = until_refused(PART, 1);
+    assert!(matches!(error, JournalError::Full { limit: 22_528, .. }), "{error}");
+    for group in 1..=3 {
+        append(&journal, END, group, &[2; 500]);
+    }
+}
+
+#[test]
 fn dropping_is_counted_and_covers_whole_groups() {
     let disk = MemDisk::default();
     let options = options(&disk).max_bytes(8 * 4096).when_full(WhenFull::Drop);
