@@ -88,6 +88,24 @@ fn the_lame_duck_serves_but_is_not_ready() {
 }
 
 #[test]
+fn who_is_answered_during_the_lame_duck_is_told_to_go() {
+    let (origin, _events) = streaming();
+    let mut proxy = start(&origin, "2s", "10s");
+    let mut kept = Client::connect(proxy.addr());
+    let mut ask = || {
+        kept.send(Request::get("/").bytes());
+        let answer = kept.response();
+        (answer.status(), answer.header("connection") == Some("close"))
+    };
+    assert_eq!(ask(), (200, false));
+    proxy.signal(Signal::Term);
+    until("it is not ready", || proxy.readiness() == 503);
+    assert_eq!(ask(), (200, true));
+    assert!(kept.rest().is_empty(), "nothing follows");
+    assert!(proxy.process.wait(poll::SOON).success());
+}
+
+#[test]
 fn a_running_stream_is_waited_for_and_no_longer() {
     let (origin, events) = streaming();
     let mut proxy = start(&origin, "0s", "60s");

@@ -51,7 +51,8 @@ impl ProxyHttp for Edge {
         session.set_total_drain_timeout(Some(limits.header_timeout));
         // Reading the head has set it to whatever the client wishes, which may be for ever.
         if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(limits.idle_timeout.as_secs().max(1)));
+            let idle = limits.idle_timeout.as_secs().max(1);
+            session.set_keepalive((!self.plane.is_draining()).then_some(idle));
         }
         // A byte after the body is the next request, not the end of this one.
         session.set_pipelining_enabled(true);
@@ -184,7 +185,8 @@ impl ProxyHttp for Edge {
             upstream_response.remove_header(&header::TRANSFER_ENCODING);
             mark_unfinished(session, true);
         }
-        if session.is_process_shutting_down() {
+        if self.plane.is_draining() {
+            // Who is told goes elsewhere with the next request, instead of running into the end.
             session.set_keepalive(None);
         }
         Ok(())
