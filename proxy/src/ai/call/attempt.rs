@@ -177,6 +177,7 @@ impl Ask<'_> {
             }
             Err(NotOpened::Broke(error)) => Tried::Failed(failure(error), None),
             Err(NotOpened::Empty) => Tried::Failed(Failure::Reset, None),
+            Err(NotOpened::Senseless) => Tried::Failed(Failure::Malformed, None),
         }
     }
 

@@ -59,6 +59,7 @@ impl Call<'_, '_> {
         };
         let ended = relay.run().await;
         self.record.changes.extend(pump.changes.iter().copied());
+        self.desk.gateway.metrics.ai.dropped(&to.target.provider.name, pump.dropped);
         self.record.usage = pump.usage();
         self.record.conclude(pump.usage(), why(ended));
         self.settle(to, trial, Some(outcome(ended)));

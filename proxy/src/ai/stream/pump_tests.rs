@@ -64,6 +64,23 @@ fn a_malformed_event_is_left_out() {
 }
 
 #[test]
+fn two_malformed_events_in_a_row_make_no_sense() {
+    let bad = "data: {{{{\n\n";
+    let cases = [
+        (format!("{CHUNK}{bad}{bad}{STOP}data: [DONE]\n\n"), Progress::Senseless, 2),
+        (format!("{CHUNK}{bad}: still here\n\n{bad}{STOP}data: [DONE]\n\n"), Progress::Senseless, 2),
+        (format!("{CHUNK}{bad}{CHUNK}{bad}{STOP}data: [DONE]\n\n"), Progress::Ended, 2),
+        // Without anything in it, an event is no part of an answer.
+        (format!("{CHUNK}data:\n\n{bad}data:\n\n{STOP}data: [DONE]\n\n"), Progress::Ended, 3),
+    ];
+    for (text, expected, dropped) in cases {
+        let mut pump = pump(Format::Chat, false);
+        assert_eq!((pump.push(Bytes::from(text.clone())), pump.dropped), (expected, dropped), "{text}");
+        assert!(pump.changes.contains(&Change::ResponseEventDropped));
+    }
+}
+
+#[test]
 fn a_reported_error_is_held() {
     let error = "data: {\"error\":{\"message\":\"overloaded\"}}\n\n";
     let (left, held, progress, _) = run(pump(Format::Chat, false), &format!("{CHUNK}{error}"), 1000);
