@@ -11,7 +11,7 @@ use super::turn::{Prepared, Turn};
 use crate::ai::anthropic::{self, StreamTranslator};
 use crate::ai::attempts::cooldown::Trial;
 use crate::ai::errors::ApiError;
-use crate::ai::ledger::{Change, Outcome};
+use crate::ai::ledger::Outcome;
 use crate::ai::reading::{Assembler, Format};
 use crate::ai::route::Endpoint;
 use crate::ai::snapshot::Destination;
@@ -62,7 +62,7 @@ impl Call<'_, '_> {
         self.desk.gateway.metrics.ai.dropped(&to.target.provider.name, pump.dropped);
         self.record.usage = pump.usage();
         self.record.conclude(pump.usage(), why(ended));
-        self.settle(to, trial, Some(outcome(ended)));
+        self.settle(to, trial, Some(outcome(ended)).filter(|_| ended != Ended::Parted));
         self.close_stream(ended, &mut pump).await
     }
 
@@ -98,7 +98,6 @@ impl Call<'_, '_> {
             });
         }
         if let Some(said) = self.said.take() {
-            self.record.changes.insert(Change::ResponseContinued);
             let hide_usage = !self.asked.scan().is_some_and(crate::ai::body::Scan::wants_usage);
             pump = pump.joining(Joint::new(said, prepared.anew, hide_usage));
         }
@@ -119,7 +118,8 @@ impl Call<'_, '_> {
             Ended::Stuck => return Turn::Served(self.answering().lost(Outcome::Interrupted, 200).await),
             Ended::Complete => return Turn::Served(self.complete(pump.held()).await),
             Ended::Reported => None,
-            Ended::Broken => Some(ApiError::upstream_failed()),
+            // What broke off is the stream that this one could not go on with.
+            Ended::Broken | Ended::Parted => Some(ApiError::upstream_failed()),
             Ended::Silent => Some(ApiError::upstream_timeout()),
             Ended::Senseless => Some(ApiError::upstream_malformed()),
             Ended::Ending => Some(ApiError::shutting_down()),
@@ -180,7 +180,9 @@ impl Call<'_, '_> {
 const fn outcome(ended: Ended) -> Outcome {
     match ended {
         Ended::Complete => Outcome::Complete,
-        Ended::Reported | Ended::Broken | Ended::Silent | Ended::Senseless => Outcome::UpstreamError,
+        Ended::Reported | Ended::Broken | Ended::Silent | Ended::Senseless | Ended::Parted => {
+            Outcome::UpstreamError
+        }
         Ended::Gone => Outcome::ClientClosed,
         Ended::Ending | Ended::Stuck => Outcome::Interrupted,
     }
@@ -194,6 +196,7 @@ const fn why(ended: Ended) -> Option<&'static str> {
         Ended::Broken => Some("stream broken"),
         Ended::Silent => Some("stream stalled"),
         Ended::Senseless => Some("malformed stream"),
+        Ended::Parted => Some("says something else"),
         Ended::Gone => Some("client closed"),
         Ended::Ending | Ended::Stuck => Some("shutting down"),
     }

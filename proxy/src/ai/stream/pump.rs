@@ -28,6 +28,8 @@ pub(crate) enum Progress {
     Broken,
     /// It never will make sense again.
     Senseless,
+    /// It says something else than the stream that it was to go on with.
+    Parted,
 }
 
 /// One stream on its way through.
@@ -263,7 +265,7 @@ impl Pump {
     /// Holds the end of the stream. One that never came to what the client has already is no end.
     fn end(&mut self, held: Bytes) -> Progress {
         if self.joint.as_ref().is_some_and(|joint| !joint.is_joined()) {
-            return Progress::Senseless;
+            return Progress::Parted;
         }
         self.held = held;
         Progress::Ended
@@ -283,9 +285,12 @@ impl Pump {
     fn join(&mut self, event: &Event) -> Progress {
         let joined = self.joint.as_mut().map(|joint| joint.take(event));
         match joined {
-            Some(Joined::Shown(bytes)) => self.out.push(bytes),
+            Some(Joined::Shown(bytes)) => {
+                self.changes.insert(Change::ResponseContinued);
+                self.out.push(bytes);
+            }
             Some(Joined::Known) | None => {}
-            Some(Joined::Other) => return Progress::Senseless,
+            Some(Joined::Other) => return Progress::Parted,
         }
         Progress::Open
     }

@@ -81,6 +81,23 @@ fn two_malformed_events_in_a_row_make_no_sense() {
 }
 
 #[test]
+fn a_stream_goes_on_with_another_only_where_it_says_the_same() {
+    let cases = [
+        (format!("{CHUNK}{CHUNK}{STOP}data: [DONE]\n\n"), Progress::Ended, true),
+        (CHUNK.replace("hü", "ha"), Progress::Parted, false),
+        (CHUNK.replace("hü", "h") + STOP, Progress::Parted, false),
+        ("data: [DONE]\n\n".to_owned(), Progress::Parted, false),
+    ];
+    for (text, expected, continued) in cases {
+        let identity = Identity { id: "1".to_owned(), model: "m".to_owned(), created: 0 };
+        let said = Said { identity, text: "hü".to_owned() };
+        let pump = pump(Format::Chat, false).joining(Joint::new(said, true, false));
+        let (_, _, progress, changes) = run(pump, &text, 1000);
+        assert_eq!((progress, changes.contains(&Change::ResponseContinued)), (expected, continued), "{text}");
+    }
+}
+
+#[test]
 fn a_reported_error_is_held() {
     let error = "data: {\"error\":{\"message\":\"overloaded\"}}\n\n";
     let (left, held, progress, _) = run(pump(Format::Chat, false), &format!("{CHUNK}{error}"), 1000);

@@ -33,6 +33,8 @@ pub(crate) enum Ended {
     Silent,
     /// The provider sends what makes no sense.
     Senseless,
+    /// The provider says something else than what the client has: no fault of its own.
+    Parted,
     /// The client went away.
     Gone,
     /// The process ends.
@@ -87,6 +89,7 @@ impl Relay<'_, '_> {
                 Progress::Reported => return Ended::Reported,
                 Progress::Broken => return Ended::Broken,
                 Progress::Senseless => return Ended::Senseless,
+                Progress::Parted => return Ended::Parted,
             }
             let finished = self.pump.is_finished();
             let patience = if finished { AFTER_FINISH.min(self.pace.idle) } else { self.pace.idle };
