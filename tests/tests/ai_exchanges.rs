@@ -2,11 +2,11 @@
 //! that is no HTTP.
 
 use std::io::{BufReader, Write as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lockstep_tests::curl::Curl;
-use lockstep_tests::gateway::{KEY, Running, chat, chat_body, gateway, keyed, post};
+use lockstep_tests::gateway::{KEY, Running, chat, chat_body, chat_stream, gateway, keyed, post};
 use lockstep_tests::http1;
 use lockstep_tests::provider::{CONTENT, Head, Step};
 use lockstep_tests::{Client, HOST, Origin, Provider, Request, poll, until};
@@ -258,4 +258,18 @@ fn a_binary_answer_that_stalls_is_cut() {
     assert!(provider.is_left_within(poll::SOON));
     until("it is logged", || proxy.proxy.access_log().len() == 1);
     assert_eq!(proxy.proxy.access_log()[0]["ai"]["outcome"], "upstream_error");
+}
+
+#[test]
+fn the_time_of_a_first_event_begins_with_the_connection() {
+    let provider = Provider::start("a");
+    // Connecting takes no time here, and has none to give.
+    let timeouts = json!({"connect": "5s", "first_event": "300ms", "total": "300ms"});
+    let proxy = gateway(&[("a", &provider)]).set("timeouts", timeouts).start();
+    for request in [chat_stream("silence"), chat_stream("headers-silence"), chat("silence")] {
+        let begun = Instant::now();
+        let answer = proxy.send(&request);
+        assert_eq!((answer.status(), answer.json()["error"]["code"].as_str()), (504, Some("upstream_timeout")));
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    }
 }

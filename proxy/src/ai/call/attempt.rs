@@ -1,11 +1,13 @@
 //! Asks one target once, up to where the client could be answered: a whole plain answer, the first
 //! event of a stream, or the head of what passes through piece by piece.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use jiff::Timestamp;
 use pingora::http::{RequestHeader, ResponseHeader};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::asked::Head;
 use super::record::Running;
@@ -71,6 +73,7 @@ impl Ask<'_> {
     /// this future: it must be released.
     pub(crate) async fn run(&self, slot: &mut Option<Box<Upstream>>, running: &mut Running) -> Tried {
         let timeouts = &self.to.target.timeouts;
+        // The most of both; the first event has its own time from the connection on.
         let limit = if self.stream { timeouts.connect + timeouts.first_event } else { timeouts.total };
         let until = Instant::now() + limit;
         let (until, late) = match self.deadline {
@@ -89,24 +92,16 @@ impl Ask<'_> {
         slot: &mut Option<Box<Upstream>>,
         running: &mut Running,
     ) -> Result<Tried, ExchangeError> {
-        let header = self.send(slot).await?;
-        let upstream = slot.as_mut().ok_or(ExchangeError::Reset)?;
-        self.understand(header, upstream, running).await
-    }
-
-    /// Sends the request and reads the head of the answer. A pooled connection that the provider had
-    /// closed costs no attempt.
-    async fn send(&self, slot: &mut Option<Box<Upstream>>) -> Result<ResponseHeader, ExchangeError> {
         let mut fresh = false;
         loop {
             // Boxed: the wait for an answer, which may be long, takes none of its room.
             let connected = Box::pin(self.desk.client.connect(self.to, fresh)).await?;
-            let upstream = slot.insert(connected);
-            let sent = upstream.send(self.request.clone(), self.body).await;
-            let answered = match sent {
-                Ok(()) => upstream.read_head().await,
-                Err(error) => Err(error),
+            let asked = self.ask(slot.insert(connected), running);
+            let answered = match self.patience() {
+                Some(patience) => timeout(patience, asked).await.unwrap_or(Err(ExchangeError::Silent)),
+                None => asked.await,
             };
+            // A pooled connection that the provider had closed costs no attempt.
             if !matches!(answered, Err(ExchangeError::Stale)) || fresh {
                 return answered;
             }
@@ -116,6 +111,18 @@ impl Ask<'_> {
                 stale.release(&self.desk.client).await;
             }
         }
+    }
+
+    /// How long a stream may take to its first event, once the provider is connected to.
+    fn patience(&self) -> Option<Duration> {
+        self.stream.then_some(self.to.target.timeouts.first_event)
+    }
+
+    /// Sends the request and reads the answer.
+    async fn ask(&self, upstream: &mut Upstream, running: &mut Running) -> Result<Tried, ExchangeError> {
+        upstream.send(self.request.clone(), self.body).await?;
+        let header = upstream.read_head().await?;
+        self.understand(header, upstream, running).await
     }
 
     /// What an answer is, by its head.
@@ -242,7 +249,7 @@ async fn read(upstream: &mut Upstream, most: usize) -> Result<(Bytes, bool), Exc
 fn failure(error: ExchangeError) -> Failure {
     match error {
         ExchangeError::Connect => Failure::Connect,
-        ExchangeError::ConnectTimeout => Failure::Timeout,
+        ExchangeError::ConnectTimeout | ExchangeError::Silent => Failure::Timeout,
         ExchangeError::Stale | ExchangeError::Reset => Failure::Reset,
         ExchangeError::Malformed => Failure::Malformed,
     }
