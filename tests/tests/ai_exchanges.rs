@@ -273,3 +273,15 @@ fn the_time_of_a_first_event_begins_with_the_connection() {
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     }
 }
+
+#[test]
+fn a_client_that_takes_nothing_is_cut_and_told_apart() {
+    let provider = Provider::start("a");
+    let proxy = gateway(&[("a", &provider)]).configured("server.limits.idle_timeout", "500ms").start();
+    let mut client = Client::connect(proxy.addr());
+    client.send(keyed(&chat_stream("endless")).bytes());
+    let sum = |name: &str, label: (&str, &str)| proxy.proxy.metrics().sum(name, &[label]);
+    until("it is cut", || sum("lockstep_ai_requests_total", ("outcome", "client_closed")) == 1.0);
+    assert_eq!(sum("lockstep_ai_attempts_total", ("result", "client_too_slow")), 1.0);
+    drop(client);
+}

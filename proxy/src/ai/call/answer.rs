@@ -158,7 +158,7 @@ impl<'s> Answering<'_, 's> {
                     }
                     match self.client.deliver(piece.clone(), ending).await {
                         Ok(()) => self.record.delivered(&piece),
-                        Err(Undelivered::Gone) => return self.gone(status).await,
+                        Err(Undelivered::Gone | Undelivered::Slow) => return self.gone(status).await,
                         Err(Undelivered::Ending) => return self.lost(Outcome::Interrupted, status).await,
                     }
                 }

@@ -114,7 +114,7 @@ impl Call<'_, '_> {
     /// Ends a stream: the record first, then what the client sees as its end.
     async fn close_stream(&mut self, ended: Ended, pump: &mut Pump) -> Turn {
         let error = match ended {
-            Ended::Gone => return Turn::Served(self.answering().gone(200).await),
+            Ended::Gone | Ended::Slow => return Turn::Served(self.answering().gone(200).await),
             Ended::Stuck => return Turn::Served(self.answering().lost(Outcome::Interrupted, 200).await),
             Ended::Complete => return Turn::Served(self.complete(pump.held()).await),
             Ended::Reported => None,
@@ -183,7 +183,7 @@ const fn outcome(ended: Ended) -> Outcome {
         Ended::Reported | Ended::Broken | Ended::Silent | Ended::Senseless | Ended::Parted => {
             Outcome::UpstreamError
         }
-        Ended::Gone => Outcome::ClientClosed,
+        Ended::Gone | Ended::Slow => Outcome::ClientClosed,
         Ended::Ending | Ended::Stuck => Outcome::Interrupted,
     }
 }
@@ -198,6 +198,7 @@ const fn why(ended: Ended) -> Option<&'static str> {
         Ended::Senseless => Some("malformed stream"),
         Ended::Parted => Some("says something else"),
         Ended::Gone => Some("client closed"),
+        Ended::Slow => Some("client too slow"),
         Ended::Ending | Ended::Stuck => Some("shutting down"),
     }
 }

@@ -37,6 +37,8 @@ pub(crate) enum Ended {
     Parted,
     /// The client went away.
     Gone,
+    /// The client takes nothing any more.
+    Slow,
     /// The process ends.
     Ending,
     /// The process ends while the client takes nothing: what is half written can't be followed by anything.
@@ -141,6 +143,7 @@ impl Relay<'_, '_> {
         match self.client.deliver(out.clone(), self.ending).await {
             Ok(()) => self.record.delivered(&out),
             Err(Undelivered::Gone) => return Err(Ended::Gone),
+            Err(Undelivered::Slow) => return Err(Ended::Slow),
             Err(Undelivered::Ending) => return Err(Ended::Stuck),
         }
         Ok(())
