@@ -82,12 +82,15 @@ fn what_stays_with_the_gateway() {
         .header("connection", "x-hop, keep-alive")
         .header("x-hop", "1")
         .header("openai-organization", "org-callers")
+        .header("x-goog-api-key", "somebody-elses")
         .header("openai-beta", "assistants=v2")
         .header("x-unknown", "kept")
         .header("x-request-id", "theirs");
     let answer = Client::connect(proxy.addr()).exchange(&keyed(&request)).expect("an answer");
     let seen = provider.last();
-    for name in ["cookie", "x-forwarded-for", "x-hop", "x-request-id"] {
+    for name in
+        ["cookie", "x-forwarded-for", "x-hop", "x-request-id", "openai-organization", "x-goog-api-key"]
+    {
         assert_eq!(seen.header(name), None, "{name}");
     }
     for (name, value) in

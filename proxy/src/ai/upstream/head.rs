@@ -29,7 +29,7 @@ const HOP_BY_HOP: [&str; 8] = [
 ];
 
 /// What stays with us: who the client is, what it pays with, how it reached us.
-const OURS: [&str; 15] = [
+const OURS: [&str; 11] = [
     "authorization",
     "api-key",
     "x-api-key",
@@ -39,13 +39,12 @@ const OURS: [&str; 15] = [
     "transfer-encoding",
     "expect",
     "x-request-id",
-    "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-forwarded-host",
-    "x-forwarded-prefix",
     "x-real-ip",
     "forwarded",
 ];
+
+/// Which account of a provider's pays: not the caller's choice where the key is ours.
+const ACCOUNT: [&str; 2] = ["openai-organization", "openai-project"];
 
 /// What a head is made of.
 pub struct Outgoing<'r> {
@@ -81,8 +80,10 @@ impl Outgoing<'_> {
         for (name, value) in self.headers {
             let text = name.as_str();
             let foreign = self.dialect == Dialect::ChatToMessages && text.starts_with("openai-");
-            let ours = foreign || HOP_BY_HOP.contains(&text) || OURS.contains(&text);
-            if !ours && !nominated.iter().any(|nominated| nominated == text) {
+            let account = self.callers_key.is_none() && (is_credential(text) || ACCOUNT.contains(&text));
+            let ours = OURS.contains(&text) || text.starts_with("x-forwarded-");
+            let stays = foreign || account || ours || HOP_BY_HOP.contains(&text);
+            if !stays && !nominated.iter().any(|nominated| nominated == text) {
                 head.append_header(name.clone(), value.clone())?;
             }
         }
@@ -162,6 +163,14 @@ impl Outgoing<'_> {
             _ => path.to_owned(),
         }
     }
+}
+
+/// Whether a header looks as if it held what somebody else is to be paid or trusted with.
+fn is_credential(name: &str) -> bool {
+    const ENDS: [&str; 8] =
+        ["api-key", "apikey", "subscription-key", "access-key", "token", "secret", "password", "-auth"];
+    const PARTS: [&str; 3] = ["authorization", "cookie", "credential"];
+    ENDS.iter().any(|end| name.ends_with(end)) || PARTS.iter().any(|part| name.contains(part))
 }
 
 /// Headers that `Connection` names (RFC 9110, 7.6.1).
