@@ -21,6 +21,7 @@ use crate::ai::route::Endpoint;
 use crate::ai::snapshot::{Destination, Dialect};
 use crate::ai::stream::opening::{self, NotOpened, Opened};
 use crate::ai::upstream::exchange::{ExchangeError, Upstream};
+use crate::ai::upstream::veil::Veil;
 
 /// A plain answer up to this size is read whole, and understood.
 const MAX_PLAIN: usize = 16 << 20;
@@ -179,8 +180,7 @@ impl Ask<'_> {
             Err(NotOpened::Error(error)) => {
                 let refusal = Refusal::of(&error, None);
                 running.status(refusal.status);
-                let refused = Refused { header, body: Bytes::new(), error, refusal };
-                Tried::Failed(Failure::Refused(refused.refusal.clone()), Some(Box::new(refused)))
+                self.says_no(header, Bytes::new(), error, refusal)
             }
             Err(NotOpened::Broke(error)) => Tried::Failed(failure(error), None),
             Err(NotOpened::Empty) => Tried::Failed(Failure::Reset, None),
@@ -193,8 +193,7 @@ impl Ask<'_> {
         match Answer::read(format, &body) {
             Some(Answer { error: Some(error), .. }) => {
                 let refusal = Refusal::of(&error, None);
-                let refused = Refused { header, body, error, refusal };
-                Tried::Failed(Failure::Refused(refused.refusal.clone()), Some(Box::new(refused)))
+                self.says_no(header, body, error, refusal)
             }
             // Instead of a stream, it would look like one without any event.
             Some(_) if self.stream => Tried::Failed(Failure::Malformed, None),
@@ -218,8 +217,15 @@ impl Ask<'_> {
         let wait = retry_after::of(&header.headers, Timestamp::now());
         let error = ProviderError::read(header.status.as_u16(), &body);
         let refusal = Refusal::of(&error, wait);
-        let refused = Refused { header, body, error, refusal };
-        Tried::Failed(Failure::Refused(refused.refusal.clone()), Some(Box::new(refused)))
+        self.says_no(header, body, error, refusal)
+    }
+
+    /// A refusal, whose words may repeat our key.
+    fn says_no(&self, header: ResponseHeader, body: Bytes, error: ProviderError, refusal: Refusal) -> Tried {
+        let veil = Veil::of(&self.to.target.provider);
+        let error = ProviderError { message: veil.text(error.message), ..error };
+        let refused = Refused { header, body: veil.bytes(body), error, refusal: refusal.clone() };
+        Tried::Failed(Failure::Refused(refusal), Some(Box::new(refused)))
     }
 }
 

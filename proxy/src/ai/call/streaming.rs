@@ -20,6 +20,7 @@ use crate::ai::stream::opening::Opened;
 use crate::ai::stream::pump::Pump;
 use crate::ai::stream::relay::{Ended, Pace, Relay};
 use crate::ai::upstream::exchange::Upstream;
+use crate::ai::upstream::veil::Veil;
 use crate::config::ai::model::Midstream;
 
 /// The longest text that another target can go on with.
@@ -63,7 +64,7 @@ impl Call<'_, '_> {
         self.record.usage = pump.usage();
         self.record.conclude(pump.usage(), why(ended));
         self.settle(to, trial, Some(outcome(ended)).filter(|_| ended != Ended::Parted));
-        self.close_stream(ended, &mut pump).await
+        self.close_stream(to, ended, &mut pump).await
     }
 
     /// Nobody else will be asked: what was kept for that is let go.
@@ -112,7 +113,7 @@ impl Call<'_, '_> {
     }
 
     /// Ends a stream: the record first, then what the client sees as its end.
-    async fn close_stream(&mut self, ended: Ended, pump: &mut Pump) -> Turn {
+    async fn close_stream(&mut self, to: &Destination, ended: Ended, pump: &mut Pump) -> Turn {
         let error = match ended {
             Ended::Gone | Ended::Slow => return Turn::Served(self.answering().gone(200).await),
             Ended::Stuck => return Turn::Served(self.answering().lost(Outcome::Interrupted, 200).await),
@@ -126,7 +127,7 @@ impl Call<'_, '_> {
         };
         let last = match error {
             Some(error) => error.event(self.head.endpoint(), pump.next_sequence()).unwrap_or_default(),
-            None => pump.held(),
+            None => Veil::of(&to.target.provider).bytes(pump.held()),
         };
         if matches!(ended, Ended::Broken | Ended::Silent | Ended::Reported) && self.may_continue() {
             self.said = pump.said();
