@@ -357,6 +357,42 @@ fn raw_paths_go_to_the_default_provider() {
 }
 
 #[test]
+fn who_may_use_some_models_has_no_default_provider() {
+    let provider = Provider::start("a");
+    let keys = json!([
+        {"id": "all", "sha256": digest(KEY), "models": ["gpt-*", "*"]},
+        {"id": "some", "sha256": digest(OTHER), "models": ["gpt-*"]},
+    ]);
+    let proxy = gateway(&[("a", &provider)]).set("keys", keys).start();
+    let json = |target: &str| Request::post(target, "{}").header("content-type", "application/json");
+    let requests = [
+        Request::get("/v1/files"),
+        Request::new("DELETE", "/v1/models/gpt-1"),
+        Request::get("/v1/chat/completions"),
+        json("/v1/batches"),
+        json("/v1/chat/completions;x"),
+        json("/v1/moderations"),
+        // Of unknown length, as what passes through unread.
+        Request::new("POST", "/v1/files").header("transfer-encoding", "chunked"),
+    ];
+    for (index, request) in requests.iter().enumerate() {
+        let by = |key: &str| {
+            let mut client = Client::connect(proxy.addr());
+            client.send(request.clone().header("authorization", &format!("Bearer {key}")).bytes());
+            if index + 1 == requests.len() {
+                client.send("0\r\n\r\n");
+            }
+            client.response()
+        };
+        let count = provider.count();
+        is(&by(OTHER), 404, "unknown_url", None);
+        assert_eq!(provider.count(), count, "nobody was asked");
+        assert_ne!(by(KEY).status(), 401);
+        assert_eq!(provider.count(), count + 1, "{request:?}");
+    }
+}
+
+#[test]
 fn azures_paths_and_azure_as_a_provider() {
     let (a, z) = (Provider::start("a"), Provider::start("z"));
     let azure = json!({
