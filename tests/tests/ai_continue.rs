@@ -110,7 +110,8 @@ fn what_can_not_be_joined_ends_with_an_error() {
     assert_eq!(stream.said(), BEGUN);
     assert_eq!(stream.error().map(|error| error["code"].clone()), Some(json!("upstream_failed")));
     // To say something else is no fault: the target that broke off is left alone, this one is asked.
-    let cooling = |provider: &str| all.proxy.proxy.metrics().sum("lockstep_ai_cooling", &[("provider", provider)]);
+    let cooling =
+        |provider: &str| all.proxy.proxy.metrics().sum("lockstep_ai_cooling", &[("provider", provider)]);
     assert_eq!((cooling("a"), cooling("b")), (1.0, 0.0));
     // Nor is there anybody to ask.
     let all = start(&json!([target("a", "cut", false)]), "continue");

@@ -269,7 +269,10 @@ fn the_time_of_a_first_event_begins_with_the_connection() {
     for request in [chat_stream("silence"), chat_stream("headers-silence"), chat("silence")] {
         let begun = Instant::now();
         let answer = proxy.send(&request);
-        assert_eq!((answer.status(), answer.json()["error"]["code"].as_str()), (504, Some("upstream_timeout")));
+        assert_eq!(
+            (answer.status(), answer.json()["error"]["code"].as_str()),
+            (504, Some("upstream_timeout"))
+        );
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     }
 }

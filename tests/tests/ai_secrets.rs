@@ -88,7 +88,8 @@ fn a_key_that_a_provider_repeats_is_hidden() {
     let provider = Provider::start("a");
     let proxy = gateway(&[("a", &provider)]).start();
     let key = provider_key("a");
-    let error = json!({"error": {"message": format!("Not so: Bearer {key}"), "type": "invalid_request_error"}});
+    let error =
+        json!({"error": {"message": format!("Not so: Bearer {key}"), "type": "invalid_request_error"}});
     let part = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}\n\n";
     let json = "application/json";
     let events = "text/event-stream";

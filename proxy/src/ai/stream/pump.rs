@@ -238,7 +238,11 @@ impl Pump {
             return Progress::Open;
         }
         let before = self.left_out.replace(self.events);
-        if before.is_some_and(|before| before + 1 == self.events) { Progress::Senseless } else { Progress::Open }
+        if before.is_some_and(|before| before + 1 == self.events) {
+            Progress::Senseless
+        } else {
+            Progress::Open
+        }
     }
 
     fn take_step(&mut self, step: Step) -> Progress {
