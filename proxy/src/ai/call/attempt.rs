@@ -73,10 +73,9 @@ impl Ask<'_> {
     /// Asks. What is left in `slot` is the connection that the answer comes by, whatever becomes of
     /// this future: it must be released.
     pub(crate) async fn run(&self, slot: &mut Option<Box<Upstream>>, running: &mut Running) -> Tried {
-        let timeouts = &self.to.target.timeouts;
-        // The most of both; the first event has its own time from the connection on.
-        let limit = if self.stream { timeouts.connect + timeouts.first_event } else { timeouts.total };
-        let until = Instant::now() + limit;
+        // The time of a plain call includes its connection; that of a first event begins with it.
+        let connect = if self.stream { self.to.target.timeouts.connect } else { Duration::ZERO };
+        let until = Instant::now() + connect + self.patience();
         let (until, late) = match self.deadline {
             Some(deadline) if deadline < until => (deadline, Failure::CallerTimeout),
             _ => (until, Failure::Timeout),
@@ -97,11 +96,8 @@ impl Ask<'_> {
         loop {
             // Boxed: the wait for an answer, which may be long, takes none of its room.
             let connected = Box::pin(self.desk.client.connect(self.to, fresh)).await?;
-            let asked = self.ask(slot.insert(connected), running);
-            let answered = match self.patience() {
-                Some(patience) => timeout(patience, asked).await.unwrap_or(Err(ExchangeError::Silent)),
-                None => asked.await,
-            };
+            let asked = timeout(self.patience(), self.ask(slot.insert(connected), running));
+            let answered = asked.await.unwrap_or(Err(ExchangeError::Silent));
             // A pooled connection that the provider had closed costs no attempt.
             if !matches!(answered, Err(ExchangeError::Stale)) || fresh {
                 return answered;
@@ -114,9 +110,10 @@ impl Ask<'_> {
         }
     }
 
-    /// How long a stream may take to its first event, once the provider is connected to.
-    fn patience(&self) -> Option<Duration> {
-        self.stream.then_some(self.to.target.timeouts.first_event)
+    /// How long the provider may take to a first event or a whole answer, once it is connected to.
+    fn patience(&self) -> Duration {
+        let timeouts = &self.to.target.timeouts;
+        if self.stream { timeouts.first_event } else { timeouts.total }
     }
 
     /// Sends the request and reads the answer.
