@@ -82,12 +82,15 @@ fn what_stays_with_the_gateway() {
         .header("connection", "x-hop, keep-alive")
         .header("x-hop", "1")
         .header("openai-organization", "org-callers")
+        .header("x-goog-api-key", "somebody-elses")
         .header("openai-beta", "assistants=v2")
         .header("x-unknown", "kept")
         .header("x-request-id", "theirs");
     let answer = Client::connect(proxy.addr()).exchange(&keyed(&request)).expect("an answer");
     let seen = provider.last();
-    for name in ["cookie", "x-forwarded-for", "x-hop", "x-request-id"] {
+    for name in
+        ["cookie", "x-forwarded-for", "x-hop", "x-request-id", "openai-organization", "x-goog-api-key"]
+    {
         assert_eq!(seen.header(name), None, "{name}");
     }
     for (name, value) in
@@ -96,8 +99,10 @@ fn what_stays_with_the_gateway() {
         assert_eq!(seen.header(name), Some(value), "{name}");
     }
     assert_eq!(seen.header("host"), Some(&*provider.addr.to_string()));
-    // What providers tell besides the answer is passed on, but for their id.
-    assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some("9999"));
+    // What providers tell besides the answer is passed on, but for their id and what they tell of the
+    // gateway's account.
+    assert_eq!(answer.header("x-ratelimit-remaining-requests"), None);
+    assert_eq!(answer.header("openai-organization"), None);
     assert_eq!(answer.header("openai-processing-ms"), Some("7"));
     assert_eq!(answer.header("x-lockstep-target"), Some("a/ok"));
     assert_eq!(answer.all("x-request-id").len(), 1);
@@ -283,7 +288,11 @@ fn callers_own_keys_go_where_they_belong() {
         .set("default_provider", "b");
     let proxy = section.start();
     let own = |model: &str| chat(model).header("authorization", "Bearer sk-callers-own").send(proxy.addr());
-    assert_eq!(own("both").header("x-lockstep-target"), Some("b/ok"));
+    let answer = own("both");
+    assert_eq!(answer.header("x-lockstep-target"), Some("b/ok"));
+    // It is the caller's account.
+    assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some("9999"));
+    assert_eq!(answer.header("openai-organization"), Some("org-test"));
     assert_eq!(b.last().header("authorization"), Some("Bearer sk-callers-own"));
     // What the caller's own key may not is the caller's to know.
     is(&own("refusing"), 401, "invalid_api_key", None);
@@ -345,6 +354,42 @@ fn raw_paths_go_to_the_default_provider() {
     // Refusals of providers keep their status and their words.
     provider.otherwise("404");
     assert_eq!(proxy.send(&Request::get("/v1/batches/b1")).status(), 404);
+}
+
+#[test]
+fn who_may_use_some_models_has_no_default_provider() {
+    let provider = Provider::start("a");
+    let keys = json!([
+        {"id": "all", "sha256": digest(KEY), "models": ["gpt-*", "*"]},
+        {"id": "some", "sha256": digest(OTHER), "models": ["gpt-*"]},
+    ]);
+    let proxy = gateway(&[("a", &provider)]).set("keys", keys).start();
+    let json = |target: &str| Request::post(target, "{}").header("content-type", "application/json");
+    let requests = [
+        Request::get("/v1/files"),
+        Request::new("DELETE", "/v1/models/gpt-1"),
+        Request::get("/v1/chat/completions"),
+        json("/v1/batches"),
+        json("/v1/chat/completions;x"),
+        json("/v1/moderations"),
+        // Of unknown length, as what passes through unread.
+        Request::new("POST", "/v1/files").header("transfer-encoding", "chunked"),
+    ];
+    for (index, request) in requests.iter().enumerate() {
+        let by = |key: &str| {
+            let mut client = Client::connect(proxy.addr());
+            client.send(request.clone().header("authorization", &format!("Bearer {key}")).bytes());
+            if index + 1 == requests.len() {
+                client.send("0\r\n\r\n");
+            }
+            client.response()
+        };
+        let count = provider.count();
+        is(&by(OTHER), 404, "unknown_url", None);
+        assert_eq!(provider.count(), count, "nobody was asked");
+        assert_ne!(by(KEY).status(), 401);
+        assert_eq!(provider.count(), count + 1, "{request:?}");
+    }
 }
 
 #[test]

@@ -18,11 +18,16 @@ struct Trio {
 
 /// Three providers, the last of them Anthropic's kind, and a model over some of them.
 fn start(targets: &Value, midstream: &str) -> Trio {
+    start_with(targets, midstream, json!({"failures": 0}))
+}
+
+fn start_with(targets: &Value, midstream: &str, cooldown: Value) -> Trio {
     let (a, b, c) = (Provider::start("a"), Provider::start("b"), Provider::start("c"));
     let claude = json!({"kind": "anthropic", "base_url": c.url(), "api_key": {"value": provider_key("c")}});
     let proxy = gateway(&[("a", &a), ("b", &b)])
         .provider("c", claude)
         .set("timeouts", json!({"idle": "500ms"}))
+        .set("cooldown", cooldown)
         .entry("m", json!({"targets": targets, "midstream": midstream}))
         .start();
     Trio { a, b, c, proxy }
@@ -89,7 +94,8 @@ fn a_target_without_prefill_says_it_again() {
 
 #[test]
 fn what_can_not_be_joined_ends_with_an_error() {
-    let all = start(&json!([target("a", "cut", false), target("b", "other", false)]), "continue");
+    let targets = json!([target("a", "cut", false), target("b", "other", false)]);
+    let all = start_with(&targets, "continue", json!({"failures": 1, "window": "30s", "for": "1h"}));
     let event = |text: &str, reason: Value| {
         json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "other",
             "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": reason}]})
@@ -102,6 +108,11 @@ fn what_can_not_be_joined_ends_with_an_error() {
     let stream = all.proxy.stream("m");
     is_broken(&stream);
     assert_eq!(stream.said(), BEGUN);
+    assert_eq!(stream.error().map(|error| error["code"].clone()), Some(json!("upstream_failed")));
+    // To say something else is no fault: the target that broke off is left alone, this one is asked.
+    let cooling =
+        |provider: &str| all.proxy.proxy.metrics().sum("lockstep_ai_cooling", &[("provider", provider)]);
+    assert_eq!((cooling("a"), cooling("b")), (1.0, 0.0));
     // Nor is there anybody to ask.
     let all = start(&json!([target("a", "cut", false)]), "continue");
     is_broken(&all.proxy.stream("m"));

@@ -2,11 +2,11 @@
 //! that is no HTTP.
 
 use std::io::{BufReader, Write as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lockstep_tests::curl::Curl;
-use lockstep_tests::gateway::{KEY, Running, chat, chat_body, gateway, keyed, post};
+use lockstep_tests::gateway::{KEY, Running, chat, chat_body, chat_stream, gateway, keyed, post};
 use lockstep_tests::http1;
 use lockstep_tests::provider::{CONTENT, Head, Step};
 use lockstep_tests::{Client, HOST, Origin, Provider, Request, poll, until};
@@ -258,4 +258,33 @@ fn a_binary_answer_that_stalls_is_cut() {
     assert!(provider.is_left_within(poll::SOON));
     until("it is logged", || proxy.proxy.access_log().len() == 1);
     assert_eq!(proxy.proxy.access_log()[0]["ai"]["outcome"], "upstream_error");
+}
+
+#[test]
+fn the_time_of_a_first_event_begins_with_the_connection() {
+    let provider = Provider::start("a");
+    // Connecting takes no time here, and has none to give.
+    let timeouts = json!({"connect": "5s", "first_event": "300ms", "total": "300ms"});
+    let proxy = gateway(&[("a", &provider)]).set("timeouts", timeouts).start();
+    for request in [chat_stream("silence"), chat_stream("headers-silence"), chat("silence")] {
+        let begun = Instant::now();
+        let answer = proxy.send(&request);
+        assert_eq!(
+            (answer.status(), answer.json()["error"]["code"].as_str()),
+            (504, Some("upstream_timeout"))
+        );
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_cut_and_told_apart() {
+    let provider = Provider::start("a");
+    let proxy = gateway(&[("a", &provider)]).configured("server.limits.idle_timeout", "500ms").start();
+    let mut client = Client::connect(proxy.addr());
+    client.send(keyed(&chat_stream("endless")).bytes());
+    let sum = |name: &str, label: (&str, &str)| proxy.proxy.metrics().sum(name, &[label]);
+    until("it is cut", || sum("lockstep_ai_requests_total", ("outcome", "client_closed")) == 1.0);
+    assert_eq!(sum("lockstep_ai_attempts_total", ("result", "client_too_slow")), 1.0);
+    drop(client);
 }

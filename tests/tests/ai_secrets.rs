@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use lockstep_tests::gateway::{KEY, chat, chat_stream, digest, gateway, keyed, provider_key};
+use lockstep_tests::gateway::{KEY, Stream, chat, chat_stream, digest, gateway, keyed, provider_key};
 use lockstep_tests::process::Signal;
+use lockstep_tests::provider::{Head, Step};
 use lockstep_tests::{Client, OPERATOR, Provider, Request, VIEWER, poll};
 use serde_json::json;
 
@@ -80,4 +81,32 @@ fn no_key_ever_shows() {
         texts.iter().any(|(what, text)| what == "stdout" && text.contains("current")),
         "the log tells who called"
     );
+}
+
+#[test]
+fn a_key_that_a_provider_repeats_is_hidden() {
+    let provider = Provider::start("a");
+    let proxy = gateway(&[("a", &provider)]).start();
+    let key = provider_key("a");
+    let error =
+        json!({"error": {"message": format!("Not so: Bearer {key}"), "type": "invalid_request_error"}});
+    let part = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}\n\n";
+    let json = "application/json";
+    let events = "text/event-stream";
+    let (plain, streamed) = (error.to_string(), format!("data: {error}\n\n"));
+    let cases = [
+        ("shaped", 400, json, plain.clone()),
+        ("failing", 500, json, plain.clone()),
+        ("unshaped", 400, "text/plain", json!({"detail": key}).to_string()),
+        ("within", 200, json, plain),
+        ("first", 200, events, streamed.clone()),
+        ("middle", 200, events, format!("{part}{streamed}")),
+    ];
+    for (model, status, content_type, body) in cases {
+        let head = Head::new(status, content_type).length(body.len());
+        provider.play(model, vec![Step::Head(head), Step::Data(body.into()), Step::End]);
+        let request = if content_type == events { chat_stream(model) } else { chat(model) };
+        let text = Stream::of(proxy.addr(), &keyed(&request)).message.text();
+        assert!(text.contains("***") && !text.contains(&key), "{model}: {text}");
+    }
 }

@@ -150,6 +150,26 @@ fn a_stream_that_says_nothing_is_none() {
 }
 
 #[test]
+fn nothing_but_malformed_events_is_no_answer() {
+    let (a, b, proxy) = start();
+    let bad = || "data: {{{{\n\n".to_owned();
+    let role = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"}}]}\n\n".to_owned();
+    let mut pieces = vec![role];
+    pieces.extend((0..9).map(|_| bad()));
+    pieces.extend([finished(), DONE.to_owned()]);
+    play(&a, &pieces, Step::End);
+    let stream = proxy.stream("m");
+    assert!(stream.cut && !stream.message.text().contains("[DONE]"), "{stream:?}");
+    assert_eq!(stream.error().map(|error| error["code"].clone()), Some(json!("upstream_malformed")));
+    let dropped = proxy.proxy.metrics().sum("lockstep_ai_events_dropped_total", &[("provider", "a")]);
+    assert_eq!(dropped, 2.0);
+    // Where nothing was sent yet, somebody else answers.
+    play(&a, &[bad(), bad(), said("x"), finished(), DONE.to_owned()], Step::End);
+    let stream = proxy.stream("m");
+    assert!(stream.is_done() && stream.said() == CONTENT && b.count() == 1, "{stream:?}");
+}
+
+#[test]
 fn what_azure_sends_first_is_no_end() {
     let (a, _b, proxy) = start();
     let first = "data: {\"choices\":[],\"created\":0,\"id\":\"\",\"model\":\"\",\"object\":\"\",\"prompt_filter_results\":[]}\n\n";

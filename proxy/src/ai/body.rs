@@ -38,8 +38,8 @@ pub struct Scan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Options {
     at: Range<usize>,
-    /// Whether `include_usage` is said.
-    usage: Option<bool>,
+    /// Whether `include_usage` is wanted, if it is said, and where.
+    usage: Option<(bool, Range<usize>)>,
     empty: bool,
 }
 
@@ -89,13 +89,14 @@ impl Scan {
     /// Whether the client asked for the usage of its stream.
     #[must_use]
     pub fn wants_usage(&self) -> bool {
-        self.options.as_ref().is_some_and(|options| options.usage == Some(true))
+        let usage = self.options.as_ref().and_then(|options| options.usage.as_ref());
+        usage.is_some_and(|(wanted, _)| *wanted)
     }
 
-    /// Whether a stream says nothing about usage, so that the provider may be asked for it.
+    /// Whether the provider is to be asked for the usage of a stream, which the client does not want.
     #[must_use]
-    pub fn leaves_usage_open(&self) -> bool {
-        self.stream && self.options.as_ref().is_none_or(|options| options.usage.is_none())
+    pub fn needs_usage(&self) -> bool {
+        self.stream && !self.wants_usage()
     }
 
     /// Names another model.
@@ -111,6 +112,7 @@ impl Scan {
     pub fn include_usage(&self, edits: &mut Edits) {
         const OPTION: &str = "\"include_usage\":true";
         match &self.options {
+            Some(Options { usage: Some((_, at)), .. }) => edits.replace(at.clone(), "true"),
             Some(options) => {
                 let at = options.at.start + 1;
                 let comma = if options.empty { "" } else { "," };
@@ -173,7 +175,8 @@ impl Options {
         let [usage] = found.map_err(|_| ApiError::invalid_type("stream_options", "an object"))?;
         Ok(Self {
             at: json::span(body, value),
-            usage: usage.map(|usage| usage.get() == "true"),
+            // What is no boolean is the provider's to refuse.
+            usage: usage.map(|usage| (!matches!(usage.get(), "false" | "null"), json::span(body, usage))),
             empty: text.get(1..).unwrap_or_default().trim_ascii_start().starts_with('}'),
         })
     }

@@ -23,7 +23,7 @@ fn what_matters_is_found() {
         (found.model.as_deref(), found.stream, found.choices, found.tools),
         (Some("gpt"), true, 3, true)
     );
-    assert!(found.wants_usage() && !found.leaves_usage_open());
+    assert!(found.wants_usage() && !found.needs_usage());
     let found = scan(r#"{"messages":[1],"stream":null,"tools":[ ],"stream_options":null}"#).unwrap();
     assert_eq!((found.model, found.stream, found.choices, found.tools), (None, false, 1, false));
 }
@@ -86,6 +86,11 @@ fn edits_leave_all_else_alone() {
         (r#" {"x":1}"#, r#" {"stream_options":{"include_usage":true},"x":1}"#),
         (r#"{"stream_options": {}}"#, r#"{"stream_options": {"include_usage":true}}"#),
         (r#"{"stream_options":{"a":1}}"#, r#"{"stream_options":{"include_usage":true,"a":1}}"#),
+        (
+            r#"{"stream_options":{"a":1, "include_usage" : false}}"#,
+            r#"{"stream_options":{"a":1, "include_usage" : true}}"#,
+        ),
+        (r#"{"stream_options":{"include_usage":null}}"#, r#"{"stream_options":{"include_usage":true}}"#),
     ];
     for (body, expected) in cases {
         assert_eq!(edited(body, usage), expected);

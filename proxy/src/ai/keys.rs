@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 
-use crate::config::ai::model::Key;
+use crate::config::ai::model::{Key, Pattern};
 
 /// The headers in which keys come besides `Authorization: Bearer`.
 const HEADERS: [&str; 2] = ["api-key", "x-api-key"];
@@ -149,6 +149,12 @@ impl KnownKey {
         self.key.models.iter().any(|pattern| pattern.matches(model))
     }
 
+    /// Whether it may ask for whatever model.
+    #[must_use]
+    pub fn may_use_any(&self) -> bool {
+        self.key.models.iter().any(Pattern::matches_all)
+    }
+
     /// Counts one more request.
     ///
     /// # Errors
@@ -205,7 +211,6 @@ impl Drop for Running {
 mod tests {
     use super::*;
     use crate::ai::ledger::KeyIdentity;
-    use crate::config::ai::model::Pattern;
 
     fn key(id: &str, text: &str) -> Key {
         Key {

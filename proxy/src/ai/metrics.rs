@@ -23,6 +23,7 @@ pub struct AiMetrics {
     key_cost: CounterVec,
     first_byte: HistogramVec,
     stale: IntCounterVec,
+    dropped: IntCounterVec,
     /// Calls that run.
     pub in_flight: IntGauge,
     /// Bytes of requests that are kept for another attempt, refreshed on each scrape.
@@ -93,6 +94,11 @@ impl AiMetrics {
                 "Pooled connections that the provider had closed when a request was sent.",
                 &["provider"],
             )?,
+            dropped: make.counters(
+                "ai_events_dropped_total",
+                "Malformed events that were left out of streams.",
+                &["provider"],
+            )?,
             in_flight: make.gauge("ai_in_flight", "Calls that run.")?,
             buffered: make.gauge("ai_buffered_bytes", "Bytes of requests kept for another attempt.")?,
             cooling: make.gauges("ai_cooling", "1 while a target is left alone.", &of_call)?,
@@ -101,6 +107,13 @@ impl AiMetrics {
 
     pub(crate) fn stale(&self, provider: &str) {
         self.stale.with_label_values(&[provider]).inc();
+    }
+
+    /// Counts events that were left out of a stream.
+    pub(crate) fn dropped(&self, provider: &str, events: u64) {
+        if events > 0 {
+            self.dropped.with_label_values(&[provider]).inc_by(events);
+        }
     }
 
     pub(crate) fn refused(&self, code: &'static str) {

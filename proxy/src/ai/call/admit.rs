@@ -45,4 +45,12 @@ impl Caller {
             Self::Own(_) | Self::Anyone => true,
         }
     }
+
+    /// Whether it may send what names no model, and so may use any: batches, say.
+    pub(crate) fn may_use_any(&self) -> bool {
+        match self {
+            Self::Known(key) => key.may_use_any(),
+            Self::Own(_) | Self::Anyone => true,
+        }
+    }
 }

@@ -210,7 +210,7 @@ impl Asked {
                     changes.push(Change::RequestModel);
                 }
                 let injects = matches!(endpoint, Endpoint::Chat | Endpoint::Completions);
-                if injects && scan.leaves_usage_open() {
+                if injects && scan.needs_usage() {
                     scan.include_usage(&mut edits);
                     changes.push(Change::RequestUsage);
                     hide_usage = true;

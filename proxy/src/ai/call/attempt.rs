@@ -1,11 +1,13 @@
 //! Asks one target once, up to where the client could be answered: a whole plain answer, the first
 //! event of a stream, or the head of what passes through piece by piece.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use jiff::Timestamp;
 use pingora::http::{RequestHeader, ResponseHeader};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::asked::Head;
 use super::record::Running;
@@ -19,6 +21,7 @@ use crate::ai::route::Endpoint;
 use crate::ai::snapshot::{Destination, Dialect};
 use crate::ai::stream::opening::{self, NotOpened, Opened};
 use crate::ai::upstream::exchange::{ExchangeError, Upstream};
+use crate::ai::upstream::veil::Veil;
 
 /// A plain answer up to this size is read whole, and understood.
 const MAX_PLAIN: usize = 16 << 20;
@@ -70,9 +73,9 @@ impl Ask<'_> {
     /// Asks. What is left in `slot` is the connection that the answer comes by, whatever becomes of
     /// this future: it must be released.
     pub(crate) async fn run(&self, slot: &mut Option<Box<Upstream>>, running: &mut Running) -> Tried {
-        let timeouts = &self.to.target.timeouts;
-        let limit = if self.stream { timeouts.connect + timeouts.first_event } else { timeouts.total };
-        let until = Instant::now() + limit;
+        // The time of a plain call includes its connection; that of a first event begins with it.
+        let connect = if self.stream { self.to.target.timeouts.connect } else { Duration::ZERO };
+        let until = Instant::now() + connect + self.patience();
         let (until, late) = match self.deadline {
             Some(deadline) if deadline < until => (deadline, Failure::CallerTimeout),
             _ => (until, Failure::Timeout),
@@ -89,24 +92,13 @@ impl Ask<'_> {
         slot: &mut Option<Box<Upstream>>,
         running: &mut Running,
     ) -> Result<Tried, ExchangeError> {
-        let header = self.send(slot).await?;
-        let upstream = slot.as_mut().ok_or(ExchangeError::Reset)?;
-        self.understand(header, upstream, running).await
-    }
-
-    /// Sends the request and reads the head of the answer. A pooled connection that the provider had
-    /// closed costs no attempt.
-    async fn send(&self, slot: &mut Option<Box<Upstream>>) -> Result<ResponseHeader, ExchangeError> {
         let mut fresh = false;
         loop {
             // Boxed: the wait for an answer, which may be long, takes none of its room.
             let connected = Box::pin(self.desk.client.connect(self.to, fresh)).await?;
-            let upstream = slot.insert(connected);
-            let sent = upstream.send(self.request.clone(), self.body).await;
-            let answered = match sent {
-                Ok(()) => upstream.read_head().await,
-                Err(error) => Err(error),
-            };
+            let asked = timeout(self.patience(), self.ask(slot.insert(connected), running));
+            let answered = asked.await.unwrap_or(Err(ExchangeError::Silent));
+            // A pooled connection that the provider had closed costs no attempt.
             if !matches!(answered, Err(ExchangeError::Stale)) || fresh {
                 return answered;
             }
@@ -116,6 +108,19 @@ impl Ask<'_> {
                 stale.release(&self.desk.client).await;
             }
         }
+    }
+
+    /// How long the provider may take to a first event or a whole answer, once it is connected to.
+    fn patience(&self) -> Duration {
+        let timeouts = &self.to.target.timeouts;
+        if self.stream { timeouts.first_event } else { timeouts.total }
+    }
+
+    /// Sends the request and reads the answer.
+    async fn ask(&self, upstream: &mut Upstream, running: &mut Running) -> Result<Tried, ExchangeError> {
+        upstream.send(self.request.clone(), self.body).await?;
+        let header = upstream.read_head().await?;
+        self.understand(header, upstream, running).await
     }
 
     /// What an answer is, by its head.
@@ -172,11 +177,11 @@ impl Ask<'_> {
             Err(NotOpened::Error(error)) => {
                 let refusal = Refusal::of(&error, None);
                 running.status(refusal.status);
-                let refused = Refused { header, body: Bytes::new(), error, refusal };
-                Tried::Failed(Failure::Refused(refused.refusal.clone()), Some(Box::new(refused)))
+                self.says_no(header, Bytes::new(), error, refusal)
             }
             Err(NotOpened::Broke(error)) => Tried::Failed(failure(error), None),
             Err(NotOpened::Empty) => Tried::Failed(Failure::Reset, None),
+            Err(NotOpened::Senseless) => Tried::Failed(Failure::Malformed, None),
         }
     }
 
@@ -185,8 +190,7 @@ impl Ask<'_> {
         match Answer::read(format, &body) {
             Some(Answer { error: Some(error), .. }) => {
                 let refusal = Refusal::of(&error, None);
-                let refused = Refused { header, body, error, refusal };
-                Tried::Failed(Failure::Refused(refused.refusal.clone()), Some(Box::new(refused)))
+                self.says_no(header, body, error, refusal)
             }
             // Instead of a stream, it would look like one without any event.
             Some(_) if self.stream => Tried::Failed(Failure::Malformed, None),
@@ -210,8 +214,15 @@ impl Ask<'_> {
         let wait = retry_after::of(&header.headers, Timestamp::now());
         let error = ProviderError::read(header.status.as_u16(), &body);
         let refusal = Refusal::of(&error, wait);
-        let refused = Refused { header, body, error, refusal };
-        Tried::Failed(Failure::Refused(refused.refusal.clone()), Some(Box::new(refused)))
+        self.says_no(header, body, error, refusal)
+    }
+
+    /// A refusal, whose words may repeat our key.
+    fn says_no(&self, header: ResponseHeader, body: Bytes, error: ProviderError, refusal: Refusal) -> Tried {
+        let veil = Veil::of(&self.to.target.provider);
+        let error = ProviderError { message: veil.text(error.message), ..error };
+        let refused = Refused { header, body: veil.bytes(body), error, refusal: refusal.clone() };
+        Tried::Failed(Failure::Refused(refusal), Some(Box::new(refused)))
     }
 }
 
@@ -241,7 +252,7 @@ async fn read(upstream: &mut Upstream, most: usize) -> Result<(Bytes, bool), Exc
 fn failure(error: ExchangeError) -> Failure {
     match error {
         ExchangeError::Connect => Failure::Connect,
-        ExchangeError::ConnectTimeout => Failure::Timeout,
+        ExchangeError::ConnectTimeout | ExchangeError::Silent => Failure::Timeout,
         ExchangeError::Stale | ExchangeError::Reset => Failure::Reset,
         ExchangeError::Malformed => Failure::Malformed,
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Version};
+use pingora::ErrorType;
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
 use tokio_util::sync::CancellationToken;
@@ -26,8 +27,10 @@ pub(crate) struct Gone;
 /// Why a piece was not delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Undelivered {
-    /// The client went away, or stopped reading.
+    /// The client went away.
     Gone,
+    /// The client takes nothing. Half of the piece may be written.
+    Slow,
     /// The process ends while the client takes nothing. Half of the piece may be written, so that nothing can follow.
     Ending,
 }
@@ -120,11 +123,14 @@ impl<'s> Client<'s> {
 
     /// Sends a piece of the body.
     pub(crate) async fn write(&mut self, bytes: Bytes) -> Result<(), Gone> {
+        self.try_write(bytes).await.map_err(|_| Gone)
+    }
+
+    async fn try_write(&mut self, bytes: Bytes) -> pingora::Result<()> {
         if self.is_head() {
             return Ok(());
         }
-        let written = self.session.downstream_session.write_response_body(bytes, false).await;
-        written.map_err(|_| Gone)
+        self.session.downstream_session.write_response_body(bytes, false).await
     }
 
     /// Sends a piece of the body; once the process is `ending`, a client that takes nothing is not waited for.
@@ -139,7 +145,10 @@ impl<'s> Client<'s> {
         };
         tokio::select! {
             biased;
-            written = self.write(bytes) => written.map_err(|Gone| Undelivered::Gone),
+            written = self.try_write(bytes) => written.map_err(|error| match error.etype() {
+                ErrorType::WriteTimedout => Undelivered::Slow,
+                _ => Undelivered::Gone,
+            }),
             () = late => Err(Undelivered::Ending),
         }
     }

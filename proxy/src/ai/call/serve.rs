@@ -181,11 +181,11 @@ impl<'s> Visit<'_, 's> {
             }
             Expected::Streamed => {
                 let mut asked = Asked::default();
-                let Some(route) = self.snapshot.default_provider() else {
-                    return (self.reject(&ApiError::unknown_path(), &asked.body).await, None);
+                let route = match self.default_provider() {
+                    Ok(route) => route,
+                    Err(error) => return (self.reject(&error, &asked.body).await, None),
                 };
-                let call = self.made(route, &mut asked, None);
-                return (call.stream_body().await, Some(Arc::clone(route)));
+                return (self.made(&route, &mut asked, None).stream_body().await, Some(route));
             }
         };
         let mut asked = match Asked::of(self.head, body.clone()) {
@@ -202,11 +202,15 @@ impl<'s> Visit<'_, 's> {
     }
 
     fn route(&self, asked: &Asked) -> Result<Arc<Route>, ApiError> {
-        let Some(model) = &asked.model else {
-            return self.snapshot.default_provider().cloned().ok_or_else(ApiError::unknown_path);
-        };
+        let Some(model) = &asked.model else { return self.default_provider() };
         let route = self.snapshot.model(model).filter(|_| self.caller.may_use(model));
         route.cloned().ok_or_else(|| ApiError::model_not_found(model))
+    }
+
+    /// Who has what names no model.
+    fn default_provider(&self) -> Result<Arc<Route>, ApiError> {
+        let route = self.snapshot.default_provider().filter(|_| self.caller.may_use_any());
+        route.cloned().ok_or_else(ApiError::unknown_path)
     }
 
     fn made<'a>(

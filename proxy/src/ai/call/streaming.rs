@@ -11,7 +11,7 @@ use super::turn::{Prepared, Turn};
 use crate::ai::anthropic::{self, StreamTranslator};
 use crate::ai::attempts::cooldown::Trial;
 use crate::ai::errors::ApiError;
-use crate::ai::ledger::{Change, Outcome};
+use crate::ai::ledger::Outcome;
 use crate::ai::reading::{Assembler, Format};
 use crate::ai::route::Endpoint;
 use crate::ai::snapshot::Destination;
@@ -20,6 +20,7 @@ use crate::ai::stream::opening::Opened;
 use crate::ai::stream::pump::Pump;
 use crate::ai::stream::relay::{Ended, Pace, Relay};
 use crate::ai::upstream::exchange::Upstream;
+use crate::ai::upstream::veil::Veil;
 use crate::config::ai::model::Midstream;
 
 /// The longest text that another target can go on with.
@@ -42,7 +43,7 @@ impl Call<'_, '_> {
         }
         let mut pump = self.pump(prepared, opened);
         if self.client.sent.is_none() {
-            let Ok(header) = answer::streamed(theirs, &prepared.target) else {
+            let Ok(header) = answer::streamed(theirs, &prepared.target, self.head) else {
                 return Turn::Served(Served::Cut);
             };
             if self.client.head(header, None).await.is_err() {
@@ -59,10 +60,11 @@ impl Call<'_, '_> {
         };
         let ended = relay.run().await;
         self.record.changes.extend(pump.changes.iter().copied());
+        self.desk.gateway.metrics.ai.dropped(&to.target.provider.name, pump.dropped);
         self.record.usage = pump.usage();
         self.record.conclude(pump.usage(), why(ended));
-        self.settle(to, trial, Some(outcome(ended)));
-        self.close_stream(ended, &mut pump).await
+        self.settle(to, trial, Some(outcome(ended)).filter(|_| ended != Ended::Parted));
+        self.close_stream(to, ended, &mut pump).await
     }
 
     /// Nobody else will be asked: what was kept for that is let go.
@@ -97,7 +99,6 @@ impl Call<'_, '_> {
             });
         }
         if let Some(said) = self.said.take() {
-            self.record.changes.insert(Change::ResponseContinued);
             let hide_usage = !self.asked.scan().is_some_and(crate::ai::body::Scan::wants_usage);
             pump = pump.joining(Joint::new(said, prepared.anew, hide_usage));
         }
@@ -112,20 +113,21 @@ impl Call<'_, '_> {
     }
 
     /// Ends a stream: the record first, then what the client sees as its end.
-    async fn close_stream(&mut self, ended: Ended, pump: &mut Pump) -> Turn {
+    async fn close_stream(&mut self, to: &Destination, ended: Ended, pump: &mut Pump) -> Turn {
         let error = match ended {
-            Ended::Gone => return Turn::Served(self.answering().gone(200).await),
+            Ended::Gone | Ended::Slow => return Turn::Served(self.answering().gone(200).await),
             Ended::Stuck => return Turn::Served(self.answering().lost(Outcome::Interrupted, 200).await),
             Ended::Complete => return Turn::Served(self.complete(pump.held()).await),
             Ended::Reported => None,
-            Ended::Broken => Some(ApiError::upstream_failed()),
+            // What broke off is the stream that this one could not go on with.
+            Ended::Broken | Ended::Parted => Some(ApiError::upstream_failed()),
             Ended::Silent => Some(ApiError::upstream_timeout()),
             Ended::Senseless => Some(ApiError::upstream_malformed()),
             Ended::Ending => Some(ApiError::shutting_down()),
         };
         let last = match error {
             Some(error) => error.event(self.head.endpoint(), pump.next_sequence()).unwrap_or_default(),
-            None => pump.held(),
+            None => Veil::of(&to.target.provider).bytes(pump.held()),
         };
         if matches!(ended, Ended::Broken | Ended::Silent | Ended::Reported) && self.may_continue() {
             self.said = pump.said();
@@ -179,8 +181,10 @@ impl Call<'_, '_> {
 const fn outcome(ended: Ended) -> Outcome {
     match ended {
         Ended::Complete => Outcome::Complete,
-        Ended::Reported | Ended::Broken | Ended::Silent | Ended::Senseless => Outcome::UpstreamError,
-        Ended::Gone => Outcome::ClientClosed,
+        Ended::Reported | Ended::Broken | Ended::Silent | Ended::Senseless | Ended::Parted => {
+            Outcome::UpstreamError
+        }
+        Ended::Gone | Ended::Slow => Outcome::ClientClosed,
         Ended::Ending | Ended::Stuck => Outcome::Interrupted,
     }
 }
@@ -193,7 +197,9 @@ const fn why(ended: Ended) -> Option<&'static str> {
         Ended::Broken => Some("stream broken"),
         Ended::Silent => Some("stream stalled"),
         Ended::Senseless => Some("malformed stream"),
+        Ended::Parted => Some("says something else"),
         Ended::Gone => Some("client closed"),
+        Ended::Slow => Some("client too slow"),
         Ended::Ending | Ended::Stuck => Some("shutting down"),
     }
 }

@@ -70,6 +70,12 @@ impl Event {
         }
     }
 
+    /// Whether there is more than white space in its data: what only keeps a connection alive has none.
+    #[must_use]
+    pub fn says_something(&self) -> bool {
+        self.data().is_some_and(|data| !data.trim_ascii().is_empty())
+    }
+
     /// Whether this is the `[DONE]` of OpenAI's streams. Its SDKs take anything that begins so.
     #[must_use]
     pub fn is_done(&self) -> bool {

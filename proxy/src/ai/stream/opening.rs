@@ -34,6 +34,8 @@ pub(crate) enum NotOpened {
     Broke(ExchangeError),
     /// It ended, or is none.
     Empty,
+    /// It makes no sense.
+    Senseless,
 }
 
 /// Reads up to the first event.
@@ -57,6 +59,10 @@ impl Opened {
     fn advance(&mut self) -> Result<bool, NotOpened> {
         while let Some(event) = self.splitter.next_event(&mut self.rest).map_err(|_| NotOpened::Empty)? {
             let opens = opens(&event)?;
+            // None that came before made sense: one such may be an accident, two are not.
+            if !opens && event.says_something() && self.events.iter().any(Event::says_something) {
+                return Err(NotOpened::Senseless);
+            }
             self.events.push_back(event);
             if opens {
                 return Ok(true);
@@ -97,6 +103,7 @@ mod tests {
             ("data: nonsense\n\n", (0, "")),
             ("data: {}", (0, "")),
             (": wait\n\ndata: x\n\ndata: {}\n\ndata: {}\n\n", (3, "data: {}\n\n")),
+            ("data:\n\ndata: \n\ndata: x\n\ndata: {}\n\n", (4, "")),
             ("data: [DONE]\n\n", (1, "")),
         ];
         for (text, (events, rest)) in cases {
@@ -104,5 +111,6 @@ mod tests {
         }
         assert!(matches!(advance("data: {\"error\":{\"message\":\"x\"}}\n\n"), Err(NotOpened::Error(_))));
         assert!(matches!(advance("event: error\ndata: x\n\n"), Err(NotOpened::Error(_))));
+        assert!(matches!(advance("data: x\n\n: wait\n\ndata: y\n\n"), Err(NotOpened::Senseless)));
     }
 }

@@ -28,6 +28,8 @@ pub(crate) enum Progress {
     Broken,
     /// It never will make sense again.
     Senseless,
+    /// It says something else than the stream that it was to go on with.
+    Parted,
 }
 
 /// One stream on its way through.
@@ -50,6 +52,11 @@ pub(crate) struct Pump {
     first: Option<Event>,
     waiting: VecDeque<Event>,
     rest: Bytes,
+    /// How many events said something, and which of them was left out last.
+    events: u64,
+    left_out: Option<u64>,
+    /// How many malformed events were left out.
+    pub(crate) dropped: u64,
     pub(crate) changes: BTreeSet<Change>,
 }
 
@@ -69,6 +76,9 @@ impl Pump {
             first: None,
             waiting: events,
             rest,
+            events: 0,
+            left_out: None,
+            dropped: 0,
             changes: BTreeSet::new(),
         }
     }
@@ -198,16 +208,17 @@ impl Pump {
     }
 
     fn take_event(&mut self, event: Event) -> Progress {
+        self.events += u64::from(event.says_something());
         let read = self.assembler.read(&event);
         if let Some(translator) = &mut self.translator {
-            let step = translator.translate(&event);
-            return self.take_step(step);
+            return match translator.translate(&event) {
+                Step::Malformed => self.leave_out(&event),
+                step => self.take_step(step),
+            };
         }
         match read {
             Read::Nothing => self.out.push(event.into_raw()),
-            Read::Malformed => {
-                self.changes.insert(Change::ResponseEventDropped);
-            }
+            Read::Malformed => return self.leave_out(&event),
             Read::Error => {
                 self.held = event.into_raw();
                 return Progress::Reported;
@@ -219,14 +230,26 @@ impl Pump {
         Progress::Open
     }
 
+    /// Leaves a malformed event out. With a second one in a row, too much of the answer would be missing.
+    fn leave_out(&mut self, event: &Event) -> Progress {
+        self.changes.insert(Change::ResponseEventDropped);
+        self.dropped += 1;
+        if !event.says_something() {
+            return Progress::Open;
+        }
+        let before = self.left_out.replace(self.events);
+        if before.is_some_and(|before| before + 1 == self.events) {
+            Progress::Senseless
+        } else {
+            Progress::Open
+        }
+    }
+
     fn take_step(&mut self, step: Step) -> Progress {
         match step {
-            Step::Nothing => {}
+            Step::Nothing | Step::Malformed => {}
             Step::Chunks(bytes) if self.joint.is_some() => return self.join_all(bytes),
             Step::Chunks(bytes) => self.out.push(bytes),
-            Step::Malformed => {
-                self.changes.insert(Change::ResponseEventDropped);
-            }
             Step::Error(error) => {
                 self.held = OpenAiError::from(&error).event();
                 return Progress::Reported;
@@ -246,7 +269,7 @@ impl Pump {
     /// Holds the end of the stream. One that never came to what the client has already is no end.
     fn end(&mut self, held: Bytes) -> Progress {
         if self.joint.as_ref().is_some_and(|joint| !joint.is_joined()) {
-            return Progress::Senseless;
+            return Progress::Parted;
         }
         self.held = held;
         Progress::Ended
@@ -266,9 +289,12 @@ impl Pump {
     fn join(&mut self, event: &Event) -> Progress {
         let joined = self.joint.as_mut().map(|joint| joint.take(event));
         match joined {
-            Some(Joined::Shown(bytes)) => self.out.push(bytes),
+            Some(Joined::Shown(bytes)) => {
+                self.changes.insert(Change::ResponseContinued);
+                self.out.push(bytes);
+            }
             Some(Joined::Known) | None => {}
-            Some(Joined::Other) => return Progress::Senseless,
+            Some(Joined::Other) => return Progress::Parted,
         }
         Progress::Open
     }

@@ -64,6 +64,40 @@ fn a_malformed_event_is_left_out() {
 }
 
 #[test]
+fn two_malformed_events_in_a_row_make_no_sense() {
+    let bad = "data: {{{{\n\n";
+    let cases = [
+        (format!("{CHUNK}{bad}{bad}{STOP}data: [DONE]\n\n"), Progress::Senseless, 2),
+        (format!("{CHUNK}{bad}: still here\n\n{bad}{STOP}data: [DONE]\n\n"), Progress::Senseless, 2),
+        (format!("{CHUNK}{bad}{CHUNK}{bad}{STOP}data: [DONE]\n\n"), Progress::Ended, 2),
+        // Without anything in it, an event is no part of an answer.
+        (format!("{CHUNK}data:\n\n{bad}data:\n\n{STOP}data: [DONE]\n\n"), Progress::Ended, 3),
+    ];
+    for (text, expected, dropped) in cases {
+        let mut pump = pump(Format::Chat, false);
+        assert_eq!((pump.push(Bytes::from(text.clone())), pump.dropped), (expected, dropped), "{text}");
+        assert!(pump.changes.contains(&Change::ResponseEventDropped));
+    }
+}
+
+#[test]
+fn a_stream_goes_on_with_another_only_where_it_says_the_same() {
+    let cases = [
+        (format!("{CHUNK}{CHUNK}{STOP}data: [DONE]\n\n"), Progress::Ended, true),
+        (CHUNK.replace("hü", "ha"), Progress::Parted, false),
+        (CHUNK.replace("hü", "h") + STOP, Progress::Parted, false),
+        ("data: [DONE]\n\n".to_owned(), Progress::Parted, false),
+    ];
+    for (text, expected, continued) in cases {
+        let identity = Identity { id: "1".to_owned(), model: "m".to_owned(), created: 0 };
+        let said = Said { identity, text: "hü".to_owned() };
+        let pump = pump(Format::Chat, false).joining(Joint::new(said, true, false));
+        let (_, _, progress, changes) = run(pump, &text, 1000);
+        assert_eq!((progress, changes.contains(&Change::ResponseContinued)), (expected, continued), "{text}");
+    }
+}
+
+#[test]
 fn a_reported_error_is_held() {
     let error = "data: {\"error\":{\"message\":\"overloaded\"}}\n\n";
     let (left, held, progress, _) = run(pump(Format::Chat, false), &format!("{CHUNK}{error}"), 1000);

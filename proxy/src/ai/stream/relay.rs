@@ -33,8 +33,12 @@ pub(crate) enum Ended {
     Silent,
     /// The provider sends what makes no sense.
     Senseless,
+    /// The provider says something else than what the client has: no fault of its own.
+    Parted,
     /// The client went away.
     Gone,
+    /// The client takes nothing any more.
+    Slow,
     /// The process ends.
     Ending,
     /// The process ends while the client takes nothing: what is half written can't be followed by anything.
@@ -87,6 +91,7 @@ impl Relay<'_, '_> {
                 Progress::Reported => return Ended::Reported,
                 Progress::Broken => return Ended::Broken,
                 Progress::Senseless => return Ended::Senseless,
+                Progress::Parted => return Ended::Parted,
             }
             let finished = self.pump.is_finished();
             let patience = if finished { AFTER_FINISH.min(self.pace.idle) } else { self.pace.idle };
@@ -138,6 +143,7 @@ impl Relay<'_, '_> {
         match self.client.deliver(out.clone(), self.ending).await {
             Ok(()) => self.record.delivered(&out),
             Err(Undelivered::Gone) => return Err(Ended::Gone),
+            Err(Undelivered::Slow) => return Err(Ended::Slow),
             Err(Undelivered::Ending) => return Err(Ended::Stuck),
         }
         Ok(())

@@ -32,6 +32,9 @@ pub enum ExchangeError {
     /// The connection broke.
     #[error("connection reset")]
     Reset,
+    /// Nothing came in time.
+    #[error("no answer in time")]
+    Silent,
     /// What came is no HTTP.
     #[error("malformed response")]
     Malformed,

@@ -29,7 +29,7 @@ const HOP_BY_HOP: [&str; 8] = [
 ];
 
 /// What stays with us: who the client is, what it pays with, how it reached us.
-const OURS: [&str; 15] = [
+const OURS: [&str; 11] = [
     "authorization",
     "api-key",
     "x-api-key",
@@ -39,13 +39,12 @@ const OURS: [&str; 15] = [
     "transfer-encoding",
     "expect",
     "x-request-id",
-    "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-forwarded-host",
-    "x-forwarded-prefix",
     "x-real-ip",
     "forwarded",
 ];
+
+/// Which account of a provider's pays: not the caller's choice where the key is ours.
+const ACCOUNT: [&str; 2] = ["openai-organization", "openai-project"];
 
 /// What a head is made of.
 pub struct Outgoing<'r> {
@@ -81,8 +80,10 @@ impl Outgoing<'_> {
         for (name, value) in self.headers {
             let text = name.as_str();
             let foreign = self.dialect == Dialect::ChatToMessages && text.starts_with("openai-");
-            let ours = foreign || HOP_BY_HOP.contains(&text) || OURS.contains(&text);
-            if !ours && !nominated.iter().any(|nominated| nominated == text) {
+            let account = self.callers_key.is_none() && (is_credential(text) || ACCOUNT.contains(&text));
+            let ours = OURS.contains(&text) || text.starts_with("x-forwarded-");
+            let stays = foreign || account || ours || HOP_BY_HOP.contains(&text);
+            if !stays && !nominated.iter().any(|nominated| nominated == text) {
                 head.append_header(name.clone(), value.clone())?;
             }
         }
@@ -164,6 +165,14 @@ impl Outgoing<'_> {
     }
 }
 
+/// Whether a header looks as if it held what somebody else is to be paid or trusted with.
+fn is_credential(name: &str) -> bool {
+    const ENDS: [&str; 8] =
+        ["api-key", "apikey", "subscription-key", "access-key", "token", "secret", "password", "-auth"];
+    const PARTS: [&str; 3] = ["authorization", "cookie", "credential"];
+    ENDS.iter().any(|end| name.ends_with(end)) || PARTS.iter().any(|part| name.contains(part))
+}
+
 /// Headers that `Connection` names (RFC 9110, 7.6.1).
 fn nominated(headers: &HeaderMap) -> Vec<String> {
     let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
@@ -173,6 +182,16 @@ fn nominated(headers: &HeaderMap) -> Vec<String> {
 /// Azure's version of the API is the provider's business, not the client's.
 fn without_api_version(query: &str) -> String {
     query.split('&').filter(|pair| !pair.starts_with("api-version=")).collect::<Vec<_>>().join("&")
+}
+
+/// Whether a header of a provider's answer tells of the account that was used.
+#[must_use]
+pub fn tells_of_account(name: &HeaderName) -> bool {
+    const LIMITS: [&str; 2] = ["x-ratelimit-", "anthropic-ratelimit-"];
+    let text = name.as_str();
+    ACCOUNT.contains(&text)
+        || text == "anthropic-organization-id"
+        || LIMITS.iter().any(|limit| text.starts_with(limit))
 }
 
 /// Whether a header of a provider's answer stays with us.

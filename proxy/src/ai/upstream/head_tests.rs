@@ -107,12 +107,41 @@ fn headers_between_neighbours_and_credentials_stay() {
         "content-length: 5",
         "content-type: application/json",
         "host: h:8443",
-        "openai-organization: org",
         "x-stainless-retry-count: 0",
         "x-unknown: 1",
         "x-unknown: 2",
     ];
     assert_eq!(sent, expected);
+}
+
+#[test]
+fn credentials_for_others_go_only_with_the_callers_own_key() {
+    let with_own_key = [
+        "x-goog-api-key",
+        "helicone-auth",
+        "ocp-apim-subscription-key",
+        "x-amz-security-token",
+        "cf-access-client-secret",
+        "x-proxied-authorization",
+        "openai-organization",
+        "openai-project",
+    ];
+    let cases = with_own_key.map(|name| (name, true, false)).into_iter().chain([
+        ("openai-beta", true, true),
+        ("idempotency-key", true, true),
+        ("anthropic-beta", true, true),
+        ("x-max-tokens", true, true),
+        ("cookie", false, false),
+        ("x-forwarded-client-cert", false, false),
+    ]);
+    for (name, with_own, with_ours) in cases {
+        let headers = HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static("1"))]);
+        for (callers_key, expected) in [(Some("theirs"), with_own), (None, with_ours)] {
+            let request = Outgoing { callers_key, ..outgoing(Endpoint::Chat, "/x", None, &headers) };
+            let head = request.head(&provider(ProviderKind::Openai, "https://h", None)).unwrap();
+            assert_eq!(head.headers.contains_key(name), expected, "{name} {callers_key:?}");
+        }
+    }
 }
 
 #[test]

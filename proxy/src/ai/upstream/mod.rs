@@ -1,11 +1,12 @@
 //! The client side: from a target to a connection with its provider, and one exchange over it.
 //! [`resolve`] finds addresses, [`peer`] says how to connect, [`head`] what is sent on of a
-//! request's head, [`exchange`] sends and reads.
+//! request's head, [`exchange`] sends and reads, [`veil`] hides our key in what comes back.
 
 pub mod exchange;
 pub mod head;
 pub mod peer;
 pub mod resolve;
+pub mod veil;
 
 use std::sync::Arc;
 

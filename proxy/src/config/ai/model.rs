@@ -267,6 +267,13 @@ impl Pattern {
         self.0.matches(name)
     }
 
+    /// Whether every name is meant.
+    #[must_use]
+    pub fn matches_all(&self) -> bool {
+        let text = self.to_string();
+        !text.is_empty() && text.bytes().all(|byte| byte == b'*')
+    }
+
     /// Whether a text is more than a name.
     #[must_use]
     pub fn is_pattern(text: &str) -> bool {
