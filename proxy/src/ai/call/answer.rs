@@ -17,7 +17,7 @@ use crate::ai::anthropic::OpenAiError;
 use crate::ai::errors::{self, ApiError};
 use crate::ai::ledger::{self, Outcome};
 use crate::ai::upstream::exchange::{ExchangeError, Upstream};
-use crate::ai::upstream::head::{stays, tells_of_account};
+use crate::ai::upstream::head::stays;
 
 const TARGET: HeaderName = HeaderName::from_static("x-lockstep-target");
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -93,7 +93,7 @@ impl<'s> Answering<'_, 's> {
                 (error.status, error.body())
             }
         };
-        let made = passed(&theirs, target, self.head).and_then(|mut header| {
+        let made = passed(&theirs, target).and_then(|mut header| {
             header.set_status(status)?;
             if !well {
                 header.remove_header(&CONTENT_ENCODING);
@@ -198,16 +198,10 @@ impl<'s> Answering<'_, 's> {
     }
 }
 
-/// The head of a provider's answer as the client gets it. What it tells of an account is for whom that
-/// account belongs to: the caller, or us.
-pub(crate) fn passed(
-    theirs: &ResponseHeader,
-    target: &ledger::Target,
-    head: &Head,
-) -> pingora::Result<ResponseHeader> {
+/// The head of a provider's answer as the client gets it.
+pub(crate) fn passed(theirs: &ResponseHeader, target: &ledger::Target) -> pingora::Result<ResponseHeader> {
     let mut header = ResponseHeader::build(theirs.status, Some(theirs.headers.len() + 4))?;
-    let ours = |name| head.callers_key.is_none() && tells_of_account(name);
-    for (name, value) in theirs.headers.iter().filter(|(name, _)| !stays(name) && !ours(name)) {
+    for (name, value) in theirs.headers.iter().filter(|(name, _)| !stays(name)) {
         header.append_header(name.clone(), value.clone())?;
     }
     header.insert_header(TARGET, target_value(target))?;
@@ -215,12 +209,8 @@ pub(crate) fn passed(
 }
 
 /// The same for a stream of events: nobody on the way may hold it up.
-pub(crate) fn streamed(
-    theirs: &ResponseHeader,
-    target: &ledger::Target,
-    head: &Head,
-) -> pingora::Result<ResponseHeader> {
-    let mut header = passed(theirs, target, head)?;
+pub(crate) fn streamed(theirs: &ResponseHeader, target: &ledger::Target) -> pingora::Result<ResponseHeader> {
+    let mut header = passed(theirs, target)?;
     if !header.headers.contains_key(CACHE_CONTROL) {
         header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-cache"))?;
     }

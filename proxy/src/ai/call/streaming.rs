@@ -43,7 +43,7 @@ impl Call<'_, '_> {
         }
         let mut pump = self.pump(prepared, opened);
         if self.client.sent.is_none() {
-            let Ok(header) = answer::streamed(theirs, &prepared.target, self.head) else {
+            let Ok(header) = answer::streamed(theirs, &prepared.target) else {
                 return Turn::Served(Served::Cut);
             };
             if self.client.head(header, None).await.is_err() {

@@ -197,7 +197,7 @@ impl Call<'_, '_> {
                 running.used(usage);
                 self.record.add(running);
                 self.record.usage = usage;
-                Turn::Served(match answer::passed(&theirs, &prepared.target, self.head) {
+                Turn::Served(match answer::passed(&theirs, &prepared.target) {
                     Ok(header) => self.answering().whole(header, body, Outcome::Complete).await,
                     Err(_) => Served::Cut,
                 })
@@ -205,7 +205,7 @@ impl Call<'_, '_> {
             Tried::Pass(theirs, first) => {
                 self.record.add(running);
                 let length = theirs.headers.get(CONTENT_LENGTH).cloned();
-                let header = answer::passed(&theirs, &prepared.target, self.head).and_then(|mut header| {
+                let header = answer::passed(&theirs, &prepared.target).and_then(|mut header| {
                     length.map_or(Ok(()), |length| header.insert_header(CONTENT_LENGTH, length))?;
                     Ok(header)
                 });

@@ -184,16 +184,6 @@ fn without_api_version(query: &str) -> String {
     query.split('&').filter(|pair| !pair.starts_with("api-version=")).collect::<Vec<_>>().join("&")
 }
 
-/// Whether a header of a provider's answer tells of the account that was used.
-#[must_use]
-pub fn tells_of_account(name: &HeaderName) -> bool {
-    const LIMITS: [&str; 2] = ["x-ratelimit-", "anthropic-ratelimit-"];
-    let text = name.as_str();
-    ACCOUNT.contains(&text)
-        || text == "anthropic-organization-id"
-        || LIMITS.iter().any(|limit| text.starts_with(limit))
-}
-
 /// Whether a header of a provider's answer stays with us.
 #[must_use]
 pub fn stays(name: &HeaderName) -> bool {
