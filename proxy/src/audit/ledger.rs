@@ -21,7 +21,7 @@ use super::late::{Ending, LateEnds};
 use super::refusals::Refusals;
 use super::stream::{Delivery, Streams};
 use crate::ai::ledger::{
-    Attempt, Begin, Client, End, Entry, Ledger, LedgerError, Refused, RequestBody, Target,
+    Attempt, Begin, Client, End, Entry, Ledger, LedgerError, Outcome, Refused, RequestBody, Target,
 };
 use crate::ai::reading::{Cost, Usage};
 use crate::ai::route::Endpoint;
@@ -147,6 +147,13 @@ impl Shared {
         Ok(self.late.follow(group, append, head.refused(end.body.is_none())))
     }
 
+    /// Writes the end of a call that came in parts, some of which were refused.
+    fn refused_end(&self, group: u64, end: &End, body: BodyHead) -> Result<Ending, LedgerError> {
+        let head = self.end_head(end, body).refused(true);
+        let append = self.append(self.durability, END, group, contents(&head, &[])?);
+        Ok(self.late.follow(group, append, head))
+    }
+
     fn contents_of(&self, begin: &Begin) -> Result<Bytes, LedgerError> {
         let kept = match &begin.body {
             RequestBody::Whole(body) => self.rules.keep(body, &begin.headers),
@@ -211,6 +218,7 @@ impl Entry for JournalEntry {
             let outcome = write.await;
             self.delivery.lock().wrote(&outcome);
         }
+        let mut refused = None;
         let ending = match &end.body {
             Some(body) => {
                 let kept = self.shared.rules.keep(body, &end.headers);
@@ -218,11 +226,17 @@ impl Entry for JournalEntry {
             }
             None => {
                 let rest = self.delivery.lock().finish(self.shared.rules.are_binary(&end.headers));
-                self.shared.end(self.group, &end, &rest.head, &rest.parts())?
+                refused = rest.refused.as_ref().filter(|_| end.outcome == Outcome::Complete).cloned();
+                match refused {
+                    // Nobody gets to the end of an answer of which a part is not recorded.
+                    Some(_) => self.shared.refused_end(self.group, &end, rest.head)?,
+                    None => self.shared.end(self.group, &end, &rest.head, &rest.parts())?,
+                }
             }
         };
         self.ended = true;
-        ending.written().await.map_err(|error| ledger_error(&error))
+        let written = ending.written().await;
+        refused.map_or(written, Err).map_err(|error| ledger_error(&error))
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Delivery {
     writes: Vec<Append>,
     /// Whether one failed: some of what is delivered is not in the journal.
     lost: bool,
+    /// Why the journal refused one, if it did. What it dropped is not refused.
+    refused: Option<JournalError>,
 }
 
 /// What remains of a delivery at its end.
@@ -61,6 +63,8 @@ pub struct Rest {
     pub head: BodyHead,
     /// What is kept and not written yet.
     pub bytes: Vec<Bytes>,
+    /// Why the journal refused a part of it, if it did.
+    pub refused: Option<JournalError>,
 }
 
 impl Streams {
@@ -107,6 +111,7 @@ impl Delivery {
             since: None,
             writes: Vec::new(),
             lost: false,
+            refused: None,
         }
     }
 
@@ -147,6 +152,9 @@ impl Delivery {
     /// Takes the outcome of a write.
     pub fn wrote(&mut self, outcome: &Result<Outcome, JournalError>) {
         self.lost |= !matches!(outcome, Ok(Outcome::Stored(_)));
+        if let Err(error) = outcome {
+            self.refused.get_or_insert_with(|| error.clone());
+        }
     }
 
     /// Ends the delivery. It is binary if it began so, or if it `is_said` to be.
@@ -162,7 +170,7 @@ impl Delivery {
             truncated: self.truncated || self.lost,
             binary: self.kept > 0 && (self.binary || is_said),
         };
-        Rest { head, bytes: std::mem::take(&mut self.gathered) }
+        Rest { head, bytes: std::mem::take(&mut self.gathered), refused: self.refused.take() }
     }
 
     fn gather(&mut self, shown: &Bytes) {

@@ -162,6 +162,24 @@ async fn parts_that_were_dropped_are_missing() {
 }
 
 #[tokio::test]
+async fn a_stream_whose_parts_are_refused_is_not_brought_to_its_end() {
+    for (outcome, ended, word) in [
+        (Ended::Complete, Err(LedgerError::Full), "interrupted"),
+        (Ended::ClientClosed, Ok(()), "client_closed"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let audit = small(dir.path(), WhenFull::Reject);
+        let mut entry = begun(&audit).await;
+        for _ in 0..4 {
+            entry.part(&too_much());
+        }
+        assert_eq!(entry.end(End { outcome, ..end(None) }).await, ended);
+        let record = record(&audit).await;
+        assert_eq!((&record["outcome"], &record["response"]["truncated"]), (&json!(word), &json!(true)));
+    }
+}
+
+#[tokio::test]
 async fn what_could_not_even_wait_is_counted() {
     let dir = tempfile::tempdir().unwrap();
     let late = &small(dir.path(), WhenFull::Reject).late;
