@@ -83,18 +83,24 @@ mod tests {
 
     use super::*;
     use crate::audit::contents::{END, EndHead, encode};
+    use crate::audit::schema;
 
     #[test]
     fn what_is_missing_is_said() {
         let lines = Lines::new("n".into());
-        let stamp = Stamp { seq: 1, at_millis: 0 };
-        let json = |line: Vec<u8>| serde_json::from_slice::<Value>(&line).unwrap();
+        let stamp = Stamp { seq: 1, at_millis: 1 };
+        let json = |line: Vec<u8>| {
+            let record = serde_json::from_slice::<Value>(&line).unwrap();
+            schema::check(&record);
+            record
+        };
         let (from, to) = (Position::new(10), Position::new(30));
         let gap = json(lines.gap(stamp, &Gap { from, to, cause: GapCause::Removed, lost: Lost::Unknown }));
         assert_eq!(
             (&gap["type"], &gap["cause"], &gap["bytes"]),
             (&json!("gap"), &json!("passed_over"), &json!(20))
         );
+        json(lines.unreadable("no JSON", stamp));
         let body =
             encode(&EndHead { outcome: "complete".to_owned(), ..EndHead::interrupted() }, &[]).unwrap();
         let end = Frame { position: from, end: to, kind: END, group: 1, stamp: Some(stamp), body };

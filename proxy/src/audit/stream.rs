@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use super::body::{BodyRules, Capture};
-use super::contents::{BodyHead, PART, PartHead, encode};
+use super::contents::{BegunHead, BodyHead, PART, PartHead, encode};
 use super::redact::StreamMask;
 
 /// What may be gathered before it is written.
@@ -30,6 +30,8 @@ pub struct Streams {
 pub struct Delivery {
     journal: Journal,
     group: u64,
+    /// What is known since its first byte left, until it is written.
+    begun: Option<BegunHead>,
     /// Set at the first bytes: whether they are kept at all.
     keeps: Option<bool>,
     /// Whether the first bytes were no text.
@@ -97,6 +99,7 @@ impl Delivery {
         Self {
             journal,
             group,
+            begun: None,
             keeps: None,
             binary: false,
             mask: None,
@@ -115,6 +118,16 @@ impl Delivery {
         }
     }
 
+    /// Takes what is known now that the first byte leaves. To be called before that is [taken](Self::push).
+    pub fn begin(&mut self, begun: BegunHead) {
+        self.begun = Some(begun);
+    }
+
+    /// What was known when the first byte left, unless it is written.
+    pub fn take_begun(&mut self) -> Option<BegunHead> {
+        self.begun.take()
+    }
+
     /// Takes what was just delivered.
     pub fn push(&mut self, bytes: &Bytes) {
         if bytes.is_empty() {
@@ -126,6 +139,8 @@ impl Delivery {
         self.since.get_or_insert_with(Instant::now);
         if self.keeps.is_none() {
             self.binary = !is_text(bytes);
+            // What can't be masked is not kept where masking is asked for.
+            self.truncated = is_wanted(&self.rules, bytes) && !keeps(&self.rules, bytes);
         }
         if *self.keeps.get_or_insert_with(|| keeps(&self.rules, bytes)) {
             if self.mask.is_none() && !self.rules.redact.is_empty() {
@@ -138,6 +153,13 @@ impl Delivery {
             self.unwritten_kept += bytes.len();
         }
         if self.unwritten_kept >= MAX_GATHERED {
+            self.write();
+        }
+    }
+
+    /// Writes what was delivered so far and is not written.
+    pub fn flush(&mut self) {
+        if self.unwritten > 0 {
             self.write();
         }
     }
@@ -190,7 +212,7 @@ impl Delivery {
         if let Some(masked) = self.mask.as_mut().map(StreamMask::release) {
             self.gather(&masked);
         }
-        let head = PartHead { bytes: std::mem::take(&mut self.unwritten) };
+        let head = PartHead { bytes: std::mem::take(&mut self.unwritten), begun: self.begun.take() };
         let parts: Vec<&[u8]> = self.gathered.iter().map(AsRef::as_ref).collect();
         match encode(&head, &parts) {
             Ok(contents) => self.writes.push(self.journal.append_unsynced(PART, self.group, contents)),
@@ -218,11 +240,14 @@ impl Rest {
     }
 }
 
+/// Whether what begins like this is to be kept, as far as it is known how to mask it.
+fn is_wanted(rules: &BodyRules, first: &[u8]) -> bool {
+    rules.capture == Capture::Full && (rules.binary || is_text(first))
+}
+
 /// Whether what begins like this is kept.
 fn keeps(rules: &BodyRules, first: &[u8]) -> bool {
-    let masked = !rules.redact.is_empty();
-    // What can't be masked is not kept where masking is asked for.
-    rules.capture == Capture::Full && if masked { is_events(first) } else { rules.binary || is_text(first) }
+    is_wanted(rules, first) && (rules.redact.is_empty() || is_events(first))
 }
 
 /// Whether bytes begin like a stream of events.
@@ -239,8 +264,31 @@ fn is_text(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use lockstep_queue::journal::Options;
+    use regex::Regex;
 
     use super::*;
+    use crate::audit::redact::Redactor;
+
+    #[tokio::test]
+    async fn what_is_not_kept_for_it_can_not_be_masked_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, _) = Journal::open(Options::new(dir.path())).unwrap();
+        let masking = Redactor::new(Vec::new(), vec![Regex::new("secret").unwrap()]);
+        let image: &[u8] = b"\x89PNG\x00";
+        for (first, redact, capture, binary, truncated) in [
+            (&b"{\"data\":[]}"[..], &masking, Capture::Full, false, true),
+            (b"{\"data\":[]}", &masking, Capture::Metadata, false, false),
+            (b"{\"data\":[]}", &Redactor::default(), Capture::Full, false, false),
+            (b"data: {}\n\n", &masking, Capture::Full, false, false),
+            (image, &masking, Capture::Full, false, false),
+            (image, &masking, Capture::Full, true, true),
+        ] {
+            let rules = BodyRules { capture, max: 1 << 20, binary, redact: redact.clone() };
+            let mut delivery = Delivery::new(journal.clone(), 1, Arc::new(rules));
+            delivery.push(&Bytes::copy_from_slice(first));
+            assert_eq!(delivery.finish(false).head.truncated, truncated, "{first:?} {capture:?} {binary}");
+        }
+    }
 
     #[tokio::test]
     async fn what_began_as_binary_or_is_said_to_be_is_binary() {
