@@ -82,7 +82,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::audit::contents::{END, EndHead, encode};
+    use crate::audit::contents::{BEGIN, END, EndHead, encode};
     use crate::audit::schema;
 
     #[test]
@@ -103,9 +103,15 @@ mod tests {
         json(lines.unreadable("no JSON", stamp));
         let body =
             encode(&EndHead { outcome: "complete".to_owned(), ..EndHead::interrupted() }, &[]).unwrap();
-        let end = Frame { position: from, end: to, kind: END, group: 1, stamp: Some(stamp), body };
+        let begin = json!({
+            "id": "01A", "at": "2026-11-25T10:00:00Z", "client": {}, "method": "GET", "path": "/", "headers": [],
+            "format": "other", "body": {"bytes": 0},
+        });
+        let begin = encode(&begin, &[]).unwrap();
+        let frame = |kind, body| Frame { position: from, end: to, kind, group: 1, stamp: Some(stamp), body };
+        let frames = vec![frame(BEGIN, begin), frame(END, body)];
         for (lost, shown) in [(0, Value::Null), (2, json!(2))] {
-            let record = json(lines.group(stamp, &Group { frames: vec![end.clone()], lost }));
+            let record = json(lines.group(stamp, &Group { frames: frames.clone(), lost }));
             assert_eq!(
                 (&record["lost_frames"], &record["response"]["truncated"]),
                 (&shown, &json!(lost > 0))

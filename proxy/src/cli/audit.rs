@@ -270,3 +270,15 @@ async fn flush(opened: &Audit, shipper: &Shipper, within: Duration) -> Result<()
         calls => Err(format!("{calls} calls could not be ended for want of room; ship once more")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_and_problems_are_rows() {
+        let stats = json!({"journal": {"frames": 3, "limit": null}, "problems": ["no room"]});
+        let expected = [["journal frames", "3"], ["journal limit", "null"], ["problem", "no room"]];
+        assert_eq!(rows(&stats), expected.map(|row| row.map(str::to_owned)));
+    }
+}
