@@ -115,6 +115,9 @@ fn every_call_leaves_one_record_that_says_what_happened() {
         assert_eq!(record["outcome"], *outcome, "{record:#}");
         assert_eq!(record["response"]["status"], *status, "{record:#}");
         assert_eq!(record["client"]["key_id"], "team-a");
+        let attempts = record["attempts"].as_array().expect("attempts").iter();
+        let delivered: u64 = attempts.filter_map(|attempt| attempt["delivered"].as_u64()).sum();
+        assert!(delivered > 0 && record["response"]["bytes"] == delivered, "{record:#}");
     }
     let attempts: usize =
         records.iter().map(|record| record["attempts"].as_array().map_or(0, Vec::len)).sum();
@@ -122,12 +125,36 @@ fn every_call_leaves_one_record_that_says_what_happened() {
     let seqs: Vec<_> = records.iter().map(|record| record["seq"].as_u64().expect("a number")).collect();
     assert_eq!(seqs, (0..records.len() as u64).collect::<Vec<_>>());
     assert!(verify(&dir).0, "{}", verify(&dir).1);
+    assert!(verify(&dir).1.contains("all there, unchanged"), "{}", verify(&dir).1);
     // An edit shows.
     let object = files(&dir.path().join("data/audit")).remove(0);
     let text = std::fs::read_to_string(&object).expect("it is read");
     std::fs::write(&object, text.replacen("team-a", "team-b", 1)).expect("it is written");
     let (intact, told) = verify(&dir);
     assert!(!intact && told.contains("was changed"), "{told}");
+}
+
+#[test]
+fn a_directory_without_its_beginning_or_anything_is_not_all_there() {
+    let provider = Provider::start("a");
+    let running = audited(&provider).start();
+    let below = running.proxy.dir.path().join("data/audit");
+    for objects in [1, 2] {
+        running.chat("ok");
+        until("it is shipped", || files(&below).len() == objects);
+    }
+    let Running { proxy } = running;
+    let (_records, dir) = ended(proxy);
+    let first = files(&below).remove(0);
+    std::fs::remove_file(first).expect("removed");
+    let (intact, told) = verify(&dir);
+    assert!(intact && told.contains("begins with record 1;"), "{told}");
+    assert!(told.contains("all there from where they begin"), "{told}");
+    for object in files(&below) {
+        std::fs::remove_file(object).expect("removed");
+    }
+    let (intact, told) = verify(&dir);
+    assert!(!intact && told.contains("nothing there"), "{told}");
 }
 
 /// Callers that call until told to stop, and remember what they saw.

@@ -53,6 +53,10 @@ pub trait Entry: Send {
     /// If nothing can be noted: the target must not be contacted.
     async fn attempt(&mut self, target: Target) -> Result<(), LedgerError>;
 
+    /// Takes what is known when the first byte of the answer leaves: more is only known at the end, which may never
+    /// come. Returns at once.
+    fn begun(&mut self, _begun: &Begun<'_>) {}
+
     /// Takes what was just delivered to the client, in the order of delivery, without framing. Keeps
     /// the bytes by reference and returns at once.
     fn part(&mut self, delivered: &Bytes);
@@ -138,6 +142,17 @@ pub struct Target {
     pub provider: Arc<str>,
     /// The model as the provider calls it, where one is named.
     pub model: Option<Arc<str>>,
+}
+
+/// An answer whose first byte leaves for the client.
+#[derive(Debug, Clone, Copy)]
+pub struct Begun<'a> {
+    /// When.
+    pub at: Timestamp,
+    /// Whether it is a stream of events.
+    pub streamed: bool,
+    /// Every try so far; the last one answers.
+    pub attempts: &'a [Attempt],
 }
 
 /// How a call ended.

@@ -97,10 +97,26 @@ pub struct WholeHead {
 }
 
 /// The head of [`PART`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PartHead {
     /// How many bytes were delivered, kept or not.
     pub bytes: u64,
+    /// In the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<BegunHead>,
+}
+
+/// What is known once the first byte of an answer left, for a call whose end is never written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BegunHead {
+    /// When it left.
+    pub at: Timestamp,
+    /// The status of the answer.
+    pub status: Option<u16>,
+    /// Whether the answer is a stream of events.
+    pub streamed: bool,
+    /// Every try so far.
+    pub attempts: Vec<AttemptHead>,
 }
 
 /// What is known of a body beside its bytes.
@@ -122,6 +138,9 @@ pub struct BodyHead {
 /// The head of [`END`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EndHead {
+    /// The id of the record, in case its beginning gets lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// In one word.
     pub outcome: String,
     /// Whether the answer was a stream of events.
@@ -145,6 +164,9 @@ pub struct EndHead {
     /// Size and digest of a request body that was streamed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<BodyHead>,
+    /// Of a call that nobody brought to its end, and of which no part was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<BegunHead>,
 }
 
 /// One try, as records show it.
@@ -244,7 +266,7 @@ mod tests {
 
     #[test]
     fn what_was_put_together_comes_apart() {
-        let head = PartHead { bytes: 7 };
+        let head = PartHead { bytes: 7, begun: None };
         let frame = encode(&head, &[b"abc", b"", b"defg"]).unwrap();
         let (read, body) = decode::<PartHead>(&frame).unwrap();
         assert_eq!((read, &*body), (head, &b"abcdefg"[..]));

@@ -171,6 +171,7 @@ impl EndHead {
         if !in_parts {
             head.body = BodyHead::default();
             (head.status, head.first_byte_at, head.headers) = (None, None, Headers::new());
+            head.attempts.iter_mut().for_each(|attempt| attempt.delivered = 0);
         }
         head
     }

@@ -13,15 +13,16 @@ use ulid::Ulid;
 
 use super::body::{BodyRules, Kept};
 use super::contents::{
-    ATTEMPT, AttemptHead, BEGIN, BeginHead, BodyHead, ClientHead, END, EndHead, Format, TargetHead,
-    UsageHead, WHOLE, encode, whole,
+    ATTEMPT, AttemptHead, BEGIN, BeginHead, BegunHead, BodyHead, ClientHead, END, EndHead, Format,
+    TargetHead, UsageHead, WHOLE, encode, whole,
 };
 use super::headers;
 use super::late::{Ending, LateEnds};
+use super::redact::Redactor;
 use super::refusals::Refusals;
 use super::stream::{Delivery, Streams};
 use crate::ai::ledger::{
-    Attempt, Begin, Client, End, Entry, Ledger, LedgerError, Refused, RequestBody, Target,
+    Attempt, Begin, Begun, Client, End, Entry, Ledger, LedgerError, Outcome, Refused, RequestBody, Target,
 };
 use crate::ai::reading::{Cost, Usage};
 use crate::ai::route::Endpoint;
@@ -54,6 +55,7 @@ struct Shared {
 /// One call under way.
 struct JournalEntry {
     shared: Arc<Shared>,
+    id: Ulid,
     group: u64,
     delivery: Arc<Mutex<Delivery>>,
     followed: bool,
@@ -83,6 +85,7 @@ impl JournalLedger {
         // Made before the write, so that whoever drops the future leaves a call that has an end.
         let mut entry = Box::new(JournalEntry {
             shared: Arc::clone(shared),
+            id: begin.id,
             group,
             delivery: Arc::new(Mutex::new(delivery)),
             followed: false,
@@ -141,10 +144,17 @@ impl Shared {
     }
 
     /// Writes an end, with what is kept of the answer's body or what is left of its parts.
-    fn end(&self, group: u64, end: &End, body: &BodyHead, bytes: &[&[u8]]) -> Result<Ending, LedgerError> {
-        let head = self.end_head(end, body.clone());
-        let append = self.append(self.durability, END, group, contents(&head, bytes)?);
-        Ok(self.late.follow(group, append, head.refused(end.body.is_none())))
+    fn end(&self, id: Ulid, end: &End, body: &BodyHead, bytes: &[&[u8]]) -> Result<Ending, LedgerError> {
+        let head = end_head(id, end, body.clone(), &self.rules.redact);
+        let append = self.append(self.durability, END, group_of(id), contents(&head, bytes)?);
+        Ok(self.late.follow(group_of(id), append, head.refused(end.body.is_none())))
+    }
+
+    /// Writes the end of a call that came in parts, some of which were refused.
+    fn refused_end(&self, id: Ulid, end: &End, body: BodyHead) -> Result<Ending, LedgerError> {
+        let head = end_head(id, end, body, &self.rules.redact).refused(true);
+        let append = self.append(self.durability, END, group_of(id), contents(&head, &[])?);
+        Ok(self.late.follow(group_of(id), append, head))
     }
 
     fn contents_of(&self, begin: &Begin) -> Result<Bytes, LedgerError> {
@@ -155,10 +165,10 @@ impl Shared {
         let head = BeginHead {
             id: begin.id.to_string(),
             at: begin.started_at,
-            client: client_head(&begin.client),
+            client: client_head(&begin.client, &self.rules.redact),
             method: begin.method.to_string(),
             path: self.rules.redact.text(&begin.path).into_owned(),
-            headers: headers::allowed(&begin.headers),
+            headers: self.rules.redact.headers(headers::allowed(&begin.headers)),
             format: format_of(begin.endpoint),
             model: begin.model.clone(),
             target: begin.target.as_ref().map(|target| target_head(target, None)),
@@ -166,34 +176,20 @@ impl Shared {
         };
         contents(&head, &[&kept.bytes])
     }
-
-    fn end_head(&self, end: &End, body: BodyHead) -> EndHead {
-        EndHead {
-            outcome: end.outcome.as_str().to_owned(),
-            streamed: end.streamed,
-            first_byte_at: end.first_byte_at,
-            status: Some(end.status),
-            headers: headers::allowed(&end.headers),
-            body,
-            attempts: end.attempts.iter().map(attempt_head).collect(),
-            usage: end.usage.map(usage_head),
-            cost_usd: end.cost.map(Cost::usd),
-            changes: end.changes.iter().map(ToString::to_string).collect(),
-            request: end.request.map(|digest| BodyHead {
-                bytes: digest.bytes,
-                sha256: Some(hex::encode(digest.sha256)),
-                ..BodyHead::default()
-            }),
-        }
-    }
 }
 
 #[async_trait]
 impl Entry for JournalEntry {
     async fn attempt(&mut self, target: Target) -> Result<(), LedgerError> {
+        // What the target before delivered stands before it.
+        self.delivery.lock().flush();
         let contents = contents(&target_head(&target, Some(Timestamp::now())), &[])?;
         let append = self.shared.append(self.shared.durability, ATTEMPT, self.group, contents);
         append.await.map(drop).map_err(|error| ledger_error(&error))
+    }
+
+    fn begun(&mut self, begun: &Begun<'_>) {
+        self.delivery.lock().begin(begun_head(begun));
     }
 
     fn part(&mut self, delivered: &Bytes) {
@@ -211,18 +207,25 @@ impl Entry for JournalEntry {
             let outcome = write.await;
             self.delivery.lock().wrote(&outcome);
         }
+        let mut refused = None;
         let ending = match &end.body {
             Some(body) => {
                 let kept = self.shared.rules.keep(body, &end.headers);
-                self.shared.end(self.group, &end, &kept.head, &[&kept.bytes])?
+                self.shared.end(self.id, &end, &kept.head, &[&kept.bytes])?
             }
             None => {
                 let rest = self.delivery.lock().finish(self.shared.rules.are_binary(&end.headers));
-                self.shared.end(self.group, &end, &rest.head, &rest.parts())?
+                refused = rest.refused.as_ref().filter(|_| end.outcome == Outcome::Complete).cloned();
+                match refused {
+                    // Nobody gets to the end of an answer of which a part is not recorded.
+                    Some(_) => self.shared.refused_end(self.id, &end, rest.head)?,
+                    None => self.shared.end(self.id, &end, &rest.head, &rest.parts())?,
+                }
             }
         };
         self.ended = true;
-        ending.written().await.map_err(|error| ledger_error(&error))
+        let written = ending.written().await;
+        refused.map_or(written, Err).map_err(|error| ledger_error(&error))
     }
 }
 
@@ -232,8 +235,10 @@ impl Drop for JournalEntry {
         if self.ended {
             return;
         }
-        let rest = self.delivery.lock().finish(false);
-        let head = EndHead { body: rest.head.clone(), ..EndHead::interrupted() };
+        let mut delivery = self.delivery.lock();
+        let (begun, rest) = (delivery.take_begun(), delivery.finish(false));
+        let id = Some(self.id.to_string());
+        let head = EndHead { id, body: rest.head.clone(), begun, ..EndHead::interrupted() };
         if let Ok(contents) = encode(&head, &rest.parts()) {
             let append = self.shared.append(Durability::Fast, END, self.group, contents);
             drop(self.shared.late.follow(self.group, append, head.refused(true)));
@@ -264,12 +269,13 @@ fn group_of(id: Ulid) -> u64 {
     u64::try_from(u128::from(id) & u128::from(u64::MAX)).unwrap_or_default()
 }
 
-fn client_head(client: &Client) -> ClientHead {
+fn client_head(client: &Client, redact: &Redactor) -> ClientHead {
     let key = client.key.as_deref();
+    let masked = |text: &String| redact.text(text).into_owned();
     ClientHead {
         addr: client.addr.map(|addr| addr.ip().to_canonical().to_string()),
-        user_agent: client.user_agent.clone(),
-        request_id: client.request_id.clone(),
+        user_agent: client.user_agent.as_ref().map(masked),
+        request_id: client.request_id.as_ref().map(masked),
         key_id: key.map(|key| key.id.clone()),
         labels: key.map(|key| key.labels.clone()).unwrap_or_default(),
     }
@@ -280,6 +286,37 @@ fn target_head(target: &Target, at: Option<Timestamp>) -> TargetHead {
         provider: target.provider.to_string(),
         model: target.model.as_deref().map(str::to_owned),
         at,
+    }
+}
+
+fn end_head(id: Ulid, end: &End, body: BodyHead, redact: &Redactor) -> EndHead {
+    EndHead {
+        id: Some(id.to_string()),
+        outcome: end.outcome.as_str().to_owned(),
+        streamed: end.streamed,
+        first_byte_at: end.first_byte_at,
+        status: Some(end.status),
+        headers: redact.headers(headers::allowed(&end.headers)),
+        body,
+        attempts: end.attempts.iter().map(attempt_head).collect(),
+        usage: end.usage.map(usage_head),
+        cost_usd: end.cost.map(Cost::usd),
+        changes: end.changes.iter().map(ToString::to_string).collect(),
+        request: end.request.map(|digest| BodyHead {
+            bytes: digest.bytes,
+            sha256: Some(hex::encode(digest.sha256)),
+            ..BodyHead::default()
+        }),
+        begun: None,
+    }
+}
+
+fn begun_head(begun: &Begun<'_>) -> BegunHead {
+    BegunHead {
+        at: begun.at,
+        status: begun.attempts.last().and_then(|attempt| attempt.status),
+        streamed: begun.streamed,
+        attempts: begun.attempts.iter().map(attempt_head).collect(),
     }
 }
 

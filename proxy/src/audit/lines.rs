@@ -82,24 +82,36 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::audit::contents::{END, EndHead, encode};
+    use crate::audit::contents::{BEGIN, END, EndHead, encode};
+    use crate::audit::schema;
 
     #[test]
     fn what_is_missing_is_said() {
         let lines = Lines::new("n".into());
-        let stamp = Stamp { seq: 1, at_millis: 0 };
-        let json = |line: Vec<u8>| serde_json::from_slice::<Value>(&line).unwrap();
+        let stamp = Stamp { seq: 1, at_millis: 1 };
+        let json = |line: Vec<u8>| {
+            let record = serde_json::from_slice::<Value>(&line).unwrap();
+            schema::check(&record);
+            record
+        };
         let (from, to) = (Position::new(10), Position::new(30));
         let gap = json(lines.gap(stamp, &Gap { from, to, cause: GapCause::Removed, lost: Lost::Unknown }));
         assert_eq!(
             (&gap["type"], &gap["cause"], &gap["bytes"]),
             (&json!("gap"), &json!("passed_over"), &json!(20))
         );
+        json(lines.unreadable("no JSON", stamp));
         let body =
             encode(&EndHead { outcome: "complete".to_owned(), ..EndHead::interrupted() }, &[]).unwrap();
-        let end = Frame { position: from, end: to, kind: END, group: 1, stamp: Some(stamp), body };
+        let begin = json!({
+            "id": "01A", "at": "2026-11-25T10:00:00Z", "client": {}, "method": "GET", "path": "/", "headers": [],
+            "format": "other", "body": {"bytes": 0},
+        });
+        let begin = encode(&begin, &[]).unwrap();
+        let frame = |kind, body| Frame { position: from, end: to, kind, group: 1, stamp: Some(stamp), body };
+        let frames = vec![frame(BEGIN, begin), frame(END, body)];
         for (lost, shown) in [(0, Value::Null), (2, json!(2))] {
-            let record = json(lines.group(stamp, &Group { frames: vec![end.clone()], lost }));
+            let record = json(lines.group(stamp, &Group { frames: frames.clone(), lost }));
             assert_eq!(
                 (&record["lost_frames"], &record["response"]["truncated"]),
                 (&shown, &json!(lost > 0))

@@ -24,5 +24,33 @@ pub fn assemble(format: Format, text: &Bytes) -> Option<Value> {
     while let Ok(Some(event)) = splitter.next_event(&mut rest) {
         assembler.read(&event);
     }
-    serde_json::to_value(assembler.finish().message?).ok()
+    let assembled = assembler.finish();
+    let cut = assembled.truncated || !rest.is_empty();
+    let mut message = serde_json::to_value(assembled.message?).ok()?;
+    if let Some(message) = message.as_object_mut().filter(|_| cut) {
+        message.insert("truncated".to_owned(), true.into());
+    }
+    Some(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_too_long_says_that_it_is_cut() {
+        let event = |text: &str| {
+            format!(r#"data: {{"choices":[{{"index":0,"delta":{{"content":"{text}"}}}}]}}"#) + "\n\n"
+        };
+        let short = Bytes::from(event("a") + &event("b"));
+        let message = assemble(Format::Chat, &short).unwrap();
+        assert_eq!((&message["content"], message.get("truncated")), (&Value::from("ab"), None));
+        let long = "x".repeat(MAX / 2 + 1);
+        let long = Bytes::from(event(&long) + &event(&long));
+        let message = assemble(Format::Chat, &long).unwrap();
+        assert!(message["content"].as_str().unwrap().len() <= MAX);
+        assert_eq!(message["truncated"], true);
+        let event = Bytes::from(event("a") + &event(&"x".repeat(MAX)));
+        assert_eq!(assemble(Format::Chat, &event).unwrap()["truncated"], true);
+    }
 }

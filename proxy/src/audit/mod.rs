@@ -17,6 +17,8 @@ mod open;
 pub mod record;
 pub mod redact;
 pub mod refusals;
+#[cfg(test)]
+pub(crate) mod schema;
 pub mod ship;
 pub mod stream;
 pub mod watch;

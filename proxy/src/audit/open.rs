@@ -64,8 +64,11 @@ impl Audit {
         durability: super::Durability,
         data_dir: &Path,
     ) -> Result<(Self, Recovery), AuditError> {
-        let options =
-            Options::new(data_dir.join(JOURNAL)).max_bytes(config.disk.max).when_full(config.disk.when_full);
+        let max = config.disk.max;
+        let options = Options::new(data_dir.join(JOURNAL))
+            .segment_bytes(segment_bytes(max))
+            .max_bytes(max)
+            .when_full(config.disk.when_full);
         let (journal, recovery) = Journal::open(options)?;
         let audit = Self::on(journal, config, durability);
         audit.end_interrupted(&recovery)?;
@@ -151,6 +154,11 @@ impl Audit {
             Err(error) => tracing::error!(%error, "a record can't be written"),
         }
     }
+}
+
+/// The size of a journal's segments. Three of them are not for new calls, so that small journals have small ones.
+fn segment_bytes(max: u64) -> u32 {
+    u32::try_from(max / 32).unwrap_or(u32::MAX).clamp(1 << 20, 16 << 20)
 }
 
 /// The name under which a journal's records are known: a new disk under an old name never meets the

@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::contents::{
-    ATTEMPT, AttemptHead, BeginHead, BodyHead, ClientHead, END, EndHead, Format, Headers, Malformed, PART,
-    PartHead, TargetHead, UsageHead, decode,
+    ATTEMPT, AttemptHead, BeginHead, BegunHead, BodyHead, ClientHead, END, EndHead, Format, Headers,
+    Malformed, PART, PartHead, TargetHead, UsageHead, decode,
 };
 use super::{json_body, message};
 
@@ -22,16 +22,18 @@ pub const VERSION: u32 = 1;
 /// A record as `docs/audit.md` lists it, without what the journal adds: `v`, `node`, `seq`, `ended_at`.
 #[derive(Serialize)]
 struct Record<'r> {
-    id: &'r str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'r str>,
     r#type: &'static str,
-    started_at: Timestamp,
+    started_at: Option<Timestamp>,
     first_byte_at: Option<Timestamp>,
     outcome: &'r str,
     streamed: bool,
     client: ClientHead,
     route: Route<'r>,
     attempts: Vec<AttemptHead>,
-    request: Request<'r>,
+    /// Nothing if the beginning is lost.
+    request: Option<Request<'r>>,
     response: Response,
     message: Option<serde_json::Value>,
     usage: Option<UsageHead>,
@@ -79,7 +81,9 @@ struct Side {
 #[derive(Debug, Default)]
 pub struct Call {
     begin: Option<(BeginHead, Bytes)>,
-    targets: Vec<TargetHead>,
+    /// The tries that are known without the end.
+    attempts: Vec<AttemptHead>,
+    begun: Option<BegunHead>,
     delivered: u64,
     parts: Vec<Bytes>,
     lost: usize,
@@ -93,18 +97,46 @@ impl Call {
     /// If it makes no sense.
     pub fn take(&mut self, kind: Kind, contents: &Bytes) -> Result<(), Malformed> {
         match kind {
-            ATTEMPT => self.targets.push(decode(contents)?.0),
+            ATTEMPT => {
+                let target: TargetHead = decode(contents)?.0;
+                self.attempts.push(attempt_on(&target, target.at.unwrap_or_default()));
+            }
             PART => {
                 let (head, body) = decode::<PartHead>(contents)?;
-                self.delivered += head.bytes;
+                self.begun(head.begun);
+                self.deliver(head.bytes);
                 self.parts.push(body);
             }
-            END => self.end = Some(decode(contents)?),
-            kind if kind.role() == Role::Begin => self.begin = Some(decode(contents)?),
+            END => {
+                let (mut head, body) = decode::<EndHead>(contents)?;
+                self.begun(head.begun.take());
+                self.end = Some((head, body));
+            }
+            kind if kind.role() == Role::Begin => {
+                let (head, body) = decode::<BeginHead>(contents)?;
+                self.attempts.extend(head.target.as_ref().map(|target| attempt_on(target, head.at)));
+                self.begin = Some((head, body));
+            }
             // A tag of a later release: what it says is not known here.
             _ => {}
         }
         Ok(())
+    }
+
+    fn begun(&mut self, begun: Option<BegunHead>) {
+        if let Some(mut begun) = begun {
+            // It knows more of them.
+            self.attempts = std::mem::take(&mut begun.attempts);
+            self.attempts.iter_mut().for_each(|attempt| attempt.delivered = 0);
+            self.begun = Some(begun);
+        }
+    }
+
+    fn deliver(&mut self, bytes: u64) {
+        self.delivered += bytes;
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.delivered += bytes;
+        }
     }
 
     /// Takes that some frames can't be read any more: parts of the answer may be among them.
@@ -116,40 +148,53 @@ impl Call {
     ///
     /// # Errors
     /// If it can't be written as JSON, which nothing here can bring about.
-    pub fn fields(self) -> Result<Vec<u8>, serde_json::Error> {
-        let (begin, request_body) = self.begin.unwrap_or_else(|| (lost_begin(), Bytes::new()));
-        let (end, answer) = self.end.unwrap_or_else(|| (EndHead::interrupted(), Bytes::new()));
+    pub fn fields(mut self) -> Result<Vec<u8>, serde_json::Error> {
+        let known = self.begin.is_some();
+        let lost = self.lost.max(usize::from(!known));
+        let (begin, request_body) = self.begin.take().unwrap_or_else(|| (lost_begin(), Bytes::new()));
+        let (end, answer) = self.end.take().unwrap_or_else(|| (EndHead::interrupted(), Bytes::new()));
         let interrupted = end.attempts.is_empty() && end.outcome == INTERRUPTED;
-        let attempts = if interrupted { attempts_of(&begin, &self.targets) } else { end.attempts };
-        let streamed = end.streamed || (interrupted && self.delivered > 0);
-        let answer = if self.parts.is_empty() { answer } else { joined(&self.parts, &answer) };
         let mut body = end.body;
+        body.truncated |= (interrupted && self.delivered > 0) || lost > 0;
         body.bytes = body.bytes.max(self.delivered);
-        body.truncated |= (interrupted && self.delivered > 0) || self.lost > 0;
+        // What an end holds of the answer that nobody brought to it.
+        self.deliver(body.bytes - self.delivered);
+        let streamed = end.streamed || (interrupted && self.is_stream());
+        let answer = if self.parts.is_empty() { answer } else { joined(&self.parts, &answer) };
+        let attempts = if interrupted { broken_off(self.attempts) } else { end.attempts };
         let provider = attempts.last().map(|attempt| attempt.provider.clone());
+        let begun = self.begun.as_ref();
         let record = Record {
-            id: &begin.id,
+            id: known.then_some(&*begin.id).or(end.id.as_deref()),
             r#type: "ai",
-            started_at: begin.at,
-            first_byte_at: end.first_byte_at,
+            started_at: known.then_some(begin.at),
+            first_byte_at: end.first_byte_at.or(begun.map(|begun| begun.at)),
             outcome: &end.outcome,
             streamed,
             route: Route { model: begin.model.as_deref(), provider: provider.as_deref() },
             attempts,
             message: streamed.then(|| message::assemble(begin.format, &answer)).flatten(),
-            request: Request {
+            request: known.then(|| Request {
                 method: &begin.method,
                 path: &begin.path,
                 side: side(begin.headers, end.request.unwrap_or(begin.body), &request_body),
-            },
+            }),
             client: begin.client,
-            response: Response { status: end.status, side: side(end.headers, body, &answer) },
+            response: Response {
+                status: end.status.or(begun.and_then(|begun| begun.status)),
+                side: side(end.headers, body, &answer),
+            },
             usage: end.usage,
             cost_usd: end.cost_usd,
             changes: end.changes,
-            lost_frames: (self.lost > 0).then_some(self.lost),
+            lost_frames: (lost > 0).then_some(lost),
         };
         serde_json::to_vec(&record)
+    }
+
+    /// Whether the answer is a stream of events, as far as that is known without the end.
+    fn is_stream(&self) -> bool {
+        self.begun.as_ref().map_or(self.delivered > 0, |begun| begun.streamed)
     }
 }
 
@@ -199,20 +244,28 @@ fn joined(parts: &[Bytes], last: &Bytes) -> Bytes {
     Bytes::from(all)
 }
 
-/// Whom an interrupted call asked, as far as the journal tells.
-fn attempts_of(begin: &BeginHead, further: &[TargetHead]) -> Vec<AttemptHead> {
-    let attempt = |target: &TargetHead| AttemptHead {
+/// A try of which nothing but its beginning is known.
+fn attempt_on(target: &TargetHead, started_at: Timestamp) -> AttemptHead {
+    AttemptHead {
         provider: target.provider.clone(),
         model: target.model.clone(),
         status: None,
-        error: Some(INTERRUPTED.to_owned()),
-        started_at: target.at.unwrap_or(begin.at),
+        error: None,
+        started_at,
         first_byte_ms: None,
         total_ms: None,
         delivered: 0,
         usage: None,
+    }
+}
+
+/// The tries of an interrupted call, as far as the journal tells: those that did not fail before were.
+fn broken_off(attempts: Vec<AttemptHead>) -> Vec<AttemptHead> {
+    let broken = |attempt: AttemptHead| match attempt.error {
+        Some(_) => attempt,
+        None => AttemptHead { error: Some(INTERRUPTED.to_owned()), total_ms: None, ..attempt },
     };
-    begin.target.iter().chain(further).map(attempt).collect()
+    attempts.into_iter().map(broken).collect()
 }
 
 /// Stands for a begin that a damaged segment took along.
@@ -236,6 +289,7 @@ impl EndHead {
     #[must_use]
     pub fn interrupted() -> Self {
         Self {
+            id: None,
             outcome: INTERRUPTED.to_owned(),
             streamed: false,
             first_byte_at: None,
@@ -247,6 +301,7 @@ impl EndHead {
             cost_usd: None,
             changes: Vec::new(),
             request: None,
+            begun: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::super::contents::encode;
+use super::super::schema;
 use super::*;
 
 const STAMP: Stamp = Stamp { seq: 7, at_millis: 1_763_000_000_123 };
@@ -27,7 +28,9 @@ fn record(frames: &[(Kind, Bytes)]) -> Value {
     }
     let line = line(&call.fields().unwrap(), "node-1", STAMP).unwrap();
     assert!(!line.contains(&b'\n'));
-    serde_json::from_slice(&line).unwrap()
+    let record = serde_json::from_slice(&line).unwrap();
+    schema::check(&record);
+    record
 }
 
 fn begun() -> (Kind, Bytes) {
@@ -46,7 +49,7 @@ fn a_plain_call_is_one_record() {
         status: Some(200),
         body: BodyHead { bytes: 2, ..BodyHead::default() },
         usage: Some(UsageHead { input: 1, output: 2, cached_input: 0, reasoning: 0 }),
-        attempts: attempts_of(&begin(), &[]),
+        attempts: vec![attempt_on(&begin().target.unwrap(), begin().at)],
         ..EndHead::interrupted()
     };
     let record = record(&[begun(), (END, encode(&end, &[b"{}"]).unwrap())]);
@@ -67,13 +70,13 @@ fn a_plain_call_is_one_record() {
 fn a_stream_is_put_together_from_its_parts_and_its_end() {
     let part = |content: &str| {
         let bytes = event(content);
-        (PART, encode(&PartHead { bytes: bytes.len() as u64 }, &[&bytes]).unwrap())
+        (PART, encode(&PartHead { bytes: bytes.len() as u64, begun: None }, &[&bytes]).unwrap())
     };
     let end = EndHead {
         outcome: "complete".to_owned(),
         streamed: true,
         status: Some(200),
-        attempts: attempts_of(&begin(), &[]),
+        attempts: vec![attempt_on(&begin().target.unwrap(), begin().at)],
         ..EndHead::interrupted()
     };
     let record = record(&[
@@ -95,7 +98,7 @@ fn an_interrupted_call_tells_whom_it_asked_and_what_was_delivered() {
     let record = record(&[
         begun(),
         (ATTEMPT, encode(&further, &[]).unwrap()),
-        (PART, encode(&PartHead { bytes: bytes.len() as u64 }, &[&bytes]).unwrap()),
+        (PART, encode(&PartHead { bytes: bytes.len() as u64, begun: None }, &[&bytes]).unwrap()),
         (END, encode(&EndHead::interrupted(), &[]).unwrap()),
     ]);
     assert_eq!((&record["outcome"], &record["streamed"]), (&json!("interrupted"), &json!(true)));
@@ -108,6 +111,75 @@ fn an_interrupted_call_tells_whom_it_asked_and_what_was_delivered() {
         (&json!(bytes.len()), &json!(true))
     );
     assert_eq!(record["response"]["sha256"], Value::Null, "nobody knows what else passed");
+}
+
+#[test]
+fn an_interrupted_call_tells_what_was_known_when_its_answer_began() {
+    let target =
+        |provider: &str| TargetHead { provider: provider.to_owned(), model: None, at: Some(begin().at) };
+    let tried = |provider: &str, status, error: Option<&str>| AttemptHead {
+        status: Some(status),
+        error: error.map(str::to_owned),
+        total_ms: Some(3),
+        ..attempt_on(&target(provider), begin().at)
+    };
+    let begun_head = BegunHead {
+        at: begin().at,
+        status: Some(200),
+        streamed: true,
+        attempts: vec![tried("openai", 500, Some("status")), tried("azure", 200, None)],
+    };
+    let part = |bytes, begun| (PART, encode(&PartHead { bytes, begun }, &[]).unwrap());
+    let attempt = |provider| (ATTEMPT, encode(&target(provider), &[]).unwrap());
+    let left = EndHead { body: BodyHead { bytes: 11, ..BodyHead::default() }, ..EndHead::interrupted() };
+    let record = record(&[
+        begun(),
+        attempt("azure"),
+        part(5, Some(begun_head)),
+        part(2, None),
+        attempt("third"),
+        part(3, None),
+        (END, encode(&left, &[]).unwrap()),
+    ]);
+    assert_eq!((&record["response"]["status"], &record["streamed"]), (&json!(200), &json!(true)));
+    assert_eq!(record["first_byte_at"], record["started_at"]);
+    let attempts: Vec<_> = record["attempts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|attempt| {
+            json!([
+                attempt["provider"],
+                attempt["status"],
+                attempt["error"],
+                attempt["total_ms"],
+                attempt["delivered"]
+            ])
+        })
+        .collect();
+    let expected = [
+        json!(["openai", 500, "status", 3, 0]),
+        json!(["azure", 200, "interrupted", null, 7]),
+        json!(["third", null, "interrupted", null, 4]),
+    ];
+    assert_eq!(attempts, expected);
+}
+
+#[test]
+fn a_call_whose_beginning_is_lost_says_so() {
+    for id in [None, Some("01B".to_owned())] {
+        let end = EndHead {
+            id: id.clone(),
+            outcome: "complete".to_owned(),
+            status: Some(200),
+            body: BodyHead { bytes: 2, ..BodyHead::default() },
+            ..EndHead::interrupted()
+        };
+        let record = record(&[(END, encode(&end, &[b"{}"]).unwrap())]);
+        assert_eq!(record.get("id"), id.map(Value::from).as_ref());
+        assert_eq!((&record["lost_frames"], &record["response"]["status"]), (&json!(1), &json!(200)));
+        assert_eq!((&record["request"], &record["started_at"]), (&Value::Null, &Value::Null));
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use super::body::{BodyRules, Capture};
-use super::contents::{BodyHead, PART, PartHead, encode};
+use super::contents::{BegunHead, BodyHead, PART, PartHead, encode};
 use super::redact::StreamMask;
 
 /// What may be gathered before it is written.
@@ -30,6 +30,8 @@ pub struct Streams {
 pub struct Delivery {
     journal: Journal,
     group: u64,
+    /// What is known since its first byte left, until it is written.
+    begun: Option<BegunHead>,
     /// Set at the first bytes: whether they are kept at all.
     keeps: Option<bool>,
     /// Whether the first bytes were no text.
@@ -52,6 +54,8 @@ pub struct Delivery {
     writes: Vec<Append>,
     /// Whether one failed: some of what is delivered is not in the journal.
     lost: bool,
+    /// Why the journal refused one, if it did. What it dropped is not refused.
+    refused: Option<JournalError>,
 }
 
 /// What remains of a delivery at its end.
@@ -61,6 +65,8 @@ pub struct Rest {
     pub head: BodyHead,
     /// What is kept and not written yet.
     pub bytes: Vec<Bytes>,
+    /// Why the journal refused a part of it, if it did.
+    pub refused: Option<JournalError>,
 }
 
 impl Streams {
@@ -93,6 +99,7 @@ impl Delivery {
         Self {
             journal,
             group,
+            begun: None,
             keeps: None,
             binary: false,
             mask: None,
@@ -107,7 +114,18 @@ impl Delivery {
             since: None,
             writes: Vec::new(),
             lost: false,
+            refused: None,
         }
+    }
+
+    /// Takes what is known now that the first byte leaves. To be called before that is [taken](Self::push).
+    pub fn begin(&mut self, begun: BegunHead) {
+        self.begun = Some(begun);
+    }
+
+    /// What was known when the first byte left, unless it is written.
+    pub fn take_begun(&mut self) -> Option<BegunHead> {
+        self.begun.take()
     }
 
     /// Takes what was just delivered.
@@ -121,6 +139,8 @@ impl Delivery {
         self.since.get_or_insert_with(Instant::now);
         if self.keeps.is_none() {
             self.binary = !is_text(bytes);
+            // What can't be masked is not kept where masking is asked for.
+            self.truncated = is_wanted(&self.rules, bytes) && !keeps(&self.rules, bytes);
         }
         if *self.keeps.get_or_insert_with(|| keeps(&self.rules, bytes)) {
             if self.mask.is_none() && !self.rules.redact.is_empty() {
@@ -137,6 +157,13 @@ impl Delivery {
         }
     }
 
+    /// Writes what was delivered so far and is not written.
+    pub fn flush(&mut self) {
+        if self.unwritten > 0 {
+            self.write();
+        }
+    }
+
     /// The writes whose outcome is to be [told](Self::wrote) before the end. No more are made: what was gathered
     /// since waits for the end.
     pub fn last_writes(&mut self) -> Vec<Append> {
@@ -147,6 +174,9 @@ impl Delivery {
     /// Takes the outcome of a write.
     pub fn wrote(&mut self, outcome: &Result<Outcome, JournalError>) {
         self.lost |= !matches!(outcome, Ok(Outcome::Stored(_)));
+        if let Err(error) = outcome {
+            self.refused.get_or_insert_with(|| error.clone());
+        }
     }
 
     /// Ends the delivery. It is binary if it began so, or if it `is_said` to be.
@@ -162,7 +192,7 @@ impl Delivery {
             truncated: self.truncated || self.lost,
             binary: self.kept > 0 && (self.binary || is_said),
         };
-        Rest { head, bytes: std::mem::take(&mut self.gathered) }
+        Rest { head, bytes: std::mem::take(&mut self.gathered), refused: self.refused.take() }
     }
 
     fn gather(&mut self, shown: &Bytes) {
@@ -182,7 +212,7 @@ impl Delivery {
         if let Some(masked) = self.mask.as_mut().map(StreamMask::release) {
             self.gather(&masked);
         }
-        let head = PartHead { bytes: std::mem::take(&mut self.unwritten) };
+        let head = PartHead { bytes: std::mem::take(&mut self.unwritten), begun: self.begun.take() };
         let parts: Vec<&[u8]> = self.gathered.iter().map(AsRef::as_ref).collect();
         match encode(&head, &parts) {
             Ok(contents) => self.writes.push(self.journal.append_unsynced(PART, self.group, contents)),
@@ -210,11 +240,14 @@ impl Rest {
     }
 }
 
+/// Whether what begins like this is to be kept, as far as it is known how to mask it.
+fn is_wanted(rules: &BodyRules, first: &[u8]) -> bool {
+    rules.capture == Capture::Full && (rules.binary || is_text(first))
+}
+
 /// Whether what begins like this is kept.
 fn keeps(rules: &BodyRules, first: &[u8]) -> bool {
-    let masked = !rules.redact.is_empty();
-    // What can't be masked is not kept where masking is asked for.
-    rules.capture == Capture::Full && if masked { is_events(first) } else { rules.binary || is_text(first) }
+    is_wanted(rules, first) && (rules.redact.is_empty() || is_events(first))
 }
 
 /// Whether bytes begin like a stream of events.
@@ -231,8 +264,31 @@ fn is_text(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use lockstep_queue::journal::Options;
+    use regex::Regex;
 
     use super::*;
+    use crate::audit::redact::Redactor;
+
+    #[tokio::test]
+    async fn what_is_not_kept_for_it_can_not_be_masked_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, _) = Journal::open(Options::new(dir.path())).unwrap();
+        let masking = Redactor::new(Vec::new(), vec![Regex::new("secret").unwrap()]);
+        let image: &[u8] = b"\x89PNG\x00";
+        for (first, redact, capture, binary, truncated) in [
+            (&b"{\"data\":[]}"[..], &masking, Capture::Full, false, true),
+            (b"{\"data\":[]}", &masking, Capture::Metadata, false, false),
+            (b"{\"data\":[]}", &Redactor::default(), Capture::Full, false, false),
+            (b"data: {}\n\n", &masking, Capture::Full, false, false),
+            (image, &masking, Capture::Full, false, false),
+            (image, &masking, Capture::Full, true, true),
+        ] {
+            let rules = BodyRules { capture, max: 1 << 20, binary, redact: redact.clone() };
+            let mut delivery = Delivery::new(journal.clone(), 1, Arc::new(rules));
+            delivery.push(&Bytes::copy_from_slice(first));
+            assert_eq!(delivery.finish(false).head.truncated, truncated, "{first:?} {capture:?} {binary}");
+        }
+    }
 
     #[tokio::test]
     async fn what_began_as_binary_or_is_said_to_be_is_binary() {

@@ -176,8 +176,14 @@ impl AuditMetrics {
         Ok(Self {
             refreshing: Mutex::default(),
             frames: counter("journal_frames_total", "Frames written to the audit journal.")?,
-            rejected: counter("journal_rejected_total", "Frames refused for want of room.")?,
-            dropped: counter("journal_dropped_total", "Frames dropped for want of room.")?,
+            rejected: counter(
+                "journal_rejected_total",
+                "Frames refused for want of room, of which a call has several.",
+            )?,
+            dropped: counter(
+                "journal_dropped_total",
+                "Frames dropped for want of room: two or more for each call without a record.",
+            )?,
             commits: counter("journal_commits_total", "Syncs of the audit journal.")?,
             commit_seconds: make.sum("audit_journal_commit_seconds_total", "Time spent in syncs.")?,
             bytes_on_disk: gauge("journal_bytes", "Bytes in the audit journal.")?,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
-use lockstep_queue::ship::verify::{Archive, Finding, Verifier};
+use lockstep_queue::ship::verify::{Archive, Finding, Summary, Verifier};
 use lockstep_queue::ship::{CheckSignature, DirSink, Ed25519Verifier, Shipper};
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ const S3_SCHEME: &str = "s3://";
 /// What to do with audit records.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Check that records are all there and unchanged; exit code 1 if not.
+    /// Check that records are all there and unchanged; exit code 1 if not, or if there are none.
     Verify {
         /// A directory, or s3://bucket/prefix; with --config, the sink of the configuration.
         #[arg(required_unless_present = "config")]
@@ -43,8 +43,9 @@ pub(super) enum Command {
     },
     /// Show what the journal of a running instance holds and what was shipped.
     Stats(Instance),
-    /// Follow the records of a running instance, a line of JSON each, as they end. Their `seq` is not yet the
-    /// one they are shipped with; `id` is.
+    /// Follow the records of a running instance as they end: a line of JSON each, with or without --json.
+    ///
+    /// `id` is the one they are shipped with, `seq` is not yet: it counts from the beginning of the tail.
     Tail(Instance),
     /// Ship what a data directory that nobody uses holds, to the sink of a configuration.
     Ship {
@@ -74,7 +75,11 @@ pub(super) fn run(command: &Command) -> Outcome {
         }
         Command::Stats(instance) => {
             let stats: Value = Client::new(instance)?.get("audit/stats")?;
-            render::json(&stats);
+            if instance.json {
+                render::json(&stats);
+            } else {
+                render::table(["", ""], rows(&stats));
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::Tail(instance) => {
@@ -90,6 +95,18 @@ pub(super) fn run(command: &Command) -> Outcome {
             ship_rest(config, data_dir.as_deref(), Duration::from_secs(*within))
         }
     }
+}
+
+/// Figures by their names, and what is wrong.
+fn rows(stats: &Value) -> Vec<[String; 2]> {
+    let mut rows = Vec::new();
+    for (part, figures) in stats.as_object().into_iter().flatten() {
+        let named = figures.as_object().into_iter().flatten();
+        rows.extend(named.map(|(name, figure)| [format!("{part} {name}"), figure.to_string()]));
+        let problems = figures.as_array().into_iter().flatten().filter_map(Value::as_str);
+        rows.extend(problems.map(|problem| ["problem".to_owned(), problem.to_owned()]));
+    }
+    rows
 }
 
 fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
@@ -144,21 +161,43 @@ async fn verify(sink: &Sink, key: Option<&Path>, as_json: bool) -> Outcome {
         }
     }
     let summary = verifier.summary();
-    let nodes: Vec<_> = summary
-        .nodes
-        .iter()
-        .map(|(node, range)| json!({"node": node, "first": range.start, "last": range.end.saturating_sub(1)}))
-        .collect();
     if as_json {
-        render::json(&json!({
-            "objects": summary.objects, "records": summary.lines, "nodes": nodes, "findings": findings,
-        }));
+        render::json(&shown(summary, &findings));
     } else {
-        let (objects, records) = (summary.objects, summary.lines);
-        let verdict = if findings.is_empty() { "all there, unchanged" } else { "NOT as it was shipped" };
-        render::line(&format!("{records} records in {objects} objects of {} nodes: {verdict}", nodes.len()));
+        tell(summary);
     }
-    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let fine = findings.is_empty() && summary.objects > 0;
+    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn shown(summary: &Summary, findings: &[Value]) -> Value {
+    let nodes = summary.nodes.iter();
+    let nodes = nodes.map(
+        |(node, range)| json!({"node": node, "first": range.start, "last": range.end.saturating_sub(1)}),
+    );
+    json!({
+        "objects": summary.objects,
+        "records": summary.lines,
+        "nodes": nodes.collect::<Value>(),
+        "findings": findings,
+    })
+}
+
+/// Says what was looked at, and what that can't tell.
+fn tell(summary: &Summary) {
+    for (node, range) in summary.nodes.iter().filter(|(_, range)| range.start > 0) {
+        render::line(&format!("{node}: begins with record {}; those before it are not here", range.start));
+    }
+    let verdict = match summary {
+        Summary { objects: 0, .. } => "nothing there",
+        Summary { findings: 0, nodes, .. } if nodes.values().all(|range| range.start == 0) => {
+            "all there, unchanged"
+        }
+        Summary { findings: 0, .. } => "all there from where they begin, unchanged",
+        _ => "NOT as it was shipped",
+    };
+    let Summary { objects, lines, nodes, .. } = summary;
+    render::line(&format!("{lines} records in {objects} objects of {} nodes: {verdict}", nodes.len()));
 }
 
 fn public_key(path: &Path) -> Result<Ed25519Verifier, Failure> {
@@ -229,5 +268,17 @@ async fn flush(opened: &Audit, shipper: &Shipper, within: Duration) -> Result<()
     match opened.late.waiting() {
         0 => Ok(()),
         calls => Err(format!("{calls} calls could not be ended for want of room; ship once more")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_and_problems_are_rows() {
+        let stats = json!({"journal": {"frames": 3, "limit": null}, "problems": ["no room"]});
+        let expected = [["journal frames", "3"], ["journal limit", "null"], ["problem", "no room"]];
+        assert_eq!(rows(&stats), expected.map(|row| row.map(str::to_owned)));
     }
 }

@@ -82,13 +82,18 @@ impl Record {
     /// The record as JSON, without what the journal adds.
     #[must_use]
     pub fn to_json(&self, rules: &BodyRules) -> Value {
+        let masked = |text: &Option<String>| text.as_ref().map(|text| rules.redact.text(text).into_owned());
         json!({
             "id": self.id.to_string(),
             "type": "http",
             "started_at": self.started_at,
             "first_byte_at": self.first_byte_at,
             "outcome": self.outcome(),
-            "client": {"addr": self.client, "user_agent": self.user_agent, "request_id": self.request_id},
+            "client": {
+                "addr": self.client,
+                "user_agent": masked(&self.user_agent),
+                "request_id": masked(&self.request_id),
+            },
             "route": self.route.as_ref().map(|route| json!({
                 "app": route.app.to_string(), "version": route.version.as_str(), "reason": route.reason.as_str(),
             })),
@@ -114,8 +119,11 @@ impl Side {
     fn to_json<const N: usize>(&self, rules: &BodyRules, fields: [(&str, Value); N]) -> Value {
         let mut object: Map<String, Value> =
             fields.map(|(key, value)| (key.to_owned(), value)).into_iter().collect();
-        let headers: Map<String, Value> =
-            self.headers.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        let headers: Map<String, Value> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(rules.redact.text(value))))
+            .collect();
         object.insert("headers".to_owned(), Value::Object(headers));
         object.insert("bytes".to_owned(), json!(self.body.bytes));
         let (body, truncated) = self.body(rules);
@@ -147,6 +155,8 @@ impl Side {
 
 #[cfg(test)]
 mod tests {
+    use lockstep_queue::journal::Stamp;
+
     use super::*;
     use crate::audit::redact::{Pointer, Redactor};
 
@@ -158,6 +168,40 @@ mod tests {
         side.body.push(&Bytes::from_static(body.as_bytes()));
         let mut json = side.to_json(&rules, []);
         (json["body"].take(), json["truncated"].take())
+    }
+
+    #[test]
+    fn it_is_as_the_schema_says_and_masked() {
+        let side = || Side {
+            headers: vec![("user-agent".to_owned(), "curl secret".to_owned())],
+            body: Body::new(true),
+        };
+        let route = Route {
+            app: "shop".parse().unwrap(),
+            version: "v1".parse().unwrap(),
+            reason: Reason::NoEndpoint,
+        };
+        let record = Record {
+            id: ulid::Ulid::generate(),
+            started_at: jiff::Timestamp::now(),
+            first_byte_at: None,
+            refusal: Some(Reason::NoEndpoint),
+            client: IpAddr::from([127, 0, 0, 1]),
+            user_agent: Some("curl secret".to_owned()),
+            request_id: None,
+            route: Some(route),
+            method: Method::GET,
+            path: "/secret".to_owned(),
+            request: side(),
+            status: 503,
+            response: side(),
+        };
+        let redact = Redactor::new(Vec::new(), vec![regex::Regex::new("secret").unwrap()]);
+        let fields = record.to_json(&BodyRules { redact, ..BodyRules::default() }).to_string();
+        let line =
+            crate::audit::record::line(fields.as_bytes(), "n", Stamp { seq: 0, at_millis: 1 }).unwrap();
+        crate::audit::schema::check(&serde_json::from_slice(&line).unwrap());
+        assert!(!fields.contains("secret") && fields.contains("curl [redacted]"), "{fields}");
     }
 
     #[test]

@@ -13,7 +13,8 @@ use ulid::Ulid;
 use super::asked::Head;
 use crate::ai::keys;
 use crate::ai::ledger::{
-    self, Attempt, Begin, Change, Digest, End, Entry, KeyIdentity, Ledger, LedgerError, Outcome, RequestBody,
+    self, Attempt, Begin, Begun, Change, Digest, End, Entry, KeyIdentity, Ledger, LedgerError, Outcome,
+    RequestBody,
 };
 use crate::ai::reading::{Cost, Price, Usage};
 use crate::clock::millis;
@@ -124,8 +125,12 @@ impl Record {
     /// Notes what was just delivered.
     pub(crate) fn delivered(&mut self, bytes: &Bytes) {
         if self.first_byte_at.is_none() {
-            self.first_byte_at = Some(Timestamp::now());
+            let at = Timestamp::now();
+            self.first_byte_at = Some(at);
             self.first_byte = Some(Instant::now());
+            if let Some(entry) = &mut self.entry {
+                entry.begun(&Begun { at, streamed: self.streamed, attempts: &self.attempts });
+            }
         }
         if let Some(last) = self.attempts.last_mut() {
             last.delivered = last.delivered.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
@@ -180,6 +185,12 @@ impl Record {
 
     fn end(&mut self, outcome: Outcome, status: u16, headers: HeaderMap, body: Option<Bytes>) -> End {
         self.outcome = Some(outcome);
+        if let (Some(body), Some(last)) = (&body, self.attempts.last_mut())
+            && last.status == Some(status)
+        {
+            // It comes in one piece, and is the provider's; an error of ours has a status of ours.
+            last.delivered = u64::try_from(body.len()).unwrap_or(u64::MAX);
+        }
         let first_byte_at = self.first_byte_at.or_else(|| body.is_some().then(Timestamp::now));
         self.first_byte_at = first_byte_at;
         self.first_byte.get_or_insert_with(Instant::now);

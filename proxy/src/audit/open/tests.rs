@@ -8,9 +8,11 @@ use lockstep_queue::ship::{Assemble as _, Group};
 use serde_json::Value;
 
 use super::super::lines::Lines;
-use super::super::{Durability, contents::BEGIN};
+use super::super::{Durability, contents::BEGIN, schema};
 use super::*;
-use crate::ai::ledger::{Attempt, Begin, Client, End, Ledger as _, Outcome, Refused, RequestBody, Target};
+use crate::ai::ledger::{
+    Attempt, Begin, Begun, Client, End, Ledger as _, Outcome, Refused, RequestBody, Target,
+};
 use crate::ai::route::Endpoint;
 
 pub(in crate::audit) fn config() -> model::Audit {
@@ -35,6 +37,7 @@ fn target(provider: &str) -> Target {
 fn json_headers() -> HeaderMap {
     [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::USER_AGENT, HeaderValue::from_static("test secret-2")),
         (header::AUTHORIZATION, HeaderValue::from_static("Bearer key-of-a-client")),
     ]
     .into_iter()
@@ -47,7 +50,7 @@ pub(in crate::audit) fn begin() -> Begin {
         started_at: Timestamp::now(),
         client: Client {
             addr: Some(SocketAddr::from(([127, 0, 0, 1], 5))),
-            user_agent: Some("test".to_owned()),
+            user_agent: Some("test secret-2".to_owned()),
             request_id: None,
             key: None,
         },
@@ -86,6 +89,12 @@ pub(in crate::audit) fn end(body: Option<&'static str>) -> End {
     }
 }
 
+fn transition() -> Transition {
+    let text =
+        r#"{"at": "2026-11-25T10:00:00Z", "version": "v1", "to": "active", "reason": "new", "actor": "x"}"#;
+    serde_json::from_str(text).unwrap()
+}
+
 /// Spells `Bytes::from_static` for texts.
 trait FromText {
     fn from_static_str(text: &'static str) -> Bytes;
@@ -104,7 +113,7 @@ pub(in crate::audit) fn records(audit: &Audit) -> Vec<Value> {
     let mut reader = audit.journal.reader(audit.journal.oldest());
     let mut records = Vec::new();
     while let Some(Item::Frame(frame)) = reader.try_next().unwrap() {
-        let stamp = Stamp { seq: records.len() as u64, at_millis: 0 };
+        let stamp = Stamp { seq: records.len() as u64, at_millis: 1 };
         let (role, group) = (frame.kind.role(), frame.group);
         if role == Role::Single {
             records.push(lines.single(stamp, &frame));
@@ -116,7 +125,20 @@ pub(in crate::audit) fn records(audit: &Audit) -> Vec<Value> {
             records.push(lines.group(stamp, &Group { frames: groups.remove(&group).unwrap(), lost: 0 }));
         }
     }
-    records.iter().map(|line| serde_json::from_slice(line).unwrap()).collect()
+    let records: Vec<Value> = records.iter().map(|line| serde_json::from_slice(line).unwrap()).collect();
+    records.iter().for_each(schema::check);
+    records
+}
+
+#[test]
+fn a_small_journal_holds_little_back() {
+    for (max, least) in [(64 << 20, 58 << 20), (1 << 30, 976 << 20), (10 << 30, 10_192 << 20)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config();
+        config.disk.max = max;
+        let (audit, _) = Audit::open(&config, Durability::Strict, dir.path()).unwrap();
+        assert!(audit.journal.stats().capacity >= least, "{max}: {}", audit.journal.stats().capacity);
+    }
 }
 
 #[tokio::test]
@@ -134,7 +156,11 @@ async fn a_call_leaves_one_record_without_credentials() {
     assert_eq!(record["request"]["body"]["messages"][0], "[redacted]");
     assert_eq!(record["response"]["body"], serde_json::json!({}));
     assert!(record["node"].as_str().unwrap().starts_with("n-"));
-    for secret in ["key-of-a-client", "secret-1"] {
+    assert_eq!(record["client"]["user_agent"], "test [redacted]");
+    for side in ["request", "response"] {
+        assert_eq!(record[side]["headers"]["user-agent"], "test [redacted]");
+    }
+    for secret in ["key-of-a-client", "secret-1", "secret-2"] {
         assert!(!record.to_string().contains(secret), "{record}");
     }
     audit.journal.shutdown().await.unwrap();
@@ -202,6 +228,34 @@ async fn what_a_crash_or_a_dropped_call_leaves_open_is_interrupted() {
 }
 
 #[tokio::test]
+async fn what_was_known_when_an_answer_began_is_there_without_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (audit, _) = open(dir.path());
+    let event = Bytes::from_static(b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"}}]}\n\n");
+    let begun = Begun { at: Timestamp::now(), streamed: true, attempts: &end(None).attempts };
+    for further in [false, true] {
+        let mut entry = audit.ledger.begin(begin()).await.unwrap();
+        entry.begun(&begun);
+        entry.part(&event);
+        if further {
+            entry.attempt(target("two")).await.unwrap();
+        }
+    }
+    audit.journal.sync().await.unwrap();
+    let records = records(&audit);
+    for (record, expected) in
+        records.iter().zip([json!([[200, event.len()]]), json!([[200, event.len()], [null, 0]])])
+    {
+        assert_eq!((&record["response"]["status"], &record["outcome"]), (&json!(200), &json!("interrupted")));
+        assert!(record["first_byte_at"].is_string() && record["id"].is_string(), "{record}");
+        let attempts = record["attempts"].as_array().unwrap().iter();
+        let attempts: Vec<_> =
+            attempts.map(|attempt| json!([attempt["status"], attempt["delivered"]])).collect();
+        assert_eq!(Value::from(attempts), expected);
+    }
+}
+
+#[tokio::test]
 async fn refusals_and_transitions_are_whole_records() {
     let dir = tempfile::tempdir().unwrap();
     let (audit, _) = open(dir.path());
@@ -216,14 +270,19 @@ async fn refusals_and_transitions_are_whole_records() {
             reason: "bad_key",
         });
     }
+    audit.sum_up();
+    audit.transitioned(&"shop".parse().unwrap(), &transition());
     audit
         .ledger
         .answered(begin(), End { outcome: Outcome::Rejected, status: 404, ..end(Some("{}")) })
         .await
         .unwrap();
     let records = records(&audit);
-    let refused = records.iter().filter(|record| record["type"] == "refused").count();
-    assert!((10..=20).contains(&refused), "{refused} of 30");
+    let of = |kind: &str| records.iter().filter(|record| record["type"] == kind).cloned().collect::<Vec<_>>();
+    let refused = of("refused");
+    assert!((10..=21).contains(&refused.len()), "{} of 30", refused.len());
+    let counted: u64 = refused.iter().filter_map(|record| record["count"].as_u64()).sum();
+    assert_eq!((counted, of("version").len()), (30, 1));
     let rejected = records.last().unwrap();
     assert_eq!((&rejected["outcome"], &rejected["type"]), (&Value::from("rejected"), &Value::from("ai")));
     assert_eq!(rejected["response"]["body"], serde_json::json!({}));

@@ -1,6 +1,7 @@
 //! Masks what must not enter a record, before anything is written: values that JSON pointers name, and
 //! whatever regular expressions find, in whole bodies and in the texts that streams deliver in pieces.
 
+mod ahead;
 mod pointer;
 mod stream;
 
@@ -11,6 +12,9 @@ use bytes::Bytes;
 use regex::Regex;
 use serde_json::Value;
 
+use super::contents::Headers;
+
+use ahead::Ahead;
 pub use pointer::Pointer;
 pub use stream::StreamMask;
 
@@ -41,6 +45,7 @@ pub enum Masked {
 struct Rules {
     pointers: Vec<Pointer>,
     patterns: Vec<Regex>,
+    ahead: Vec<Ahead>,
 }
 
 impl Redactor {
@@ -48,7 +53,7 @@ impl Redactor {
     #[must_use]
     pub fn new(pointers: Vec<Pointer>, patterns: Vec<Regex>) -> Self {
         let any = !pointers.is_empty() || !patterns.is_empty();
-        Self { rules: any.then(|| Arc::new(Rules { pointers, patterns })) }
+        Self { rules: any.then(|| Arc::new(Rules::new(pointers, patterns))) }
     }
 
     /// Whether it masks nothing.
@@ -80,6 +85,13 @@ impl Redactor {
         self.rules.as_deref().map_or(Cow::Borrowed(text), |rules| rules.text(text))
     }
 
+    /// Headers with everything masked in their values.
+    #[must_use]
+    pub fn headers(&self, headers: Headers) -> Headers {
+        let masked = |(name, value): (String, String)| (name, self.text(&value).into_owned());
+        if self.is_empty() { headers } else { headers.into_iter().map(masked).collect() }
+    }
+
     /// Its pointers and patterns as they are written.
     #[must_use]
     pub fn shown(&self) -> (Vec<String>, Vec<&str>) {
@@ -99,6 +111,16 @@ impl PartialEq for Redactor {
 }
 
 impl Rules {
+    fn new(pointers: Vec<Pointer>, patterns: Vec<Regex>) -> Self {
+        let ahead = patterns.iter().map(Ahead::new).collect();
+        Self { pointers, patterns, ahead }
+    }
+
+    /// Up to where no match in a text can begin that takes more than there is; only looked for from `from` on.
+    fn settled(&self, text: &str, from: usize) -> usize {
+        self.ahead.iter().map(|ahead| ahead.settled(text, from)).min().unwrap_or(text.len())
+    }
+
     fn shown(&self) -> (Vec<String>, Vec<&str>) {
         let pointers = self.pointers.iter().map(ToString::to_string).collect();
         (pointers, self.patterns.iter().map(Regex::as_str).collect())

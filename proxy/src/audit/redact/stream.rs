@@ -1,11 +1,12 @@
 //! Masks in a stream of events while it passes. A text arrives in pieces, one in each event, so a match
-//! can span events: the last [`WINDOW`] of every text is held back until what follows is known. A piece
-//! belongs to the text of the pieces that stood at the same place of earlier events.
+//! can span events: the end of a text, of [`WINDOW`] at most, is held back where a match may begin in it,
+//! until what follows is known. A piece belongs to the text of the pieces that stood at the same place of earlier events.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
+use regex::Regex;
 use serde_json::Value;
 
 use super::{MASK, Redactor, Rules};
@@ -14,6 +15,9 @@ use super::{MASK, Redactor, Rules};
 pub(super) const WINDOW: usize = 1024;
 /// No more than this is held back, whatever the events are like.
 const MAX_HELD: usize = 256 * 1024;
+
+/// Of so many texts it is known with what they ended.
+const MAX_PLACES: usize = 256;
 
 /// What ends a stream; no JSON, though it begins like some.
 const DONE: &[u8] = b"[DONE]";
@@ -44,6 +48,8 @@ pub struct StreamMask {
     goes_on: bool,
     held: VecDeque<Event>,
     held_bytes: usize,
+    /// With what the texts ended that were given back: a pattern may ask what comes before its match.
+    before: BTreeMap<String, char>,
 }
 
 /// One event that is held back.
@@ -65,7 +71,7 @@ impl StreamMask {
     #[must_use]
     pub fn new(redactor: Redactor) -> Self {
         let (partial, held) = (BytesMut::new(), VecDeque::new());
-        Self { redactor, partial, goes_on: false, held, held_bytes: 0 }
+        Self { redactor, partial, goes_on: false, held, held_bytes: 0, before: BTreeMap::new() }
     }
 
     /// Takes bytes of the stream.
@@ -111,16 +117,18 @@ impl StreamMask {
 
     fn give(&mut self, all: bool) -> Bytes {
         let Some(rules) = self.redactor.rules.clone() else { return Bytes::new() };
+        let all = all || self.held_bytes > MAX_HELD;
         let mut keep_from = self.held.len();
         for (place, pieces) in self.texts() {
             keep_from = keep_from.min(self.mask_text(&rules, &place, &pieces, all));
         }
-        if all || self.held_bytes > MAX_HELD {
+        if all {
             keep_from = self.held.len();
         }
         let mut released = BytesMut::new();
         for event in self.held.drain(..keep_from) {
             self.held_bytes = self.held_bytes.saturating_sub(event.size);
+            event.remember(&mut self.before);
             event.write(&mut released);
         }
         released.freeze()
@@ -133,7 +141,8 @@ impl StreamMask {
             for place in &event.places {
                 let length = event.text(place).map_or(0, str::len);
                 let pieces = texts.entry(place.clone()).or_default();
-                let start = pieces.last().map_or(0, |(_, range)| range.end);
+                let before = self.before.get(place).map_or(0, |before| before.len_utf8());
+                let start = pieces.last().map_or(before, |(_, range)| range.end);
                 pieces.push((index, start..start + length));
             }
         }
@@ -142,25 +151,18 @@ impl StreamMask {
 
     /// Masks matches in one text and says from which event on it must be held.
     fn mask_text(&mut self, rules: &Rules, place: &str, pieces: &Pieces, all: bool) -> usize {
-        let text: String =
-            pieces.iter().filter_map(|(index, _)| self.held.get(*index)?.text(place)).collect();
-        let mut settled = if all { text.len() } else { text.len().saturating_sub(WINDOW) };
-        let mut matches: Vec<Range<usize>> = Vec::new();
-        for found in rules.patterns.iter().flat_map(|pattern| pattern.find_iter(&text)) {
-            // What touches the end may go on.
-            if !all && found.end() == text.len() && found.len() <= WINDOW {
-                settled = settled.min(found.start());
-            } else if !found.is_empty() {
-                matches.push(found.range());
-            }
-        }
+        let mut text: String = self.before.get(place).into_iter().collect();
+        text.extend(pieces.iter().filter_map(|(index, _)| self.held.get(*index)?.text(place)));
+        let start = pieces.first().map_or(0, |(_, range)| range.start);
+        let from = text.len().saturating_sub(WINDOW).max(start);
+        let settled = if all { text.len() } else { rules.settled(&text, from) };
+        // What begins later may go on.
+        let found = rules.patterns.iter().flat_map(|pattern| matches(pattern, &text, start));
+        let matches: Vec<Range<usize>> = found.filter(|found| found.start < settled).collect();
         for (index, range) in pieces {
             if let Some(event) = self.held.get_mut(*index) {
                 event.mask(place, range, &matches);
             }
-        }
-        if WHOLE.iter().any(|field| place.rsplit('/').next() == Some(*field)) {
-            return self.held.len();
         }
         let unsettled = pieces.iter().find(|(_, range)| range.end > settled && !range.is_empty());
         unsettled.map_or(self.held.len(), |(index, _)| *index)
@@ -181,7 +183,7 @@ impl Event {
     fn read(event: &[u8], rules: &Rules) -> Self {
         let (before, data) = split_data(event);
         let parsed = serde_json::from_slice::<Value>(&data).ok().filter(|value| !value.is_string());
-        let data = parsed.map_or_else(
+        let mut data = parsed.map_or_else(
             // Not JSON: masked by itself, as a text that is no piece of anything.
             || Value::from(rules.unread(&data)),
             |mut data| {
@@ -193,6 +195,7 @@ impl Event {
         if !data.is_string() {
             collect_places(&data, &mut String::new(), &mut places);
         }
+        places.retain(|place| !mask_whole(&mut data, place, rules));
         Self { before, data, places, size: event.len() }
     }
 
@@ -203,6 +206,17 @@ impl Event {
 
     fn text(&self, place: &str) -> Option<&str> {
         self.data.pointer(place)?.as_str()
+    }
+
+    /// Notes with what its texts end. Of places nobody knows how many there are, so not of all of them.
+    fn remember(&self, before: &mut BTreeMap<String, char>) {
+        for place in &self.places {
+            let Some(last) = self.text(place).and_then(|text| text.chars().next_back()) else { continue };
+            if before.len() >= MAX_PLACES {
+                before.clear();
+            }
+            before.insert(place.clone(), last);
+        }
     }
 
     /// Masks the part of matches that lies in this piece. The mask stands in the piece where a match begins.
@@ -267,6 +281,31 @@ fn split_data(event: &[u8]) -> (Vec<u8>, Vec<u8>) {
         }
     }
     (before, data)
+}
+
+/// Masks a text that is no piece of anything; says whether it is one.
+fn mask_whole(data: &mut Value, place: &str, rules: &Rules) -> bool {
+    let is_whole = WHOLE.iter().any(|field| place.rsplit('/').next() == Some(*field));
+    if let Some(Value::String(text)) = data.pointer_mut(place).filter(|_| is_whole) {
+        *text = rules.text(text).into_owned();
+    }
+    is_whole
+}
+
+/// Matches in a text that begin at a place or behind it.
+fn matches(pattern: &Regex, text: &str, mut at: usize) -> Vec<Range<usize>> {
+    let mut matches = Vec::new();
+    while let Some(found) = pattern.find_at(text, at) {
+        let next = text.get(found.end()..).and_then(|rest| rest.chars().next());
+        match (found.is_empty(), next) {
+            (false, _) => matches.push(found.range()),
+            (true, None) => break,
+            (true, Some(_)) => {}
+        }
+        let step = next.filter(|_| found.is_empty()).map_or(0, char::len_utf8);
+        at = found.end() + step;
+    }
+    matches
 }
 
 /// Pointers to every text in a value.

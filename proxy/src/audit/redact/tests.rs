@@ -125,13 +125,45 @@ fn a_match_that_spans_events_is_masked() {
 }
 
 #[test]
-fn what_is_far_behind_is_released_and_nothing_that_may_be_a_match() {
-    let mut mask = StreamMask::new(redactor(&[], &[NUMBER]));
+fn only_what_may_be_a_match_is_held_back() {
+    for (pattern, released) in [
+        (NUMBER, [("call ", "call "), ("123-45", ""), ("x é", "123-45x é"), ("12", "")]),
+        ("a.*b", [("call ", ""), ("me", ""), ("b", ""), ("c", "")]),
+    ] {
+        let mut mask = StreamMask::new(redactor(&[], &[pattern]));
+        for (pushed, expected) in released {
+            mask.push(&Bytes::from(event(pushed)));
+            let released = mask.release();
+            assert_eq!(delivered(std::str::from_utf8(&released).unwrap()), expected, "{pattern} {pushed}");
+        }
+        mask.push(&Bytes::from(event(&"x".repeat(stream::WINDOW))));
+        mask.push(&Bytes::from(event("x")));
+        assert!(mask.release().len() > stream::WINDOW, "{pattern}: what is far behind is settled");
+    }
+    let mut mask = StreamMask::new(redactor(&["/user"], &[]));
     mask.push(&Bytes::from(event("123-45")));
-    assert!(mask.release().is_empty());
-    mask.push(&Bytes::from(event(&"x".repeat(3 * stream::WINDOW))));
-    let first = mask.release();
-    assert_eq!(delivered(std::str::from_utf8(&first).unwrap()), "123-45");
+    assert!(!mask.release().is_empty(), "pointers hold nothing back");
+}
+
+#[test]
+fn a_pattern_knows_what_came_before_although_that_is_released() {
+    for (pattern, pieces, expected) in [
+        (r"\b\d{3}\b", ["x1", "23 4", "56 "], "x123 [redacted] "),
+        (r"^\w+", ["ab ", "cd", " e"], "[redacted] cd e"),
+        (r"\B1", ["x", "1", " 1"], "x[redacted] 1"),
+    ] {
+        let stream = pieces.map(event).concat();
+        assert_eq!(delivered(&masked(&redactor(&[], &[pattern]), &stream, 1)), expected, "{pattern}");
+    }
+}
+
+#[test]
+fn a_text_that_is_whole_in_its_event_is_masked_in_it() {
+    let stream = format!("data: {}\n\n", json!({"id": "123-45-6789", "choices": []}));
+    for event in [stream.clone(), stream.repeat(2)] {
+        let masked = masked(&redactor(&[], &[NUMBER]), &event, 1);
+        assert!(!masked.contains("6789"), "{masked}");
+    }
 }
 
 #[test]

@@ -282,7 +282,7 @@ fn a_dropped_end_leaves_its_group_closed() {
     append(&journal, BEGIN, 1, b"");
     while journal.append(SINGLE, 0, vec![1; 500]).wait().unwrap() != Outcome::Dropped {}
     // The parts fit, the end does not; all are in one batch, or several: it is the same.
-    let parts: Vec<_> = (0..3).map(|_| journal.append(PART, 1, vec![2; 900])).collect();
+    let parts: Vec<_> = (0..3).map(|_| journal.append(PART, 1, vec![2; 600])).collect();
     let end = journal.append(END, 1, vec![3; 9000]);
     let stored = parts.into_iter().map(|part| part.wait().unwrap()).collect::<Vec<_>>();
     assert!(stored.iter().all(|outcome| *outcome != Outcome::Dropped));
