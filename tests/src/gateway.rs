@@ -122,6 +122,18 @@ impl Running {
         format!("http://{}/v1", self.addr())
     }
 
+    /// An open stream that has begun.
+    ///
+    /// # Panics
+    /// If it does not begin.
+    pub fn begun(&self, request: &Request) -> Client {
+        let mut client = Client::connect(self.addr());
+        client.send(keyed(request).bytes());
+        assert_eq!(client.head().status(), 200);
+        assert!(client.chunk().expect("the stream goes on").is_some());
+        client
+    }
+
     /// Its resident memory, in bytes.
     ///
     /// # Panics
