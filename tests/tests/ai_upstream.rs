@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use lockstep_tests::certificates::Certificate;
-use lockstep_tests::gateway::{Running, chat, chat_stream, gateway, keyed, post};
+use lockstep_tests::gateway::{chat, chat_stream, gateway, keyed, post};
 use lockstep_tests::origin::Refusing;
 use lockstep_tests::provider::{CONTENT, Ending, Head, Step};
 use lockstep_tests::{Client, Origin, Provider, Request, until};
