@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lockstep_tests::gateway::{Gateway, Running, gateway, keyed, post};
 use lockstep_tests::lockstep::cli;
+use lockstep_tests::poll::until_in;
 use lockstep_tests::process::Signal;
 use lockstep_tests::s3::S3;
 use lockstep_tests::{Client, Message, Provider, poll, until};
@@ -122,8 +123,8 @@ fn a_full_journal_refuses_calls_until_there_is_room() {
         answered.extend(done.then(|| id(&answer)));
         done
     });
-    until("all have arrived", || ids(&s3).is_superset(&answered));
-    until("all is well", || status(&running) == "ok");
+    until_in(LONG, "all is well", || status(&running) == "ok");
+    until_in(LONG, "all have arrived", || ids(&s3).is_superset(&answered));
     verified(running, &s3);
 }
 
@@ -150,9 +151,12 @@ fn a_full_journal_may_also_drop_and_count() {
 
 /// The id of a call whose record arrived soon. Those of calls before it may arrive later.
 fn until_kept(running: &Running, s3: &S3, answered: &mut HashSet<String>) -> String {
-    poll::eventually("a new record arrives", || {
+    let shipped = || running.proxy.api("audit/stats")["shipped"]["oldest_unshipped_seconds"].is_null();
+    let kept = poll::within(LONG, || {
         let id = id(&running.chat("ok"));
         answered.insert(id.clone());
-        poll::within(Duration::from_secs(2), || ids(s3).contains(&id).then_some(())).map(|()| id)
-    })
+        until_in(LONG, "what waits is shipped", shipped);
+        ids(s3).contains(&id).then_some(id)
+    });
+    kept.expect("a new record arrives")
 }
