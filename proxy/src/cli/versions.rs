@@ -155,9 +155,17 @@ impl Version {
     fn hint(&self) -> Option<String> {
         let Self { id, ready, desired, .. } = self;
         match self.state.as_str() {
-            "pending" => {
-                Some(format!("{id} becomes active once its endpoints are ready; {ready} of {desired} are"))
-            }
+            "pending" => Some(match self.more.get("restoresTo") {
+                Some(replicas) => {
+                    format!(
+                        "{id} is scaled up to {replicas}, and becomes active once its endpoints are ready"
+                    )
+                }
+                None if *desired == 0 => {
+                    format!("{id} has no replicas; it becomes active once it is scaled up and ready")
+                }
+                None => format!("{id} becomes active once its endpoints are ready; {ready} of {desired} are"),
+            }),
             "draining" if self.more.contains_key("expiryAskedBy") => {
                 Some(format!("{id} expires once its grace is over and it is idle; --now skips both"))
             }

@@ -11,7 +11,7 @@ use crate::cluster::found::{FoundApp, FoundVersion, Problem};
 use crate::cluster::resource::convert::Figures;
 use crate::machine::{CONTROLLER, Step, World as _};
 use crate::record::{AppRecord, Transition, VersionRecord};
-use crate::{AppId, AppSpec, VersionId, VersionSpec, VersionState};
+use crate::{AppId, AppSnapshot, AppSpec, VersionId, VersionSpec, VersionState};
 
 /// What a step is decided on.
 pub(super) struct Case<'a> {
@@ -20,6 +20,8 @@ pub(super) struct Case<'a> {
     pub(super) settled: &'a Settled,
     /// What is wrong with objects of the app's namespace.
     pub(super) problems: &'a [Problem],
+    /// How this replica routes the app.
+    pub(super) routed: Option<&'a AppSnapshot>,
     pub(super) now: Timestamp,
 }
 
@@ -71,6 +73,9 @@ impl Case<'_> {
         let repaired = record.repair(self.now);
         let spec = self.spec(&record);
         let mut step = Step::new(&mut record, self.now, CONTROLLER);
+        if let Some(routed) = self.routed {
+            step.recall(&spec, routed, world);
+        }
         step.reconcile(&spec);
         step.advance(&spec, world);
         let made = step.finish();

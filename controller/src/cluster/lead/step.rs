@@ -117,6 +117,7 @@ impl Turn<'_> {
             found: found.map(|found| &**found),
             settled: &settled,
             problems: &cluster.found.problems,
+            routed: cluster.routed.get(app).map(|routed| &**routed),
             now: Timestamp::now(),
         };
         for transition in self.memo.take_untold(&resource.record()) {
