@@ -179,11 +179,12 @@ impl Grants {
                 continue;
             }
             let route = (host.clone(), settled.path.clone());
-            let holder =
-                settings.holder(host.as_deref(), &settled.path).or_else(|| taken.get(&route).cloned());
-            if let Some(holder) = holder {
+            let configured = settings.holder(host.as_deref(), &settled.path);
+            let configured = configured.map(|holder| (holder, "whose entry in the configuration wins"));
+            let holder = configured.or_else(|| Some((taken.get(&route)?.clone(), "which claimed it first")));
+            if let Some((holder, why)) = holder {
                 let message = format!(
-                    "{shown} with path {} belongs to {holder}, which claimed it first; give one of them another host or path",
+                    "{shown} with path {} belongs to {holder}, {why}; give one of them another host or path",
                     settled.path
                 );
                 self.problems.push(problem(app, *resource, ProblemReason::RouteConflict, &message));

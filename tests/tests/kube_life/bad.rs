@@ -81,7 +81,7 @@ pub fn never_ready(town: &Town<'_>) {
     town.cluster.deploy(&slow.version("v2"));
     slow.vapp.expect_condition("Stalled", "version v2 is not ready after 2 s");
     slow.vapp.expect("v1=active v2=pending");
-    event(town.cluster, "slow-v2", "Stalled", "look at its pods");
+    event(town.cluster, "slow-v2", "Stalled", "look at the pods");
     assert_eq!(slow.send(&slow.request()).origin(), "v1");
     slow.release(&["v3"]);
     slow.vapp.expect("v1=draining v2=staged v3=active");

@@ -135,3 +135,15 @@ fn an_app_without_deployments_keeps_what_its_labels_asked_for() {
     assert_eq!(decided(&mut settlements, &rules, &["a/one 1 x.example /"]), "a/one x.example");
     assert_eq!(show(&settlements.decide(&gone, &|_| None, &rules)), "a/one x.example");
 }
+
+#[test]
+fn a_conflict_says_why_the_other_has_it() {
+    let held = Rules { held: Some("x.example"), ..Rules::default() };
+    for (rules, why) in
+        [(Rules::default(), "which claimed it first"), (held, "entry in the configuration wins")]
+    {
+        let apps = [app("a/one 1 x.example"), app("b/two 2 x.example")];
+        let problems = Settlements::default().decide(&apps, &|_| None, &rules).problems;
+        assert!(problems.last().unwrap().message.contains(why), "{problems:?}");
+    }
+}

@@ -59,6 +59,14 @@ impl Troubles {
     }
 }
 
+/// Whether the API refused because the namespace is about to go: nothing is made in it any more, and nobody lacks a
+/// right.
+pub(super) fn is_ending(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.any(|cause| cause.reason == "NamespaceTerminating")
+}
+
 /// Why the API did not do something, and what to do where a role is missing.
 pub(super) fn why(error: &kube::Error) -> String {
     match error {
