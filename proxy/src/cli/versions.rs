@@ -225,3 +225,27 @@ fn age(since: Timestamp) -> String {
         _ => format!("{}d", seconds / 86_400),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_at_zero_is_not_told_to_have_none_of_none() {
+        let hint = |desired: usize, more: &str| {
+            let text = format!(
+                r#"{{"id": "v1", "state": "pending", "reason": "promoted", "actor": "ops", "ready": 0,
+                    "desired": {desired}, "inFlight": 0, "since": "2026-11-23T17:00:00Z"{more}}}"#
+            );
+            serde_json::from_str::<Version>(&text).unwrap().hint().unwrap()
+        };
+        let cases = [
+            (0, r#", "restoresTo": 1"#, "v1 is scaled up to 1, and"),
+            (0, "", "v1 has no replicas"),
+            (2, "", "0 of 2 are"),
+        ];
+        for (desired, more, expected) in cases {
+            assert!(hint(desired, more).contains(expected), "{}", hint(desired, more));
+        }
+    }
+}
