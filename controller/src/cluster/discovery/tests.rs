@@ -423,7 +423,7 @@ fn a_port_that_is_not_there_is_named_with_those_that_are() {
     let cases = [
         (with(&asks, &only), "asks for \"grpc\", but Service shop-v1 has http (80)"),
         (with(&none(), &json!([])), "Service shop-v1 has no TCP port; name one"),
-        (alone, "asks for \"grpc\", but no Service selects its pods, and its containers have http (3000)"),
+        (alone, "asks for \"grpc\", but no Service selects its pods, and its containers have 3000"),
     ];
     for (cluster, expected) in cases {
         let found = discover("web", &cluster.0, &options(), &mut Minted::new());

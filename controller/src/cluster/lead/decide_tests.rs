@@ -254,3 +254,34 @@ fn states_that_were_lost_are_as_they_were_known() {
         assert_eq!(states(&again.record), expected, "what is written counts");
     }
 }
+
+#[test]
+fn the_last_spec_that_could_be_used_is_told_while_the_present_one_can_not() {
+    let spec = |path: &str| VersionedAppSpec { path: Some(path.to_owned()), ..VersionedAppSpec::default() };
+    let claim = Arc::new(Claim { id: app(), spec: Some(spec("/good")), hosts: Vec::new(), path: None });
+    let knows = AppSnapshot {
+        grant: Some(Arc::new(crate::cluster::grants::Grant { claim, hosts: Vec::new() })),
+        ..routed(&[])
+    };
+    let refused = Problem {
+        kind: "VersionedApp",
+        namespace: "web".to_owned(),
+        name: "shop".to_owned(),
+        uid: String::new(),
+        reason: ProblemReason::InvalidSettings,
+        message: String::new(),
+    };
+    let mut resource = VersionedApp::new("shop", spec("bad"));
+    let settled = settled();
+    let now = "2026-11-23T18:00:00Z".parse().unwrap();
+    let told = |routed, problems: &[Problem], resource: &VersionedApp| {
+        let app = app();
+        let case = Case { app: &app, found: None, settled: &settled, problems, routed, now };
+        case.accepted(resource).map(|spec| *spec)
+    };
+    assert_eq!(told(Some(&knows), std::slice::from_ref(&refused), &resource), Some(spec("/good")));
+    assert_eq!(told(Some(&knows), &[], &resource), None, "the present one can be used");
+    assert_eq!(told(None, std::slice::from_ref(&refused), &resource), None);
+    resource.status.get_or_insert_default().accepted = Some(Box::new(spec("/older")));
+    assert_eq!(told(None, &[refused], &resource), Some(spec("/older")), "who knows none leaves it");
+}

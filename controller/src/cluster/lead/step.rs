@@ -240,6 +240,7 @@ impl Turn<'_> {
             decision: &decision,
             acts: &acts,
             held,
+            accepted: case.accepted(resource),
             now: case.now,
         };
         (parts.status(), decision)

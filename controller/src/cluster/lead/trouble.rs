@@ -95,4 +95,17 @@ mod tests {
         tokio::time::advance(FORGOTTEN / 2).await;
         assert_eq!(troubles.list(), (Vec::new(), Vec::new()));
     }
+
+    #[test]
+    fn a_namespace_that_ends_is_no_want_of_rights() {
+        for (cause, ending) in [("NamespaceTerminating", true), ("", false)] {
+            let causes = serde_json::json!([{"reason": cause, "message": "", "field": ""}]);
+            let status: kube::core::Status = serde_json::from_value(serde_json::json!({
+                "status": "Failure", "code": 403, "reason": "Forbidden", "message": "no",
+                "details": {"causes": causes},
+            }))
+            .unwrap();
+            assert_eq!(is_ending(&kube::Error::Api(status.into())), ending, "{cause}");
+        }
+    }
 }
