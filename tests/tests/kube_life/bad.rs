@@ -154,6 +154,12 @@ pub fn a_status_by_hand(town: &Town<'_>) {
     still_serves(&hand);
     town.cluster.admin().delete(&hand.vapp.path()).expect("it may be deleted");
     still_serves(&hand);
+    town.cluster.make_unready("hand-v3");
+    town.cluster.deploy(&hand.version("v3").annotation("lockstep.dev/hosts", "hand.test"));
+    let states = "v1=draining v2=active v3=pending";
+    hand.vapp.expect(states);
+    town.cluster.admin().delete(&hand.vapp.path()).expect("it may be deleted");
+    until("one that is not ready takes nothing away", || is_served(&hand) && hand.vapp.states() == states);
 }
 
 /// Through all of it, until states are as they were.
