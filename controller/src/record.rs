@@ -155,6 +155,8 @@ pub enum Cause {
     Confirmed,
     /// Something still ran on it when the wait was over.
     Overdue,
+    /// Its state was lost; a replica still knew it.
+    Recalled,
 }
 
 impl WorkloadRecord {
@@ -217,6 +219,7 @@ impl Cause {
             Self::Removed => "removed",
             Self::Confirmed => "confirmed",
             Self::Overdue => "overdue",
+            Self::Recalled => "recalled",
         }
     }
 }

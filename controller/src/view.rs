@@ -76,6 +76,9 @@ pub struct VersionView {
     /// Who asked for it to expire in the ordinary way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expiry_asked_by: Option<String>,
+    /// Replicas that it is about to be scaled up to, in a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restores_to: Option<u32>,
     /// Whether it is pending for longer than it should be.
     pub stalled: bool,
     /// Where it is reached.
@@ -135,6 +138,7 @@ impl VersionView {
             drained_at: version.drained_at,
             expired_at: version.expired_at,
             expiry_asked_by: version.expiry_asked_by.clone(),
+            restores_to: None,
             stalled: version.stalled,
             endpoints: version.endpoints.clone(),
         }

@@ -100,6 +100,8 @@ pub enum ProblemReason {
     HostNotAllowed,
     /// Annotations, labels or `spec` hold what can't be used.
     InvalidSettings,
+    /// They do, and nothing is known that they held before.
+    NotRouted,
 }
 
 impl ProblemReason {
@@ -114,6 +116,7 @@ impl ProblemReason {
             Self::RouteConflict => "RouteConflict",
             Self::HostNotAllowed => "HostNotAllowed",
             Self::InvalidSettings => "InvalidSettings",
+            Self::NotRouted => "NotRouted",
         }
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::claim::{Claim, Settings, Settled};
 use super::found::{FoundApp, Problem, ProblemReason};
-use super::resource::VersionedApp;
+use super::resource::{VersionedApp, VersionedAppSpec};
 use crate::AppId;
 
 /// What an app gets in the routing table.
@@ -87,11 +87,20 @@ impl Settlements {
             }
             let Some(claim) = self.claim(app) else { continue };
             let settlement = self.settle(claim, settings);
+            if let Some(accepted) =
+                resource.and_then(|resource| resource.status.as_ref()?.accepted.as_deref())
+            {
+                settlement.fall_back(accepted, settings);
+            }
             for error in &settlement.errors {
                 grants.problems.push(problem(app, resource, ProblemReason::InvalidSettings, error));
             }
             if let Some((claim, settled)) = settlement.good.clone() {
                 applicants.push(Applicant { app, resource, since: since(app, resource), claim, settled });
+            } else {
+                let message =
+                    "no setting of it was ever good, as far as this replica knows: it answers 404 here";
+                grants.problems.push(problem(app, resource, ProblemReason::NotRouted, message));
             }
         }
         let there: HashSet<&AppId> = apps.iter().map(|app| &app.id).collect();
@@ -128,7 +137,7 @@ impl Settlements {
         }
     }
 
-    fn settle(&mut self, claim: Arc<Claim>, settings: &dyn Settings) -> &Settlement {
+    fn settle(&mut self, claim: Arc<Claim>, settings: &dyn Settings) -> &mut Settlement {
         let settlement = self.by_app.entry(claim.id.clone()).or_insert_with(|| {
             let mut new = Settlement { asked: Arc::clone(&claim), good: None, errors: Vec::new() };
             new.ask(settings);
@@ -150,6 +159,17 @@ impl Settlement {
                 self.errors.clear();
             }
             Err(errors) => self.errors = errors,
+        }
+    }
+
+    /// Where nothing is known that was good, what the leader knew counts.
+    fn fall_back(&mut self, accepted: &VersionedAppSpec, settings: &dyn Settings) {
+        if self.good.is_some() {
+            return;
+        }
+        let claim = Arc::new(Claim { spec: Some(accepted.clone()), ..Claim::clone(&self.asked) });
+        if let Ok(settled) = settings.settle(&claim) {
+            self.good = Some((claim, Arc::new(settled)));
         }
     }
 }
@@ -179,11 +199,12 @@ impl Grants {
                 continue;
             }
             let route = (host.clone(), settled.path.clone());
-            let holder =
-                settings.holder(host.as_deref(), &settled.path).or_else(|| taken.get(&route).cloned());
-            if let Some(holder) = holder {
+            let configured = settings.holder(host.as_deref(), &settled.path);
+            let configured = configured.map(|holder| (holder, "whose entry in the configuration wins"));
+            let holder = configured.or_else(|| Some((taken.get(&route)?.clone(), "which claimed it first")));
+            if let Some((holder, why)) = holder {
                 let message = format!(
-                    "{shown} with path {} belongs to {holder}, which claimed it first; give one of them another host or path",
+                    "{shown} with path {} belongs to {holder}, {why}; give one of them another host or path",
                     settled.path
                 );
                 self.problems.push(problem(app, *resource, ProblemReason::RouteConflict, &message));

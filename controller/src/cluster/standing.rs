@@ -83,12 +83,15 @@ impl Standing {
         })
     }
 
-    /// Follows what is written. Where that was lost and is begun anew, whatever was active serves on while
-    /// it is about to become active again.
+    /// Follows what is written. Where that was lost and is begun anew, whatever was active serves on for as long as
+    /// it is routed and none is active: only losing states takes the active version away without another.
     fn go_on_as(&mut self, written: Self) {
         let before = std::mem::replace(self, written).active;
         if self.active.is_none() {
-            self.active = before.filter(|id| self.state(id) == Some(VersionState::Pending));
+            let routed = |id: &VersionId| {
+                matches!(self.state(id), Some(VersionState::Pending | VersionState::Draining))
+            };
+            self.active = before.filter(routed);
         }
     }
 
@@ -216,6 +219,7 @@ mod tests {
         };
         let cases = [
             (VersionState::Pending, Some("v2")),
+            (VersionState::Draining, Some("v2")),
             (VersionState::Staged, None),
             (VersionState::Expiring, None),
         ];

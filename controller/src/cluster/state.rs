@@ -1,13 +1,13 @@
 //! What a replica knows of the cluster: for the lead, which decides by it, and for people.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::claim::Settled;
 use super::found::Found;
 use super::resource::VersionedApp;
 use super::watch::Kind;
-use crate::AppId;
+use crate::{AppId, AppSnapshot};
 
 /// The cluster at one instant.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -24,6 +24,8 @@ pub struct ClusterState {
     pub resources: HashMap<AppId, Arc<VersionedApp>>,
     /// What apps get. One that is missing has never asked for what it could get.
     pub settled: HashMap<AppId, Arc<Settled>>,
+    /// How apps are routed: what is still known of their versions where their states were lost.
+    pub routed: BTreeMap<AppId, Arc<AppSnapshot>>,
 }
 
 /// How a replica fares with the API.

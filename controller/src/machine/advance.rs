@@ -85,13 +85,18 @@ impl Step<'_> {
     }
 
     /// Without an active version the newest superseded one that works takes over, unless the app is
-    /// new and its first active version is about to get ready.
+    /// new and its first active version is about to get ready: some of its endpoints are.
     fn fill_vacancy(&mut self, spec: &AppSpec, world: &dyn World) {
         if self.record.active.is_some() {
             return;
         }
         let was_active = self.record.history.iter().any(|past| past.to == VersionState::Active);
-        let awaited = self.record.versions.iter().any(|v| v.state == VersionState::Pending && !v.stalled);
+        let awaits = |version: &VersionRecord| {
+            version.state == VersionState::Pending
+                && !version.stalled
+                && is_ready(spec, world, Some(version), 1)
+        };
+        let awaited = self.record.versions.iter().any(awaits);
         if !was_active && awaited {
             return;
         }

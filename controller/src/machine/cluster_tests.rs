@@ -280,3 +280,35 @@ fn an_unready_successor_does_not_keep_visitors_on_a_deleted_version() {
     app.pass(1);
     app.expect(&[("v1", Draining), ("v2", Expired), ("v3", Active)]);
 }
+
+#[test]
+fn what_has_no_endpoint_keeps_nothing_from_serving() {
+    let unready = There { ready: 0, ..WELL };
+    for (newest, active) in [
+        (There { desired: 0, pods: 0, ..unready }, "v1"),
+        (unready, "v1"),
+        // It is about to be able to serve.
+        (There { ready: 1, ..WELL }, ""),
+        (There { can_route: false, ..WELL }, ""),
+    ] {
+        let mut app = Bench::new(&[]);
+        app.there = BTreeMap::from([(id("v1"), WELL), (id("v2"), newest)]);
+        app.pass(1);
+        assert_eq!(app.record.active.as_ref().map_or("", VersionId::as_str), active);
+        assert_eq!(app.record.in_state(Pending), [id("v2")]);
+        *app.of("v2") = WELL;
+        app.pass(1);
+        app.expect(&[("v1", Draining), ("v2", Active)]);
+    }
+}
+
+#[test]
+fn what_somebody_promotes_is_scaled_up_whoever_scaled_it_down() {
+    let mut app = Bench::new(&["v1"]);
+    app.there.insert(id("v2"), There { desired: 0, ready: 0, pods: 0, ..WELL });
+    app.pass(1);
+    assert!(!app.remembered("v2").restore, "a version that is at zero stays so by itself");
+    app.step(Some(("v2", Command::Promote)));
+    app.expect(&[("v1", Active), ("v2", Pending)]);
+    assert!(app.remembered("v2").restore);
+}

@@ -119,10 +119,20 @@ impl Step<'_> {
                     self.step_back(&pending);
                 }
             }
-            VersionState::Pending => {}
-            _ => self.make_pending(id, cause),
+            VersionState::Pending => self.scale_back(id),
+            _ => {
+                self.make_pending(id, cause);
+                self.scale_back(id);
+            }
         }
         Ok(())
+    }
+
+    /// What somebody wants to serve is scaled back if it is at zero, whoever scaled it down.
+    fn scale_back(&mut self, id: &VersionId) {
+        if let Some(version) = self.record.version_mut(id) {
+            version.workload.restore = true;
+        }
     }
 
     fn expire(&mut self, id: &VersionId, state: VersionState, now: bool) -> Result<(), CommandError> {

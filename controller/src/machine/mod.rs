@@ -2,10 +2,11 @@
 //! from the passing of time. It is the same for versions of the configuration and of a cluster; what
 //! differs is the [`World`] that they live in. Pure: it is told the time and what the data plane sees, and only ever
 //! changes the record that it is given. `reconcile` follows the source, `command` follows people,
-//! `advance` follows time.
+//! `advance` follows time; `recall` begins with what is still known of states that were lost.
 
 mod advance;
 pub mod command;
+mod recall;
 mod reconcile;
 
 use std::time::Duration;

@@ -54,7 +54,7 @@ impl Step<'_> {
         new
     }
 
-    fn add(&mut self, version: &VersionSpec) {
+    pub(super) fn add(&mut self, version: &VersionSpec) {
         self.record.versions.push(VersionRecord {
             id: version.id.clone(),
             state: VersionState::Staged,
@@ -122,7 +122,10 @@ impl Step<'_> {
             let is_canary = spec.is_canary(&id);
             let becomes = is_canary
                 && ((state == VersionState::Pending && !matches!(reason, Cause::Promoted | Cause::Approved))
-                    || matches!(reason, Cause::Superseded | Cause::AwaitingApproval | Cause::Held));
+                    || matches!(
+                        reason,
+                        Cause::Superseded | Cause::AwaitingApproval | Cause::Held | Cause::Recalled
+                    ));
             if becomes {
                 self.transit(&id, VersionState::Staged, Cause::Canary);
             } else if state == VersionState::Staged

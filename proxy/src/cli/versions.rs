@@ -155,9 +155,17 @@ impl Version {
     fn hint(&self) -> Option<String> {
         let Self { id, ready, desired, .. } = self;
         match self.state.as_str() {
-            "pending" => {
-                Some(format!("{id} becomes active once its endpoints are ready; {ready} of {desired} are"))
-            }
+            "pending" => Some(match self.more.get("restoresTo") {
+                Some(replicas) => {
+                    format!(
+                        "{id} is scaled up to {replicas}, and becomes active once its endpoints are ready"
+                    )
+                }
+                None if *desired == 0 => {
+                    format!("{id} has no replicas; it becomes active once it is scaled up and ready")
+                }
+                None => format!("{id} becomes active once its endpoints are ready; {ready} of {desired} are"),
+            }),
             "draining" if self.more.contains_key("expiryAskedBy") => {
                 Some(format!("{id} expires once its grace is over and it is idle; --now skips both"))
             }
@@ -215,5 +223,29 @@ fn age(since: Timestamp) -> String {
         120..=7_199 => format!("{}m", seconds / 60),
         7_200..=172_799 => format!("{}h", seconds / 3_600),
         _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_at_zero_is_not_told_to_have_none_of_none() {
+        let hint = |desired: usize, more: &str| {
+            let text = format!(
+                r#"{{"id": "v1", "state": "pending", "reason": "promoted", "actor": "ops", "ready": 0,
+                    "desired": {desired}, "inFlight": 0, "since": "2026-11-23T17:00:00Z"{more}}}"#
+            );
+            serde_json::from_str::<Version>(&text).unwrap().hint().unwrap()
+        };
+        let cases = [
+            (0, r#", "restoresTo": 1"#, "v1 is scaled up to 1, and"),
+            (0, "", "v1 has no replicas"),
+            (2, "", "0 of 2 are"),
+        ];
+        for (desired, more, expected) in cases {
+            assert!(hint(desired, more).contains(expected), "{}", hint(desired, more));
+        }
     }
 }

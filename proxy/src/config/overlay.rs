@@ -11,7 +11,7 @@ use lockstep_controller::cluster::claim::Claim;
 use serde_json::Value;
 
 use super::context::Context;
-use super::error::Place;
+use super::error::{ConfigError, Place};
 use super::model::App;
 use super::tree::{Entry, Kind, Node};
 use super::value::{HostPattern, PathPrefix};
@@ -68,10 +68,21 @@ impl ClusterApps {
             Ok(app) if errors.is_empty() => return Ok(app),
             Ok(_) => {}
             Err(found) => {
-                errors.extend(found.iter().map(|error| format!("{}: {}", camel(&error.path), error.message)));
+                errors.extend(found.iter().map(told));
             }
         }
         Err(errors)
+    }
+}
+
+/// A mistake with its place: in `spec`, or in the configuration's entry for the app.
+fn told(error: &ConfigError) -> String {
+    match error.place.filter(|place| *place != Place::ELSEWHERE) {
+        Some(place) => {
+            let key = error.path.strip_prefix("spec.").unwrap_or(&error.path);
+            format!("{}:{place} {key}, in the app's entry: {}", error.file, error.message)
+        }
+        None => format!("{}: {}", camel(&error.path), error.message),
     }
 }
 

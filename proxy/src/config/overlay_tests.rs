@@ -68,7 +68,7 @@ fn mistakes_are_told_all_at_once_with_their_places() {
             json!({"cookie": {"name": "a b"}, "maxAlive": "-1h"}),
             &["spec.cookie.name: ", "spec.maxAlive: "][..],
         ),
-        (json!({"maxAlive": "1m"}), &["spec.grace: grace (2m) is longer than max_alive (1m)"]),
+        (json!({"maxAlive": "1m"}), &["test.yaml:9:12 grace, in the app's entry: grace (2m) is longer"]),
         (json!({"hosts": ["http://x"]}), &["spec.hosts[0]: \"http://x\" is not a host"]),
         (json!({"upstream": {"tls": true, "ca": "/etc/passwd"}}), &["spec.upstream.ca: files can be named"]),
         (

@@ -81,7 +81,7 @@ pub fn never_ready(town: &Town<'_>) {
     town.cluster.deploy(&slow.version("v2"));
     slow.vapp.expect_condition("Stalled", "version v2 is not ready after 2 s");
     slow.vapp.expect("v1=active v2=pending");
-    event(town.cluster, "slow-v2", "Stalled", "look at its pods");
+    event(town.cluster, "slow-v2", "Stalled", "look at the pods");
     assert_eq!(slow.send(&slow.request()).origin(), "v1");
     slow.release(&["v3"]);
     slow.vapp.expect("v1=draining v2=staged v3=active");
@@ -154,6 +154,12 @@ pub fn a_status_by_hand(town: &Town<'_>) {
     still_serves(&hand);
     town.cluster.admin().delete(&hand.vapp.path()).expect("it may be deleted");
     still_serves(&hand);
+    town.cluster.make_unready("hand-v3");
+    town.cluster.deploy(&hand.version("v3").annotation("lockstep.dev/hosts", "hand.test"));
+    let states = "v1=draining v2=active v3=pending";
+    hand.vapp.expect(states);
+    town.cluster.admin().delete(&hand.vapp.path()).expect("it may be deleted");
+    until("one that is not ready takes nothing away", || is_served(&hand) && hand.vapp.states() == states);
 }
 
 /// Through all of it, until states are as they were.

@@ -143,10 +143,7 @@ impl<'o> Scope<'_, 'o> {
         let members: HashMap<&str, &Pod> = candidate.members.iter().copied().collect();
         let reached = service::reach(self.index, deployment, &members, &self.options.version);
         let endpoints = reached.endpoints.unwrap_or_else(|| {
-            let portless = &reached.portless;
-            let message =
-                format!("{portless}; name one, or set the annotation lockstep.dev/port to its number");
-            self.problem(deployment, ProblemReason::NoPort, &message);
+            self.problem(deployment, ProblemReason::NoPort, &reached.portless);
             Default::default()
         });
         let pods = self.index.pods(&deployment.name).len();

@@ -20,7 +20,7 @@ pub(super) struct Reached<'o> {
     /// `None` if there is no port to send requests to.
     pub(super) endpoints: Option<BTreeSet<SocketAddr>>,
     pub(super) http2: bool,
-    /// What names no port.
+    /// Why there is no port, and what to do.
     pub(super) portless: String,
 }
 
@@ -55,7 +55,11 @@ pub(super) fn reach<'o>(
             };
             endpoints(index, name, service, &port, belongs)
         }),
-        portless: format!("Service {name} has no TCP port"),
+        portless: portless(
+            wanted,
+            &format!("Service {name} has"),
+            service.ports.iter().map(|port| (Some(port.name.as_str()), port.port)),
+        ),
     }
 }
 
@@ -139,6 +143,28 @@ fn by_pods<'o>(
         own_service: None,
         endpoints: port.map(|port| addresses(port).collect()),
         http2: false,
-        portless: "no Service selects its pods, and its containers name no port".to_owned(),
+        portless: portless(
+            wanted,
+            "no Service selects its pods, and its containers have",
+            ports.iter().map(|(name, number)| (name.as_deref(), *number)),
+        ),
+    }
+}
+
+/// Why none of these ports can be taken.
+fn portless<'p>(
+    wanted: Option<&str>,
+    owner: &str,
+    ports: impl Iterator<Item = (Option<&'p str>, u16)>,
+) -> String {
+    let show = |(name, number): (Option<&str>, u16)| match name {
+        Some(name) if !name.is_empty() => format!("{name} ({number})"),
+        _ => number.to_string(),
+    };
+    let there: Vec<_> = ports.map(show).collect();
+    let there = if there.is_empty() { "no TCP port".to_owned() } else { there.join(", ") };
+    match wanted {
+        Some(wanted) => format!("annotation lockstep.dev/port asks for {wanted:?}, but {owner} {there}"),
+        None => format!("{owner} {there}; name one, or set the annotation lockstep.dev/port to its number"),
     }
 }

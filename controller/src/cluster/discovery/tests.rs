@@ -406,3 +406,28 @@ fn ten_thousand_versions_are_found_in_no_time() {
     assert_eq!(found.apps.values().map(|app| app.versions.len()).sum::<usize>(), 10_000);
     assert!(found.problems.is_empty());
 }
+
+#[test]
+fn a_port_that_is_not_there_is_named_with_those_that_are() {
+    let asks = json!({"metadata": {"annotations": {"lockstep.dev/port": "grpc"}}});
+    let only = json!([{"name": "http", "port": 80}]);
+    let with = |more: &Value, ports: &Value| {
+        Cluster::new().deployment("shop-v1", 0, &shop("v1"), more).service(
+            "shop-v1",
+            &shop("v1"),
+            &by_instance("v1"),
+            ports,
+        )
+    };
+    let alone = Cluster::new().deployment("shop-v1", 0, &shop("v1"), &asks);
+    let cases = [
+        (with(&asks, &only), "asks for \"grpc\", but Service shop-v1 has http (80)"),
+        (with(&none(), &json!([])), "Service shop-v1 has no TCP port; name one"),
+        (alone, "asks for \"grpc\", but no Service selects its pods, and its containers have 3000"),
+    ];
+    for (cluster, expected) in cases {
+        let found = discover("web", &cluster.0, &options(), &mut Minted::new());
+        let messages: Vec<_> = found.problems.iter().map(|problem| problem.message.as_str()).collect();
+        assert!(messages.len() == 1 && messages[0].contains(expected), "{messages:?}");
+    }
+}

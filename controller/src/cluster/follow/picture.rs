@@ -176,6 +176,7 @@ impl Picture {
             found,
             resources: self.resources.clone(),
             settled: self.settled.clone(),
+            routed: self.apps.clone(),
         }
     }
 

@@ -13,7 +13,8 @@ struct Rules {
 
 impl Settings for Rules {
     fn settle(&self, claim: &Arc<Claim>) -> Result<Settled, Vec<String>> {
-        let path = claim.path.clone().unwrap_or_else(|| "/".to_owned());
+        let specified = claim.spec.as_ref().and_then(|spec| spec.path.clone());
+        let path = specified.or_else(|| claim.path.clone()).unwrap_or_else(|| "/".to_owned());
         if path == "bad" {
             return Err(vec!["path: bad".to_owned()]);
         }
@@ -119,7 +120,10 @@ fn the_older_claim_wins() {
 #[test]
 fn an_app_that_asks_for_what_can_not_be_keeps_what_it_had() {
     let (mut settlements, rules) = (Settlements::default(), Rules::default());
-    assert_eq!(decided(&mut settlements, &rules, &["a/one 1 x.example bad"]), "! a InvalidSettings");
+    assert_eq!(
+        decided(&mut settlements, &rules, &["a/one 1 x.example bad"]),
+        "! a InvalidSettings\n! a NotRouted"
+    );
     assert_eq!(decided(&mut settlements, &rules, &["a/one 1 x.example /"]), "a/one x.example");
     let kept = "a/one x.example\n! a InvalidSettings";
     assert_eq!(decided(&mut settlements, &rules, &["a/one 1 y.example bad"]), kept);
@@ -134,4 +138,43 @@ fn an_app_without_deployments_keeps_what_its_labels_asked_for() {
     assert_eq!(show(&settlements.decide(&gone, &|_| None, &rules)), "");
     assert_eq!(decided(&mut settlements, &rules, &["a/one 1 x.example /"]), "a/one x.example");
     assert_eq!(show(&settlements.decide(&gone, &|_| None, &rules)), "a/one x.example");
+}
+
+#[test]
+fn a_conflict_says_why_the_other_has_it() {
+    let held = Rules { held: Some("x.example"), ..Rules::default() };
+    for (rules, why) in
+        [(Rules::default(), "which claimed it first"), (held, "entry in the configuration wins")]
+    {
+        let apps = [app("a/one 1 x.example"), app("b/two 2 x.example")];
+        let problems = Settlements::default().decide(&apps, &|_| None, &rules).problems;
+        assert!(problems.last().unwrap().message.contains(why), "{problems:?}");
+    }
+}
+
+#[test]
+fn a_replica_that_never_saw_good_settings_goes_by_what_the_leader_knew() {
+    let spec = |path: &str| VersionedAppSpec { path: Some(path.to_owned()), ..VersionedAppSpec::default() };
+    let claim = Claim { spec: Some(spec("bad")), ..Claim::clone(&app("a/one 1 x.example").claim) };
+    let asks = [Arc::new(FoundApp { claim: Arc::new(claim), ..FoundApp::clone(&app("a/one 1 x.example")) })];
+    let resource = |accepted: Option<&str>| {
+        let mut resource = VersionedApp::new("one", spec("bad"));
+        resource.status.get_or_insert_default().accepted = accepted.map(|path| Box::new(spec(path)));
+        Arc::new(resource)
+    };
+    let cases = [
+        (None, "! a InvalidSettings\n! a NotRouted"),
+        (Some("bad"), "! a InvalidSettings\n! a NotRouted"),
+        (Some("/good"), "a/one x.example\n! a InvalidSettings"),
+    ];
+    for (accepted, expected) in cases {
+        let resource = resource(accepted);
+        let of = |_: &AppId| Some(Arc::clone(&resource));
+        let grants = Settlements::default().decide(&asks, &of, &Rules::default());
+        assert_eq!(show(&grants), expected, "{accepted:?}");
+        assert_eq!(
+            grants.settled.values().next().map(|settled| settled.path.as_str()),
+            accepted.filter(|_| expected.starts_with("a/"))
+        );
+    }
 }

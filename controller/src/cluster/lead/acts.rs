@@ -39,6 +39,16 @@ pub(super) enum ActKind {
     },
 }
 
+impl Act {
+    /// The replicas that it scales a version up to.
+    pub(super) fn restores(&self, version: &VersionId) -> Option<u32> {
+        match self.kind {
+            ActKind::ScaleUp { replicas } if self.version == *version => Some(replicas),
+            _ => None,
+        }
+    }
+}
+
 /// What is due, whoever does it.
 #[must_use]
 pub(super) fn due(record: &AppRecord, found: Option<&FoundApp>, policy: &Policy) -> Vec<Act> {

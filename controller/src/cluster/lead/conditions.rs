@@ -1,13 +1,17 @@
 //! What a status says of the app as a whole: whether it is served, and what is wrong. A condition
 //! other than `Available` is there while it holds.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::unready;
 use crate::cluster::claim::Settled;
 use crate::cluster::found::{Problem, ProblemReason};
+use crate::cluster::resource::convert::Figures;
 use crate::record::AppRecord;
-use crate::{AppId, VersionState};
+use crate::{AppId, VersionId, VersionState};
 
 /// A condition that is to be in a status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,12 +28,15 @@ pub(super) struct Causes<'a> {
     pub(super) record: &'a AppRecord,
     pub(super) settled: &'a Settled,
     pub(super) problems: &'a [Problem],
+    pub(super) figures: &'a BTreeMap<VersionId, Figures>,
     /// What was wrong with the status as it was read.
     pub(super) repaired: &'a [String],
     /// What could not be done to workloads.
     pub(super) failed: &'a [String],
     /// Replicas that pending and expiring versions wait for.
     pub(super) awaited: &'a [String],
+    /// Idle versions of which the webhook could not be asked.
+    pub(super) unanswered: &'a [String],
 }
 
 impl Causes<'_> {
@@ -43,6 +50,7 @@ impl Causes<'_> {
             self.invalid(),
             some("Repaired", "StatusEdited", self.repaired, "the status was put right"),
             some("ActionFailed", "WillRetry", self.failed, "it is tried again"),
+            some("WebhookFailed", "NoAnswer", self.unanswered, "they are kept, up to maxAlive"),
             some("Waiting", "ReplicaSilent", self.awaited, "they are waited for while their pods exist"),
         ];
         all.into_iter().flatten().collect()
@@ -59,10 +67,8 @@ impl Causes<'_> {
     fn stalled(&self) -> Option<Held> {
         let stalled = self.record.versions.iter().find(|version| version.stalled)?;
         let deadline = self.settled.policy.ready.deadline.as_secs();
-        let message = format!(
-            "version {} is not ready after {deadline} s: look at the pods of its Deployment",
-            stalled.id
-        );
+        let why = unready::why(self.app, stalled, self.problems, self.figures);
+        let message = format!("version {} is not ready after {deadline} s: {why}", stalled.id);
         Some(Held { kind: "Stalled", status: true, reason: "NotReady", message })
     }
 

@@ -7,11 +7,12 @@ use jiff::Timestamp;
 
 use super::world::ClusterWorld;
 use crate::cluster::claim::Settled;
-use crate::cluster::found::{FoundApp, FoundVersion, Problem};
+use crate::cluster::found::{FoundApp, FoundVersion, Problem, ProblemReason};
 use crate::cluster::resource::convert::Figures;
+use crate::cluster::resource::{VersionedApp, VersionedAppSpec};
 use crate::machine::{CONTROLLER, Step, World as _};
 use crate::record::{AppRecord, Transition, VersionRecord};
-use crate::{AppId, AppSpec, VersionId, VersionSpec, VersionState};
+use crate::{AppId, AppSnapshot, AppSpec, VersionId, VersionSpec, VersionState};
 
 /// What a step is decided on.
 pub(super) struct Case<'a> {
@@ -20,6 +21,8 @@ pub(super) struct Case<'a> {
     pub(super) settled: &'a Settled,
     /// What is wrong with objects of the app's namespace.
     pub(super) problems: &'a [Problem],
+    /// How this replica routes the app.
+    pub(super) routed: Option<&'a AppSnapshot>,
     pub(super) now: Timestamp,
 }
 
@@ -71,12 +74,31 @@ impl Case<'_> {
         let repaired = record.repair(self.now);
         let spec = self.spec(&record);
         let mut step = Step::new(&mut record, self.now, CONTROLLER);
+        if let Some(routed) = self.routed {
+            step.recall(&spec, routed, world);
+        }
         step.reconcile(&spec);
         step.advance(&spec, world);
         let made = step.finish();
         let changed = self.note_workloads(&mut record);
         let figures = self.figures(&record, world);
         Decision { record, made, repaired, changed, figures }
+    }
+
+    /// The `spec` that counts while the present one can't be used.
+    pub(super) fn accepted(&self, resource: &VersionedApp) -> Option<Box<VersionedAppSpec>> {
+        let refused = |problem: &Problem| {
+            problem.reason == ProblemReason::InvalidSettings
+                && problem.kind == "VersionedApp"
+                && (problem.namespace.as_str(), problem.name.as_str())
+                    == (self.app.namespace(), self.app.name())
+        };
+        if !self.problems.iter().any(refused) {
+            return None;
+        }
+        let known = self.routed.and_then(|routed| routed.grant.as_ref()?.claim.spec.clone());
+        let written = || resource.status.as_ref()?.accepted.clone();
+        known.map(Box::new).or_else(written)
     }
 
     fn versions(&self) -> impl Iterator<Item = &FoundVersion> {

@@ -9,7 +9,7 @@ use super::super::plan::plan;
 use super::*;
 use crate::cluster::claim::Claim;
 use crate::cluster::found::{ProblemReason, Workload};
-use crate::{Cleanup, Mode, Policy};
+use crate::{Cleanup, Mode, Policy, VersionStatus};
 
 fn app() -> AppId {
     "web/shop".parse().unwrap()
@@ -62,6 +62,16 @@ fn found(versions: Vec<FoundVersion>) -> FoundApp {
 
 /// Decides without any replica: nothing is confirmed.
 fn decide(found: &FoundApp, settled: &Settled, problems: &[Problem], written: &AppRecord) -> Decision {
+    decide_knowing(None, found, settled, problems, written)
+}
+
+fn decide_knowing(
+    routed: Option<&AppSnapshot>,
+    found: &FoundApp,
+    settled: &Settled,
+    problems: &[Problem],
+    written: &AppRecord,
+) -> Decision {
     let app = app();
     let now = "2026-11-23T18:00:00Z".parse().unwrap();
     let fleet = Fleet::new("a", Duration::from_secs(30), Instant::now());
@@ -75,7 +85,7 @@ fn decide(found: &FoundApp, settled: &Settled, problems: &[Problem], written: &A
         now: Instant::now(),
         released: &|_| true,
     };
-    Case { app: &app, found: Some(found), settled, problems, now }.decide(written, &world)
+    Case { app: &app, found: Some(found), settled, problems, routed, now }.decide(written, &world)
 }
 
 fn states(record: &AppRecord) -> Vec<(&str, VersionState)> {
@@ -197,4 +207,81 @@ fn what_is_not_seen_any_more_is_missed_once() {
     let after = decide(&alone, &settled(), &[], &begun.record);
     assert_eq!(after.missed(&begun.record).map(|version| version.id.as_str()).collect::<Vec<_>>(), ["v2"]);
     assert_eq!(decide(&alone, &settled(), &[], &after.record).missed(&after.record).count(), 0);
+}
+
+/// What a replica knows; the active version is the first that is named so.
+fn routed(states: &[(&str, VersionState)]) -> AppSnapshot {
+    let status = |(text, state): &(&str, VersionState)| VersionStatus {
+        id: id(text),
+        state: *state,
+        endpoints: [].into(),
+        http2: false,
+    };
+    let active = states.iter().find(|(_, state)| *state == VersionState::Active).map(|(text, _)| id(text));
+    let versions = states.iter().map(status).collect();
+    AppSnapshot { id: app(), active, canary: None, versions, grant: None }
+}
+
+#[test]
+fn states_that_were_lost_are_as_they_were_known() {
+    use VersionState::{Active, Draining, Expired, Pending, Staged};
+    let mut off = version("v2", 2);
+    (off.workload.desired, off.workload.pods, off.endpoints) = (0, 0, [].into());
+    let rolled_back = found(vec![version("v1", 1), off.clone()]);
+    let both = found(vec![version("v1", 1), version("v2", 2)]);
+    let cases: [(&FoundApp, &[_], &[_], Option<&str>); 6] = [
+        (&rolled_back, &[("v1", Active), ("v2", Expired)], &[("v1", Active), ("v2", Expired)], Some("v1")),
+        (&both, &[("v1", Active), ("v2", Pending)], &[("v1", Active), ("v2", Pending)], Some("v1")),
+        (&both, &[("v1", Draining), ("v2", Active)], &[("v1", Draining), ("v2", Active)], Some("v2")),
+        (&both, &[("v1", Active), ("v2", Staged)], &[("v1", Active), ("v2", Staged)], Some("v1")),
+        // Ids that are over are remembered also without a Deployment.
+        (
+            &both,
+            &[("v0", Expired), ("v1", Active)],
+            &[("v0", Expired), ("v1", Active), ("v2", Pending)],
+            Some("v1"),
+        ),
+        // Known by a replica that was away for long: what serves takes its place.
+        (&rolled_back, &[("v1", Draining), ("v2", Active)], &[("v1", Active), ("v2", Draining)], Some("v1")),
+    ];
+    for (found, known, expected, active) in cases {
+        let decision = decide_knowing(Some(&routed(known)), found, &settled(), &[], &AppRecord::default());
+        assert_eq!(states(&decision.record), expected, "{known:?}");
+        assert_eq!(decision.record.active, active.map(id), "{known:?}");
+        assert_eq!(decision.missed(&AppRecord::default()).count(), 0);
+        let again =
+            decide_knowing(Some(&routed(&[("v2", Active)])), found, &settled(), &[], &decision.record);
+        assert_eq!(states(&again.record), expected, "what is written counts");
+    }
+}
+
+#[test]
+fn the_last_spec_that_could_be_used_is_told_while_the_present_one_can_not() {
+    let spec = |path: &str| VersionedAppSpec { path: Some(path.to_owned()), ..VersionedAppSpec::default() };
+    let claim = Arc::new(Claim { id: app(), spec: Some(spec("/good")), hosts: Vec::new(), path: None });
+    let knows = AppSnapshot {
+        grant: Some(Arc::new(crate::cluster::grants::Grant { claim, hosts: Vec::new() })),
+        ..routed(&[])
+    };
+    let refused = Problem {
+        kind: "VersionedApp",
+        namespace: "web".to_owned(),
+        name: "shop".to_owned(),
+        uid: String::new(),
+        reason: ProblemReason::InvalidSettings,
+        message: String::new(),
+    };
+    let mut resource = VersionedApp::new("shop", spec("bad"));
+    let settled = settled();
+    let now = "2026-11-23T18:00:00Z".parse().unwrap();
+    let told = |routed, problems: &[Problem], resource: &VersionedApp| {
+        let app = app();
+        let case = Case { app: &app, found: None, settled: &settled, problems, routed, now };
+        case.accepted(resource).map(|spec| *spec)
+    };
+    assert_eq!(told(Some(&knows), std::slice::from_ref(&refused), &resource), Some(spec("/good")));
+    assert_eq!(told(Some(&knows), &[], &resource), None, "the present one can be used");
+    assert_eq!(told(None, std::slice::from_ref(&refused), &resource), None);
+    resource.status.get_or_insert_default().accepted = Some(Box::new(spec("/older")));
+    assert_eq!(told(None, &[refused], &resource), Some(spec("/older")), "who knows none leaves it");
 }

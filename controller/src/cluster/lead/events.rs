@@ -2,7 +2,7 @@
 //! object, on the object. They are for people to read; a cluster that does not take them holds
 //! nothing up.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,7 +12,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc;
 
 use super::identity::Identity;
-use super::trouble::{Part, Troubles, why};
+use super::trouble::{Part, Troubles, is_ending, why};
 use crate::cluster::found::Problem;
 use crate::record::Transition;
 use crate::{AppId, VersionState};
@@ -21,6 +21,8 @@ use crate::{AppId, VersionState};
 const QUEUE: usize = 4096;
 /// A note that is longer is cut: the API takes 1 kB.
 const MAX_NOTE: usize = 1000;
+/// Notes that are told apart; beyond that, all are forgotten, and what is said again is an Event of its own.
+const NOTES: usize = 1000;
 
 /// Takes Events.
 #[derive(Clone)]
@@ -31,7 +33,11 @@ pub(super) struct Events {
 
 /// Sends them to the cluster, one after the other.
 pub(super) struct EventSender {
-    recorder: Recorder,
+    client: Client,
+    reporter: Reporter,
+    /// One for each note: a recorder counts what has the same object and reason as one Event, and keeps the note of
+    /// the first.
+    recorders: HashMap<String, Recorder>,
     queue: mpsc::Receiver<(Event, ObjectReference)>,
     left_out: Arc<AtomicU64>,
     troubles: Troubles,
@@ -43,7 +49,7 @@ pub(super) fn channel(client: Client, identity: &Identity, troubles: Troubles) -
     let left_out = Arc::default();
     let reporter = Reporter { controller: "lockstep".to_owned(), instance: Some(identity.name.clone()) };
     let events = Events { queue: sender, left_out: Arc::clone(&left_out) };
-    (events, EventSender { recorder: Recorder::new(client, reporter), queue, left_out, troubles })
+    (events, EventSender { client, reporter, recorders: HashMap::new(), queue, left_out, troubles })
 }
 
 impl Events {
@@ -85,8 +91,9 @@ impl EventSender {
     /// Sends until nobody can send any more.
     pub(super) async fn run(mut self) {
         while let Some((event, object)) = self.queue.recv().await {
-            match self.recorder.publish(&event, &object).await {
+            match self.recorder(&event).publish(&event, &object).await {
                 Ok(()) => self.troubles.over(&Part::Events),
+                Err(error) if is_ending(&error) => {}
                 Err(error) => {
                     tracing::debug!(%error, reason = event.reason, "an Event was not taken");
                     self.troubles.met(Part::Events, format!("Events can't be written: {}", why(&error)));
@@ -99,6 +106,17 @@ impl EventSender {
                 }
             }
         }
+    }
+}
+
+impl EventSender {
+    fn recorder(&mut self, event: &Event) -> Recorder {
+        if self.recorders.len() >= NOTES {
+            self.recorders.clear();
+        }
+        let note = event.note.clone().unwrap_or_default();
+        let new = || Recorder::new(self.client.clone(), self.reporter.clone());
+        self.recorders.entry(note).or_insert_with(new).clone()
     }
 }
 
@@ -143,5 +161,43 @@ fn reason_of(state: VersionState) -> &'static str {
         VersionState::Draining => "Draining",
         VersionState::Expiring => "Expiring",
         VersionState::Expired => "Expired",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Method, Request, Response};
+    use kube::client::Body;
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    /// Takes whatever is written, and remembers how it came.
+    fn api(methods: Arc<Mutex<Vec<Method>>>) -> Client {
+        let take = move |request: Request<Body>| {
+            methods.lock().push(request.method().clone());
+            async { Ok::<_, Infallible>(Response::new(request.into_body())) }
+        };
+        Client::new(tower::service_fn(take), "web")
+    }
+
+    #[tokio::test]
+    async fn another_note_is_another_event() {
+        let methods = Arc::<Mutex<Vec<Method>>>::default();
+        let identity = Identity {
+            name: "lockstep-0".to_owned(),
+            namespace: "web".to_owned(),
+            pod_uid: None,
+            process: String::new(),
+        };
+        let (events, sender) = channel(api(Arc::clone(&methods)), &identity, Troubles::default());
+        for note in ["no port", "no port", "no port named grpc"] {
+            events.warn(reference("Deployment", "web", "shop-v1", "u"), "NoPort", note);
+        }
+        drop(events);
+        sender.run().await;
+        assert_eq!(*methods.lock(), [Method::POST, Method::PATCH, Method::POST]);
     }
 }

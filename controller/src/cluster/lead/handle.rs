@@ -10,6 +10,7 @@ use kube::Api;
 use kube::api::PostParams;
 use tokio::time::{sleep, timeout};
 
+use super::acts::due;
 use super::decide::Case;
 use super::events::object_of;
 use super::links::Links;
@@ -25,7 +26,7 @@ use crate::cluster::state::ClusterState;
 use crate::machine::Step;
 use crate::record::Transition;
 use crate::view::{AppView, HistoryView};
-use crate::{AppId, Command, CommandError, VersionId};
+use crate::{AppId, Command, CommandError, Mode, VersionId};
 
 /// Asks about apps of the cluster and commands them. Cheap to clone.
 #[derive(Clone)]
@@ -141,6 +142,8 @@ impl LeadHandle {
         }
         let settled = cluster.settled.get(id);
         let case = settled.map(|settled| case(id, found, settled, cluster));
+        let policy = settled.map(|settled| &settled.policy).filter(|policy| policy.mode == Mode::Manage);
+        let acts = policy.map(|policy| due(&record, found.map(|found| &**found), policy)).unwrap_or_default();
         let spec = case.map(|case| case.spec(&record));
         let mut view = AppView::new(id, spec.as_ref(), &record, &*self.0.data_plane);
         let status = resource.status.as_ref();
@@ -150,6 +153,7 @@ impl LeadHandle {
                 .and_then(|found| found.versions.iter().find(|found| found.id == version.id))
                 .map(|version| &version.workload);
             version.desired = workload.map_or(0, |workload| usize::try_from(workload.desired).unwrap_or(0));
+            version.restores_to = acts.iter().find_map(|act| act.restores(&version.id));
             // Other replicas have requests, too: the leader counts them now and then.
             version.in_flight = version.in_flight.max(entry.map_or(0, |entry| entry.in_flight));
         }
@@ -219,7 +223,8 @@ fn case<'a>(
     cluster: &'a ClusterState,
 ) -> Case<'a> {
     let found = found.map(|found| &**found);
-    Case { app, found, settled, problems: &cluster.found.problems, now: Timestamp::now() }
+    let routed = cluster.routed.get(app).map(|routed| &**routed);
+    Case { app, found, settled, problems: &cluster.found.problems, routed, now: Timestamp::now() }
 }
 
 async fn answer<T>(

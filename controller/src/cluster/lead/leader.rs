@@ -12,11 +12,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
+use super::events::reference;
 use super::fleet::Fleet;
 use super::links::Links;
 use super::memo::Memo;
 use super::step::Turn;
-use super::webhook::{Question, Webhooks, ask};
+use super::webhook::{Answered, Question, Webhooks, ask};
 use crate::cluster::found::Problem;
 use crate::{AppId, Webhook};
 
@@ -42,7 +43,7 @@ pub(super) struct Leader {
     problems: Vec<Problem>,
 }
 
-type Asks = JoinSet<(Question, bool)>;
+type Asks = JoinSet<(Question, Answered)>;
 
 impl Leader {
     pub(super) fn new(links: Links, fleet: watch::Receiver<Arc<Fleet>>) -> Self {
@@ -67,7 +68,7 @@ impl Leader {
                 _ = ticks.tick() => {}
                 changed = self.links.cluster.changed() => if changed.is_err() { return },
                 changed = self.fleet.changed() => if changed.is_err() { return },
-                Some(Ok((question, idle))) = asks.join_next() => self.webhooks.note(question, idle),
+                Some(Ok((question, answered))) = asks.join_next() => self.answered(question, answered),
             }
             self.pass().await;
             self.ask(&mut asks);
@@ -117,6 +118,22 @@ impl Leader {
         }
     }
 
+    fn answered(&mut self, question: Question, answered: Answered) {
+        let (app, version, _) = &question;
+        let note = answered.as_ref().err().map(|why| {
+            format!("version {version} is kept, up to maxAlive: the webhook gave no answer: {why}")
+        });
+        let object = self.links.cluster.borrow().resources.get(app).map(|resource| {
+            let uid = resource.metadata.uid.as_deref().unwrap_or_default();
+            reference("VersionedApp", app.namespace(), app.name(), uid)
+        });
+        if self.webhooks.note(question, answered)
+            && let (Some(object), Some(note)) = (object, note)
+        {
+            self.links.events.warn(object, "WebhookFailed", &note);
+        }
+    }
+
     fn ask(&mut self, asks: &mut Asks) {
         for (webhook, question) in self.questions.drain(..) {
             // What finds no place, or was asked for twice, comes again with the next decision.
@@ -125,8 +142,8 @@ impl Leader {
             }
             self.webhooks.begin(&question);
             asks.spawn(async move {
-                let idle = ask(&webhook, &question.0, &question.1).await;
-                (question, idle)
+                let answered = ask(&webhook, &question.0, &question.1).await;
+                (question, answered)
             });
         }
     }

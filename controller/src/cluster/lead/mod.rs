@@ -22,6 +22,7 @@ pub mod report;
 mod status;
 mod step;
 mod trouble;
+mod unready;
 mod webhook;
 mod world;
 

@@ -11,7 +11,7 @@ use super::conditions::{Held, conditions};
 use super::decide::Decision;
 use super::plan::plan;
 use crate::cluster::claim::Settled;
-use crate::cluster::resource::{CanaryStatus, VersionedApp, VersionedAppStatus};
+use crate::cluster::resource::{CanaryStatus, VersionedApp, VersionedAppSpec, VersionedAppStatus};
 use crate::{AppId, Mode, VersionState};
 
 /// Figures that changed alone are written at most this often.
@@ -25,6 +25,8 @@ pub(super) struct Parts<'a> {
     pub(super) decision: &'a Decision,
     pub(super) acts: &'a [Act],
     pub(super) held: Vec<Held>,
+    /// The `spec` that counts while the present one can't be used.
+    pub(super) accepted: Option<Box<VersionedAppSpec>>,
     pub(super) now: Timestamp,
 }
 
@@ -39,6 +41,7 @@ impl Parts<'_> {
                 Mode::Advise => plan(self.app, self.acts),
                 Mode::Manage | Mode::Observe => Vec::new(),
             },
+            accepted: self.accepted,
             observed_generation: self.resource.metadata.generation,
             ..VersionedAppStatus::default()
         };

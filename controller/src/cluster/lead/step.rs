@@ -19,7 +19,8 @@ use super::memo::Memo;
 use super::perform::{Outcome, perform};
 use super::report::Life;
 use super::status::{Parts, is_due};
-use super::trouble::{Part, why};
+use super::trouble::{Part, is_ending, why};
+use super::unready;
 use super::webhook::{Question, Webhooks};
 use super::world::ClusterWorld;
 use crate::cluster::backoff::after_conflict;
@@ -98,7 +99,10 @@ impl Turn<'_> {
         let settled = cluster.settled.get(app).cloned();
         let memo = &mut self.memo;
         let Some(resource) = memo.resource(watched) else {
-            if found.is_some() && settled.is_some() && memo.may_write() {
+            // Where all of it is about to go, its namespace may be, too.
+            let stays =
+                |found: &Arc<FoundApp>| found.versions.iter().any(|version| !version.workload.deleting);
+            if found.is_some_and(stays) && settled.is_some() && memo.may_write() {
                 self.create(app).await;
             }
             return false;
@@ -117,6 +121,7 @@ impl Turn<'_> {
             found: found.map(|found| &**found),
             settled: &settled,
             problems: &cluster.found.problems,
+            routed: cluster.routed.get(app).map(|routed| &**routed),
             now: Timestamp::now(),
         };
         for transition in self.memo.take_untold(&resource.record()) {
@@ -221,9 +226,11 @@ impl Turn<'_> {
             record: &decision.record,
             settled: case.settled,
             problems: case.problems,
+            figures: &decision.figures,
             repaired,
             failed: &failed,
             awaited: &awaited,
+            unanswered: &self.webhooks.unanswered(case.app, &decision.record),
         };
         let held = causes.held();
         let parts = Parts {
@@ -233,6 +240,7 @@ impl Turn<'_> {
             decision: &decision,
             acts: &acts,
             held,
+            accepted: case.accepted(resource),
             now: case.now,
         };
         (parts.status(), decision)
@@ -312,7 +320,8 @@ impl Turn<'_> {
         let was_stalled = |id: &VersionId| record.version(id).is_some_and(|version| version.stalled);
         for version in decision.record.versions.iter().filter(|v| v.stalled && !was_stalled(&v.id)) {
             let object = object_of(case.app, &version.id, case.found, uid);
-            let note = format!("version {} is not ready: look at its pods", version.id);
+            let why = unready::why(case.app, version, case.problems, &decision.figures);
+            let note = format!("version {} is not ready: {why}", version.id);
             self.links.events.warn(object, "Stalled", &note);
         }
         for version in &decision.changed {
@@ -381,6 +390,7 @@ impl Turn<'_> {
             }
             // Somebody else made it: the watch will show it.
             Ok(Err(kube::Error::Api(status))) if status.code == 409 => {}
+            Ok(Err(error)) if is_ending(&error) => memo.write_failed(why(&error)),
             Ok(Err(error)) => {
                 let why = why(&error);
                 tracing::warn!(%app, why, "its VersionedApp can't be made");

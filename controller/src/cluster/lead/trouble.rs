@@ -59,6 +59,14 @@ impl Troubles {
     }
 }
 
+/// Whether the API refused because the namespace is about to go: nothing is made in it any more, and nobody lacks a
+/// right.
+pub(super) fn is_ending(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.any(|cause| cause.reason == "NamespaceTerminating")
+}
+
 /// Why the API did not do something, and what to do where a role is missing.
 pub(super) fn why(error: &kube::Error) -> String {
     match error {
@@ -86,5 +94,18 @@ mod tests {
         assert_eq!(troubles.list().0, ["a"]);
         tokio::time::advance(FORGOTTEN / 2).await;
         assert_eq!(troubles.list(), (Vec::new(), Vec::new()));
+    }
+
+    #[test]
+    fn a_namespace_that_ends_is_no_want_of_rights() {
+        for (cause, ending) in [("NamespaceTerminating", true), ("", false)] {
+            let causes = serde_json::json!([{"reason": cause, "message": "", "field": ""}]);
+            let status: kube::core::Status = serde_json::from_value(serde_json::json!({
+                "status": "Failure", "code": 403, "reason": "Forbidden", "message": "no",
+                "details": {"causes": causes},
+            }))
+            .unwrap();
+            assert_eq!(is_ending(&kube::Error::Api(status.into())), ending, "{cause}");
+        }
     }
 }

@@ -75,3 +75,8 @@ pub(super) fn max_versions(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "date-time"})
 }
+
+/// It was checked when it was a `spec`.
+pub(super) fn accepted(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}

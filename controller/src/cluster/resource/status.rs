@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use super::schema;
+use super::{VersionedAppSpec, schema};
 use crate::record::{Cause, Transition};
 use crate::{VersionId, VersionState};
 
@@ -45,6 +45,10 @@ pub struct VersionedAppStatus {
     /// The generation of the `spec` that this follows from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// The last `spec` that could be used, there while the present one can't be. Replicas that never saw it go by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::accepted")]
+    pub accepted: Option<Box<VersionedAppSpec>>,
     /// What could not be read, and why.
     #[serde(skip)]
     pub unreadable: Vec<String>,
@@ -186,6 +190,9 @@ impl<'de> Deserialize<'de> for VersionedAppStatus {
             conditions: all(&mut fields, "conditions", &mut unreadable),
             plan: all(&mut fields, "plan", &mut unreadable),
             observed_generation: one(&mut fields, "observedGeneration", &mut unreadable),
+            accepted: one::<VersionedAppSpec>(&mut fields, "accepted", &mut unreadable)
+                .filter(|spec| spec.unreadable.is_none())
+                .map(Box::new),
             unreadable,
         })
     }
