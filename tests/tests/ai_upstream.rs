@@ -6,7 +6,7 @@ use lockstep_tests::certificates::Certificate;
 use lockstep_tests::gateway::{chat, chat_stream, gateway, keyed, post};
 use lockstep_tests::origin::Refusing;
 use lockstep_tests::provider::{CONTENT, Ending, Head, Step};
-use lockstep_tests::{Client, Origin, Provider, Request, until};
+use lockstep_tests::{Client, Origin, Provider, until};
 use serde_json::{Value, json};
 
 const SECOND: Duration = Duration::from_secs(1);
