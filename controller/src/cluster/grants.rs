@@ -99,7 +99,7 @@ impl Settlements {
                 applicants.push(Applicant { app, resource, since: since(app, resource), claim, settled });
             } else {
                 let message =
-                    "no setting of it was ever good, as far as this replica knows: it answers 404 here";
+                    "it is not routed here, for this replica knows of no settings that could ever be used";
                 grants.problems.push(problem(app, resource, ProblemReason::NotRouted, message));
             }
         }

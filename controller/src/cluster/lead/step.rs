@@ -10,7 +10,7 @@ use kube::api::{ObjectMeta, PostParams};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::acts::{Act, due};
-use super::conditions::Causes;
+use super::conditions::{Causes, Held};
 use super::decide::{Case, Decision};
 use super::events::{object_of, reference};
 use super::fleet::Fleet;
@@ -99,9 +99,6 @@ impl Turn<'_> {
         let settled = cluster.settled.get(app).cloned();
         let memo = &mut self.memo;
         let Some(resource) = memo.resource(watched) else {
-            // Where all of it is about to go, its namespace may be, too.
-            let stays =
-                |found: &Arc<FoundApp>| found.versions.iter().any(|version| !version.workload.deleting);
             if found.is_some_and(stays) && settled.is_some() && memo.may_write() {
                 self.create(app).await;
             }
@@ -216,23 +213,7 @@ impl Turn<'_> {
             self.questions.extend(questions.map(|question| (webhook.clone(), question)));
         }
         let acts = due(&decision.record, case.found, policy);
-        let memo = &mut self.memo;
-        let failed = memo.failing(&acts);
-        let unreadable = resource.status.iter().flat_map(|status| status.unreadable.iter().cloned());
-        let repaired = memo.repaired(unreadable.chain(decision.repaired.iter().cloned()).collect());
-        let awaited = awaited(case, fleet, &decision.record, now);
-        let causes = Causes {
-            app: case.app,
-            record: &decision.record,
-            settled: case.settled,
-            problems: case.problems,
-            figures: &decision.figures,
-            repaired,
-            failed: &failed,
-            awaited: &awaited,
-            unanswered: &self.webhooks.unanswered(case.app, &decision.record),
-        };
-        let held = causes.held();
+        let held = self.held(case, fleet, resource, &decision, &acts);
         let parts = Parts {
             app: case.app,
             resource,
@@ -244,6 +225,34 @@ impl Turn<'_> {
             now: case.now,
         };
         (parts.status(), decision)
+    }
+
+    /// What a status is to say of the app as a whole.
+    fn held(
+        &mut self,
+        case: &Case<'_>,
+        fleet: &Fleet,
+        resource: &VersionedApp,
+        decision: &Decision,
+        acts: &[Act],
+    ) -> Vec<Held> {
+        let memo = &mut self.memo;
+        let failed = memo.failing(acts);
+        let unreadable = resource.status.iter().flat_map(|status| status.unreadable.iter().cloned());
+        let repaired = memo.repaired(unreadable.chain(decision.repaired.iter().cloned()).collect());
+        let awaited = awaited(case, fleet, &decision.record, Instant::now());
+        let causes = Causes {
+            app: case.app,
+            record: &decision.record,
+            settled: case.settled,
+            problems: case.problems,
+            figures: &decision.figures,
+            repaired,
+            failed: &failed,
+            awaited: &awaited,
+            unanswered: &self.webhooks.unanswered(case.app, &decision.record),
+        };
+        causes.held()
     }
 
     /// Writes a status over the one that it was decided on.
@@ -406,6 +415,11 @@ impl Turn<'_> {
     fn api(&self, app: &AppId) -> Api<VersionedApp> {
         Api::namespaced(self.links.client.clone(), app.namespace())
     }
+}
+
+/// Whether something of an app is there to stay. Where all is about to go, its namespace may be, too.
+fn stays(found: &Arc<FoundApp>) -> bool {
+    found.versions.iter().any(|version| !version.workload.deleting)
 }
 
 /// Logs a transition.
