@@ -66,6 +66,15 @@ struct Event {
 /// The pieces of one text: which event, and the range of the whole text that it holds.
 type Pieces = Vec<(usize, Range<usize>)>;
 
+/// One text of what is held, and what was found in it.
+struct Text {
+    place: String,
+    pieces: Pieces,
+    /// Up to here it is known whether a match begins.
+    settled: usize,
+    matches: Vec<Range<usize>>,
+}
+
 impl StreamMask {
     /// Masks what `redactor` says.
     #[must_use]
@@ -118,17 +127,15 @@ impl StreamMask {
     fn give(&mut self, all: bool) -> Bytes {
         let Some(rules) = self.redactor.rules.clone() else { return Bytes::new() };
         let all = all || self.held_bytes > MAX_HELD;
-        let mut keep_from = self.held.len();
-        for (place, pieces) in self.texts() {
-            keep_from = keep_from.min(self.mask_text(&rules, &place, &pieces, all));
-        }
-        if all {
-            keep_from = self.held.len();
+        let texts: Vec<_> = self.texts().into_iter().map(|text| self.search(&rules, text, all)).collect();
+        let unsettled = texts.iter().filter_map(Text::first_unsettled).min();
+        let keep_from = unsettled.filter(|_| !all).map_or(self.held.len(), |first| hold_whole(&texts, first));
+        for text in &texts {
+            self.mask_text(text, keep_from);
         }
         let mut released = BytesMut::new();
         for event in self.held.drain(..keep_from) {
             self.held_bytes = self.held_bytes.saturating_sub(event.size);
-            event.remember(&mut self.before);
             event.write(&mut released);
         }
         released.freeze()
@@ -149,24 +156,61 @@ impl StreamMask {
         texts
     }
 
-    /// Masks matches in one text and says from which event on it must be held.
-    fn mask_text(&mut self, rules: &Rules, place: &str, pieces: &Pieces, all: bool) -> usize {
-        let mut text: String = self.before.get(place).into_iter().collect();
-        text.extend(pieces.iter().filter_map(|(index, _)| self.held.get(*index)?.text(place)));
+    /// Looks for matches in one text.
+    fn search(&self, rules: &Rules, (place, pieces): (String, Pieces), all: bool) -> Text {
+        let mut text: String = self.before.get(&place).into_iter().collect();
+        text.extend(pieces.iter().filter_map(|(index, _)| self.held.get(*index)?.text(&place)));
         let start = pieces.first().map_or(0, |(_, range)| range.start);
         let from = text.len().saturating_sub(WINDOW).max(start);
         let settled = if all { text.len() } else { rules.settled(&text, from) };
         // What begins later may go on.
         let found = rules.patterns.iter().flat_map(|pattern| matches(pattern, &text, start));
-        let matches: Vec<Range<usize>> = found.filter(|found| found.start < settled).collect();
-        for (index, range) in pieces {
-            if let Some(event) = self.held.get_mut(*index) {
-                event.mask(place, range, &matches);
-            }
-        }
-        let unsettled = pieces.iter().find(|(_, range)| range.end > settled && !range.is_empty());
-        unsettled.map_or(self.held.len(), |(index, _)| *index)
+        let matches = found.filter(|found| found.start < settled).collect();
+        Text { place, pieces, settled, matches }
     }
+
+    /// Masks what is released of a text, and notes with what it ended before that.
+    fn mask_text(&mut self, text: &Text, keep_from: usize) {
+        for (index, range) in text.pieces.iter().filter(|(index, _)| *index < keep_from) {
+            let Some(event) = self.held.get_mut(*index) else { continue };
+            if let Some(last) = event.text(&text.place).and_then(|piece| piece.chars().next_back()) {
+                // Of places nobody knows how many there are, so not of all of them.
+                if self.before.len() >= MAX_PLACES {
+                    self.before.clear();
+                }
+                self.before.insert(text.place.clone(), last);
+            }
+            event.mask(&text.place, range, &text.matches);
+        }
+    }
+}
+
+impl Text {
+    /// The first event that must be held.
+    fn first_unsettled(&self) -> Option<usize> {
+        let unsettled = |(_, range): &&(usize, Range<usize>)| range.end > self.settled && !range.is_empty();
+        self.pieces.iter().find(unsettled).map(|(index, _)| *index)
+    }
+
+    /// The event in which a match begins that goes on in one that is held.
+    fn first_parted(&self, keep_from: usize) -> Option<usize> {
+        let parted = self.matches.iter().filter_map(|found| {
+            let mut touched =
+                self.pieces.iter().filter(|(_, piece)| piece.start < found.end && found.start < piece.end);
+            let (first, _) = touched.next()?;
+            let (last, _) = touched.next_back()?;
+            (*first < keep_from && *last >= keep_from).then_some(*first)
+        });
+        parted.min()
+    }
+}
+
+/// From which event on is held, so that no match is released in part: what follows would not be known for one then.
+fn hold_whole(texts: &[Text], mut keep_from: usize) -> usize {
+    while let Some(earlier) = texts.iter().filter_map(|text| text.first_parted(keep_from)).min() {
+        keep_from = earlier;
+    }
+    keep_from
 }
 
 impl Rules {
@@ -206,17 +250,6 @@ impl Event {
 
     fn text(&self, place: &str) -> Option<&str> {
         self.data.pointer(place)?.as_str()
-    }
-
-    /// Notes with what its texts end. Of places nobody knows how many there are, so not of all of them.
-    fn remember(&self, before: &mut BTreeMap<String, char>) {
-        for place in &self.places {
-            let Some(last) = self.text(place).and_then(|text| text.chars().next_back()) else { continue };
-            if before.len() >= MAX_PLACES {
-                before.clear();
-            }
-            before.insert(place.clone(), last);
-        }
     }
 
     /// Masks the part of matches that lies in this piece. The mask stands in the piece where a match begins.
