@@ -22,6 +22,9 @@ pub struct Claim {
     pub hosts: Vec<String>,
     /// The path from `lockstep.dev/path` or `plt.dev/path`.
     pub path: Option<String>,
+    /// What has a say in the end of its versions, from `plt.dev/expire-policy`: a word that `expirePolicy` knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expire_policy: Option<String>,
 }
 
 /// What an app gets.

@@ -157,6 +157,7 @@ mod tests {
             spec: None,
             hosts: vec!["shop.example".to_owned()],
             path: Some("/shop".to_owned()),
+            expire_policy: Some("http-traffic".to_owned()),
         };
         let version = VersionStatus {
             id: "v1".parse().unwrap(),

@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+pub(crate) use schema::EXPIRE_POLICIES;
 pub use settings::{
     CanarySpec, CookieSpec, EjectionSpec, HealthSpec, PreviewSpec, ReadySpec, TokenSpec, UpstreamSpec,
     WebhookSpec,

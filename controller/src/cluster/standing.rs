@@ -172,7 +172,7 @@ mod tests {
             endpoints: (0..*endpoints).map(|port| ([127, 0, 0, 1], port).into()).collect(),
             http2: false,
         };
-        let claim = Claim { id: id.clone(), spec: None, hosts: Vec::new(), path: None };
+        let claim = Claim { id: id.clone(), spec: None, hosts: Vec::new(), path: None, expire_policy: None };
         FoundApp { id, claim: Arc::new(claim), versions: versions.iter().map(version).collect() }
     }
 

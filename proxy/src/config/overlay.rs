@@ -105,6 +105,9 @@ fn labels(claim: &Claim) -> (Vec<String>, Arc<Node>) {
         }
         entries.push(entry("path", Node::foreign(Kind::Scalar(path.clone()))));
     }
+    if let Some(policy) = &claim.expire_policy {
+        entries.push(entry("expire_policy", Node::foreign(Kind::Scalar(policy.clone()))));
+    }
     // What is wrong with them is said already.
     let entries = if errors.is_empty() { entries } else { Vec::new() };
     (errors, Node::foreign(Kind::Mapping(entries)))

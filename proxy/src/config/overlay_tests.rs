@@ -28,7 +28,7 @@ fn config(text: &str) -> Config {
 fn claim(app: &str, spec: Option<Value>) -> Claim {
     let spec = spec.map(|spec| serde_json::from_value::<VersionedAppSpec>(spec).unwrap());
     let hosts = vec!["label.example".to_owned()];
-    Claim { id: app.parse().unwrap(), spec, hosts, path: Some("/label".to_owned()) }
+    Claim { id: app.parse().unwrap(), spec, hosts, path: Some("/label".to_owned()), expire_policy: None }
 }
 
 fn hosts(app: &App) -> Vec<&str> {
@@ -41,6 +41,13 @@ fn the_spec_wins_over_the_file_and_the_file_over_labels() {
     let other = apps.resolve(&claim("web/other", None)).unwrap();
     assert_eq!((hosts(&other), other.path.as_str()), (vec!["label.example"], "/label"));
     assert_eq!((other.policy.grace, other.skew.cookie.name.as_str()), (Duration::from_mins(1), "pin"));
+
+    let asking = Claim { expire_policy: Some("webhook".to_owned()), ..claim("web/other", None) };
+    let errors = apps.resolve(&asking).unwrap_err();
+    assert!(errors.len() == 1 && errors[0].starts_with("spec.expirePolicy: "), "{errors:?}");
+    let url = json!({"webhook": {"url": "https://ci.example/may"}});
+    let asking = Claim { spec: claim("web/other", Some(url)).spec, ..asking };
+    assert!(apps.resolve(&asking).unwrap().policy.webhook.is_some());
 
     let shop = apps.resolve(&claim("web/shop", None)).unwrap();
     assert_eq!((hosts(&shop), shop.path.as_str()), (vec!["file.example"], "/label"));

@@ -23,7 +23,8 @@ fn snapshot(apps: &[&str]) -> VersionSnapshot {
     let app = |name: &&str| {
         let id: AppId = name.parse().unwrap();
         let host = format!("{}.example", id.name());
-        let claim = Claim { id: id.clone(), spec: None, hosts: vec![host.clone()], path: None };
+        let claim =
+            Claim { id: id.clone(), spec: None, hosts: vec![host.clone()], path: None, expire_policy: None };
         let version = VersionStatus {
             id: "v1".parse().unwrap(),
             state: VersionState::Active,

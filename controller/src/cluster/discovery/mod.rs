@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::claim::Claim;
 use super::found::{Found, FoundApp, FoundVersion, Problem, ProblemReason, Workload};
-use super::resource::VersionedApp;
+use super::resource::{EXPIRE_POLICIES, VersionedApp};
 use crate::{AppId, VersionId};
 use index::Index;
 use objects::{Deployment, Pod, Service, Slice};
@@ -105,7 +105,8 @@ impl<'o> Scope<'_, 'o> {
         let mut candidates = self.versions(name, deployments, minted);
         candidates
             .sort_by_key(|version| (version.revision, version.deployment.created, &version.deployment.name));
-        let claim = self.claim(&id, candidates.last());
+        let expire_policy = candidates.last().and_then(|newest| self.expire_policy(newest.deployment));
+        let claim = Claim { expire_policy, ..self.claim(&id, candidates.last()) };
         let versions: Vec<_> = candidates.iter().map(|candidate| self.version(candidate)).collect();
         // A Deployment that merely carries the label is no app.
         let known = !versions.is_empty() || claim.spec.is_some();
@@ -135,7 +136,22 @@ impl<'o> Scope<'_, 'o> {
             spec: self.index.objects.resources.get(id.name()).map(|resource| resource.spec.clone()),
             hosts: hosts.map(str::to_owned).collect(),
             path: of_newest("path", "plt.dev/path"),
+            expire_policy: None,
         }
+    }
+
+    /// A word that nobody knows is told, and counts for nothing.
+    fn expire_policy(&mut self, newest: &Deployment) -> Option<String> {
+        let policy = newest.labels.get("plt.dev/expire-policy")?;
+        if EXPIRE_POLICIES.contains(&policy.as_str()) {
+            return Some(policy.clone());
+        }
+        let message = format!(
+            "label plt.dev/expire-policy holds {policy:?}, which is not one of {}: it counts for nothing",
+            EXPIRE_POLICIES.join(", ")
+        );
+        self.problem(newest, ProblemReason::InvalidSettings, &message);
+        None
     }
 
     fn version(&mut self, candidate: &Candidate<'o>) -> FoundVersion {

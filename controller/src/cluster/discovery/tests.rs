@@ -297,6 +297,20 @@ fn hosts_and_path_are_those_of_the_newest_version() {
 }
 
 #[test]
+fn who_has_a_say_in_the_end_is_known_by_a_word() {
+    for (word, known, problems) in
+        [("webhook", Some("webhook"), 0), ("http-traffic", Some("http-traffic"), 0), ("workflow", None, 1)]
+    {
+        let mut labels = shop("v1");
+        merge(&mut labels, &json!({"plt.dev/expire-policy": word}));
+        let cluster = Cluster::new().deployment("shop-v1", 0, &labels, &none());
+        let found = discover("web", &cluster.0, &options(), &mut Minted::new());
+        let app = found.apps.values().next().unwrap();
+        assert_eq!((app.claim.expire_policy.as_deref(), found.problems.len()), (known, problems), "{word}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said_and_the_rest_goes_on() {
     let app = |name: &str| json!({"app.kubernetes.io/name": name, "plt.dev/version": "v1"});
     let revision = json!({"metadata": {"annotations": {"lockstep.dev/revision": "first"}}});

@@ -53,6 +53,7 @@ fn app(text: &str) -> Arc<FoundApp> {
         spec: None,
         hosts: hosts.map(str::to_owned).collect(),
         path: words.next().map(str::to_owned),
+        expire_policy: None,
     };
     let version = FoundVersion {
         id: "v1".parse().unwrap(),

@@ -56,7 +56,7 @@ fn version(text: &str, revision: u64) -> FoundVersion {
 }
 
 fn found(versions: Vec<FoundVersion>) -> FoundApp {
-    let claim = Arc::new(Claim { id: app(), spec: None, hosts: Vec::new(), path: None });
+    let claim = Arc::new(Claim { id: app(), spec: None, hosts: Vec::new(), path: None, expire_policy: None });
     FoundApp { id: app(), claim, versions }
 }
 
@@ -258,7 +258,13 @@ fn states_that_were_lost_are_as_they_were_known() {
 #[test]
 fn the_last_spec_that_could_be_used_is_told_while_the_present_one_can_not() {
     let spec = |path: &str| VersionedAppSpec { path: Some(path.to_owned()), ..VersionedAppSpec::default() };
-    let claim = Arc::new(Claim { id: app(), spec: Some(spec("/good")), hosts: Vec::new(), path: None });
+    let claim = Arc::new(Claim {
+        id: app(),
+        spec: Some(spec("/good")),
+        hosts: Vec::new(),
+        path: None,
+        expire_policy: None,
+    });
     let knows = AppSnapshot {
         grant: Some(Arc::new(crate::cluster::grants::Grant { claim, hosts: Vec::new() })),
         ..routed(&[])

@@ -5,6 +5,8 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 /// At most this many hosts.
 const MAX_HOSTS: usize = 1000;
+/// What may have a say in the end of versions.
+pub(crate) const EXPIRE_POLICIES: &[&str] = &["http-traffic", "webhook"];
 
 macro_rules! choices {
     ($($name:ident: [$($word:literal),+];)+) => {
@@ -23,10 +25,13 @@ choices! {
     same_site: ["strict", "lax", "none"];
     secure: ["auto", "always", "never"];
     access: ["closed", "open", "token"];
-    expire_policy: ["http-traffic", "webhook"];
     cleanup: ["none", "scale", "delete"];
     mode: ["manage", "observe", "advise"];
     state: ["staged", "pending", "active", "draining", "expiring", "expired"];
+}
+
+pub(super) fn expire_policy(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": EXPIRE_POLICIES})
 }
 
 pub(super) fn hosts(_: &mut SchemaGenerator) -> Schema {
