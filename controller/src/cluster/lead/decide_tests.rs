@@ -227,7 +227,7 @@ fn states_that_were_lost_are_as_they_were_known() {
     use VersionState::{Active, Draining, Expired, Pending, Staged};
     let mut off = version("v2", 2);
     (off.workload.desired, off.workload.pods, off.endpoints) = (0, 0, [].into());
-    let rolled_back = found(vec![version("v1", 1), off.clone()]);
+    let rolled_back = found(vec![version("v1", 1), off]);
     let both = found(vec![version("v1", 1), version("v2", 2)]);
     let cases: [(&FoundApp, &[_], &[_], Option<&str>); 6] = [
         (&rolled_back, &[("v1", Active), ("v2", Expired)], &[("v1", Active), ("v2", Expired)], Some("v1")),
