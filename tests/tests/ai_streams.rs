@@ -1,12 +1,13 @@
 //! Streams at their edges: ends that providers forget, what comes behind the end, events that mean
 //! nothing, events that are too much, and silence.
 
+use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use lockstep_tests::curl::Curl;
-use lockstep_tests::gateway::{KEY, Running, Stream, chat_body, chat_stream, gateway, keyed, post};
+use lockstep_tests::gateway::{KEY, Running, Stream, chat, chat_body, chat_stream, gateway, keyed, post};
 use lockstep_tests::provider::{CONTENT, Head, Step};
-use lockstep_tests::{Client, HOST, Provider};
+use lockstep_tests::{Client, HOST, Provider, Request};
 use serde_json::{Value, json};
 
 const DONE: &str = "data: [DONE]\n\n";
@@ -208,6 +209,23 @@ fn an_event_beyond_all_measure_ends_the_stream() {
     assert_eq!(stream.error().map(|error| error["code"].clone()), Some(json!("upstream_malformed")));
     let grown = proxy.resident().saturating_sub(before);
     assert!(grown < 128 << 20, "{} MiB", grown >> 20);
+}
+
+#[test]
+fn for_http10_only_what_is_whole_has_a_clean_end() {
+    let (_a, _b, proxy) = start();
+    let ask = |request: Request| {
+        let mut client = Client::connect(proxy.addr());
+        let bytes = keyed(&request).bytes();
+        let old = String::from_utf8(bytes).expect("text").replacen("HTTP/1.1", "HTTP/1.0", 1);
+        client.send(old);
+        let mut answer = Vec::new();
+        let end = client.stream().read_to_end(&mut answer).map(drop).map_err(|error| error.kind());
+        (String::from_utf8_lossy(&answer).contains(DONE), end)
+    };
+    assert_eq!(ask(chat_stream("ok")), (true, Ok(())));
+    assert_eq!(ask(chat("ok")), (false, Ok(())));
+    assert_eq!(ask(chat_stream("cut")), (false, Err(std::io::ErrorKind::ConnectionReset)));
 }
 
 #[test]

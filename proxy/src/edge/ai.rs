@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use http::Version;
 use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::context::{RequestContext, Seen};
 use super::hygiene;
+use super::phases::mark_unfinished;
 use crate::ai::call::answer::Served;
 use crate::ai::call::client::Client;
 use crate::ai::call::serve;
@@ -33,6 +35,10 @@ pub(super) async fn serve(
     context.seen = context.edge.access_log.is_on().then(|| Seen::of(session));
     context.refusal = Some(Reason::Ai);
     let desk = Arc::clone(&context.edge.ai);
+    if session.req_header().version < Version::HTTP_11 {
+        // Until the call is served, which `logging` sees.
+        mark_unfinished(session, true);
+    }
     let (served, summary) = Box::pin(serve::serve(&desk, &snapshot, session, id)).await;
     let gone = summary.outcome == Some(Outcome::ClientClosed);
     context.ai = Some(Box::new(summary));

@@ -276,7 +276,8 @@ impl ProxyHttp for Edge {
     }
 }
 
-fn mark_unfinished(session: &Session, unfinished: bool) {
+/// Says of an HTTP/1.0 client's connection whether its end would be taken for that of an answer which is not whole.
+pub(super) fn mark_unfinished(session: &Session, unfinished: bool) {
     if let Some(connection) = Connection::of(session) {
         connection.set_unfinished(unfinished);
     }

@@ -28,6 +28,8 @@ use crate::reason::Reason;
 
 /// How an HTTP/2 connection without TLS begins (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How much of a first line is looked at.
+const FIRST_LINE: usize = 2048;
 
 /// A connection that was accepted and not looked at yet.
 pub struct Accepted {
@@ -40,9 +42,6 @@ pub struct Accepted {
     /// Its place among the open connections.
     pub permit: Permit,
 }
-
-/// How much of a first line is looked at.
-const FIRST_LINE: usize = 2048;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {

@@ -53,7 +53,13 @@ async fn look(client: &Client) -> Result<ClusterState, kube::Error> {
     if !versions.is_empty() {
         let id: AppId = "web/shop".parse().expect("an app");
         state.settled.entry(id.clone()).or_insert_with(|| Arc::new(settled(&VersionedApp::default())));
-        let claim = Arc::new(Claim { id: id.clone(), spec: None, hosts: Vec::new(), path: None, expire_policy: None });
+        let claim = Arc::new(Claim {
+            id: id.clone(),
+            spec: None,
+            hosts: Vec::new(),
+            path: None,
+            expire_policy: None,
+        });
         state.found.apps.insert(id.clone(), Arc::new(FoundApp { id, claim, versions }));
     }
     Ok(state)

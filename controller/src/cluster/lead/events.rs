@@ -107,9 +107,7 @@ impl EventSender {
             }
         }
     }
-}
 
-impl EventSender {
     fn recorder(&mut self, event: &Event) -> Recorder {
         if self.recorders.len() >= NOTES {
             self.recorders.clear();

@@ -1,6 +1,7 @@
 //! Takes the gateway's own key out of what a provider says: some repeat a key that they refuse.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use memchr::memmem;
 
 use crate::config::ai::model::Provider;
 use crate::config::secret::Secret;
@@ -30,14 +31,22 @@ impl<'k> Veil<'k> {
         }
     }
 
-    /// The same of bytes. What is no text is not passed on as it is.
+    /// The same of bytes, be they a text or not.
     #[must_use]
     pub fn bytes(self, bytes: Bytes) -> Bytes {
         let Some(key) = self.0 else { return bytes };
-        match std::str::from_utf8(&bytes) {
-            Ok(text) if text.contains(key) => text.replace(key, MASK).into(),
-            _ => bytes,
+        let mut shown = BytesMut::new();
+        let mut from = 0;
+        for at in memmem::find_iter(&bytes, key) {
+            shown.extend_from_slice(&bytes.slice(from..at));
+            shown.extend_from_slice(MASK.as_bytes());
+            from = at + key.len();
         }
+        if from == 0 {
+            return bytes;
+        }
+        shown.extend_from_slice(&bytes.slice(from..));
+        shown.freeze()
     }
 }
 
@@ -57,5 +66,7 @@ mod tests {
             assert_eq!(Veil(key).text(said.to_owned()), expected);
             assert_eq!(Veil(key).bytes(Bytes::from_static(said.as_bytes())), expected);
         }
+        let no_text = Bytes::from_static(b"caf\xe9 sk-0123456789 sk-0123456789\xff");
+        assert_eq!(Veil(Some("sk-0123456789")).bytes(no_text), &b"caf\xe9 *** ***\xff"[..]);
     }
 }
