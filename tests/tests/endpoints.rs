@@ -110,6 +110,26 @@ fn a_failing_endpoint_is_ejected_but_never_all_of_them() {
 }
 
 #[test]
+fn an_endpoint_that_cuts_its_answers_is_ejected() {
+    let cutting = Origin::connection(|stream| {
+        http1::read_head(&mut BufReader::new(stream.try_clone()?))?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
+    });
+    let whole = Origin::echo("whole");
+    let shop = app("shop")
+        .version("v1", &[cutting.addr, whole.addr])
+        .set("ejection", json!({"failures": 3, "for": "60s", "max_share": "50%"}));
+    let proxy = Lockstep::start(&Config::new().app(shop));
+    let answers = |count: usize| {
+        let ask = || Client::connect(proxy.addr()).exchange(&Request::get("/"));
+        std::iter::repeat_with(ask).take(count).filter(Result::is_ok).count()
+    };
+    assert_eq!(answers(6), 3, "they take turns");
+    assert_eq!(answers(10), 10, "nobody asks the one that cuts");
+    assert_eq!(proxy.metrics().sum("lockstep_ejections_total", &[("app", "shop"), ("version", "v1")]), 1.0);
+}
+
+#[test]
 fn no_endpoint_is_to_blame_for_a_want_of_sockets() {
     let origins = [Origin::echo("a"), Origin::echo("b")];
     let shop = app("shop").version("v1", &origins.each_ref().map(|origin| origin.addr));

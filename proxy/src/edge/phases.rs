@@ -175,7 +175,7 @@ impl ProxyHttp for Edge {
             response::rewrite(upstream_response, routed, https)?;
         }
         if let Some(endpoint) = context.attempts.endpoint() {
-            endpoint.succeeded();
+            endpoint.answered();
         }
         if let Some(capture) = &mut context.capture {
             capture.response(upstream_response);
@@ -254,8 +254,11 @@ impl ProxyHttp for Edge {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut RequestContext) {
-        if error.is_none() && session.req_header().version < Version::HTTP_11 {
-            mark_unfinished(session, false);
+        if error.is_none() {
+            upstream::exchange_completed(context);
+            if session.req_header().version < Version::HTTP_11 {
+                mark_unfinished(session, false);
+            }
         }
         context.finish(session);
     }

@@ -9,7 +9,7 @@ use pingora_proxy::Session;
 use super::context::RequestContext;
 use super::hygiene;
 use super::retry::{Failure, Next, after_failure};
-use crate::endpoints::ejection::Verdict;
+use crate::endpoints::ejection::{Fault, Verdict};
 use crate::endpoints::peer;
 use crate::reason::Reason;
 use crate::routing::host;
@@ -67,7 +67,7 @@ pub fn connect_failed(context: &mut RequestContext, mut error: Box<Error>) -> Bo
         error.set_retry(false);
         return error;
     }
-    report_failure(context);
+    report(context, Fault::NoAnswer);
     context.attempts.give_up_current();
     let retry = attempts_left(context) > 0 && untried_endpoint(context);
     if retry {
@@ -98,8 +98,11 @@ pub fn exchange_failed(
         responded: has_responded(session),
         left: attempts_left(context),
     };
-    if failure.upstream && !failure.stale_connection {
-        report_failure(context);
+    if failure.upstream
+        && !failure.stale_connection
+        && let Some(fault) = fault(failure.responded, error.etype())
+    {
+        report(context, fault);
     }
     let next = match after_failure(failure) {
         Next::OtherEndpoint => {
@@ -118,6 +121,22 @@ pub fn exchange_failed(
     }
     error.set_retry(next != Next::GiveUp);
     error
+}
+
+/// An answer came to its end.
+pub fn exchange_completed(context: &RequestContext) {
+    if let Some(endpoint) = context.attempts.endpoint() {
+        endpoint.completed();
+    }
+}
+
+/// What the endpoint is blamed for. A stream that says nothing for long may have nothing to say.
+fn fault(responded: bool, error: &ErrorType) -> Option<Fault> {
+    match (responded, error) {
+        (false, _) => Some(Fault::NoAnswer),
+        (true, ErrorType::ReadTimedout) => None,
+        (true, _) => Some(Fault::Cut),
+    }
 }
 
 /// How an endpoint that closed a pooled connection looks: the write fails, or the connection ends
@@ -142,11 +161,11 @@ fn untried_endpoint(context: &RequestContext) -> bool {
     context.routed.as_ref().is_some_and(|routed| routed.version.pool().has_untried(&context.attempts.tried))
 }
 
-fn report_failure(context: &RequestContext) {
+fn report(context: &RequestContext, fault: Fault) {
     let (Some(routed), Some(endpoint)) = (&context.routed, context.attempts.endpoint()) else {
         return;
     };
-    if routed.version.pool().failed(endpoint) == Verdict::Ejected {
+    if routed.version.pool().failed(endpoint, fault) == Verdict::Ejected {
         let labels = [&routed.app.config().id.to_string(), routed.version.id().as_str()];
         context.edge.metrics.ejections.with_label_values(&labels).inc();
         tracing::warn!(

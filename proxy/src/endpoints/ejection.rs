@@ -1,8 +1,9 @@
 //! Passive ejection: an endpoint that fails several times in a row is left out for a while, longer
-//! each time, but never so many of a version that too few remain.
+//! each time, but never so many of a version that too few remain. One that begins its answers and cuts
+//! them is as useless as one that gives none, so cuts have a row of their own, which no head ends.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Endpoint;
 use crate::clock;
@@ -10,6 +11,15 @@ use crate::config::model::Ejection;
 
 /// The longest ejection, as a multiple of the configured one.
 const MAX_BACKOFF: u32 = 10;
+
+/// What an endpoint did wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It took no connection, or gave no head of an answer.
+    NoAnswer,
+    /// It ended its answer before that was whole.
+    Cut,
+}
 
 /// What became of a reported failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,23 +37,39 @@ impl Endpoint {
         self.ejected_until.load(Ordering::Relaxed) > now
     }
 
-    /// Reports that an exchange went well.
-    pub fn succeeded(&self) {
+    /// Reports that it gave the head of an answer.
+    pub fn answered(&self) {
+        self.end_row(&self.failures);
+    }
+
+    /// Reports that it gave an answer to its end.
+    pub fn completed(&self) {
+        self.end_row(&self.cuts);
+    }
+
+    fn end_row(&self, row: &AtomicU32) {
         // Read first: the line is shared by all threads and almost always holds zero already.
-        if self.failures.load(Ordering::Relaxed) != 0 {
-            self.failures.store(0, Ordering::Relaxed);
+        if row.load(Ordering::Relaxed) != 0 {
+            row.store(0, Ordering::Relaxed);
             self.ejections.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn row(&self, fault: Fault) -> &AtomicU32 {
+        match fault {
+            Fault::NoAnswer => &self.failures,
+            Fault::Cut => &self.cuts,
         }
     }
 }
 
 /// Reports that an exchange with `endpoint` failed by the endpoint's fault.
-pub fn failed(endpoint: &Endpoint, all: &[Arc<Endpoint>], rule: &Ejection) -> Verdict {
-    failed_at(endpoint, all, rule, clock::now_ms())
+pub fn failed(endpoint: &Endpoint, fault: Fault, all: &[Arc<Endpoint>], rule: &Ejection) -> Verdict {
+    failed_at(endpoint, fault, all, rule, clock::now_ms())
 }
 
-fn failed_at(endpoint: &Endpoint, all: &[Arc<Endpoint>], rule: &Ejection, now: u64) -> Verdict {
-    let failures = endpoint.failures.fetch_add(1, Ordering::Relaxed) + 1;
+fn failed_at(endpoint: &Endpoint, fault: Fault, all: &[Arc<Endpoint>], rule: &Ejection, now: u64) -> Verdict {
+    let failures = endpoint.row(fault).fetch_add(1, Ordering::Relaxed) + 1;
     if rule.failures == 0 || failures < rule.failures || endpoint.is_ejected(now) {
         return Verdict::Kept;
     }
@@ -71,6 +97,7 @@ fn share_of(part: usize, whole: usize) -> f64 {
 mod tests {
     use std::time::Duration;
 
+    use super::Fault::{Cut, NoAnswer};
     use super::*;
 
     fn rule() -> Ejection {
@@ -84,12 +111,22 @@ mod tests {
     #[test]
     fn ejected_after_failures_in_a_row() {
         let all = endpoints(2);
-        assert_eq!(failed_at(&all[0], &all, &rule(), 1), Verdict::Kept);
-        all[0].succeeded();
-        assert_eq!(failed_at(&all[0], &all, &rule(), 1), Verdict::Kept);
-        assert_eq!(failed_at(&all[0], &all, &rule(), 1), Verdict::Ejected);
+        assert_eq!(failed_at(&all[0], NoAnswer, &all, &rule(), 1), Verdict::Kept);
+        all[0].answered();
+        assert_eq!(failed_at(&all[0], NoAnswer, &all, &rule(), 1), Verdict::Kept);
+        assert_eq!(failed_at(&all[0], NoAnswer, &all, &rule(), 1), Verdict::Ejected);
         assert!(all[0].is_ejected(10_000));
         assert!(!all[0].is_ejected(10_001));
+    }
+
+    #[test]
+    fn heads_do_not_make_up_for_cuts() {
+        let all = endpoints(2);
+        assert_eq!(failed_at(&all[0], Cut, &all, &rule(), 1), Verdict::Kept);
+        all[0].completed();
+        assert_eq!(failed_at(&all[0], Cut, &all, &rule(), 1), Verdict::Kept);
+        all[0].answered();
+        assert_eq!(failed_at(&all[0], Cut, &all, &rule(), 1), Verdict::Ejected);
     }
 
     #[test]
@@ -98,7 +135,7 @@ mod tests {
         let mut now = 1;
         for nth in 1..=20_u64 {
             all[0].failures.store(5, Ordering::Relaxed);
-            assert_eq!(failed_at(&all[0], &all, &rule(), now), Verdict::Ejected);
+            assert_eq!(failed_at(&all[0], NoAnswer, &all, &rule(), now), Verdict::Ejected);
             let lasts = 10_000 * nth.min(10);
             assert!(all[0].is_ejected(now + lasts - 1) && !all[0].is_ejected(now + lasts));
             now += lasts;
@@ -111,7 +148,7 @@ mod tests {
             let all = endpoints(count);
             let ejected = all
                 .iter()
-                .filter(|endpoint| (0..4).any(|_| failed_at(endpoint, &all, &rule(), 1) == Verdict::Ejected))
+                .filter(|endpoint| (0..4).any(|_| failed_at(endpoint, NoAnswer, &all, &rule(), 1) == Verdict::Ejected))
                 .count();
             assert_eq!(ejected, most, "{count} endpoints");
         }
@@ -123,6 +160,6 @@ mod tests {
     fn zero_failures_turns_it_off() {
         let all = endpoints(3);
         let off = Ejection { failures: 0, ..rule() };
-        assert!((0..9).all(|_| failed_at(&all[0], &all, &off, 1) == Verdict::Kept));
+        assert!((0..9).all(|_| failed_at(&all[0], NoAnswer, &all, &off, 1) == Verdict::Kept));
     }
 }

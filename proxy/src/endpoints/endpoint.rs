@@ -12,8 +12,10 @@ pub struct Endpoint {
     in_flight: AtomicUsize,
     /// Whether it has ever passed a health check.
     pub(super) proven: AtomicBool,
-    /// Failures in a row.
+    /// Exchanges in a row without the head of an answer.
     pub(super) failures: AtomicU32,
+    /// Answers in a row that it cut.
+    pub(super) cuts: AtomicU32,
     /// Ejections in a row, for the backoff.
     pub(super) ejections: AtomicU32,
     /// Milliseconds of the process clock until which the endpoint is ejected; 0 if it is not.
@@ -33,6 +35,7 @@ impl Endpoint {
             in_flight: AtomicUsize::new(0),
             proven: AtomicBool::new(false),
             failures: AtomicU32::new(0),
+            cuts: AtomicU32::new(0),
             ejections: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
         }

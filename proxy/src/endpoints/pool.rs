@@ -14,7 +14,7 @@ use pingora_load_balancing::discovery::Static;
 use pingora_load_balancing::selection::{BackendSelection, RoundRobin};
 use pingora_load_balancing::{Backend, Backends, LoadBalancer};
 
-use super::ejection::{self, Verdict};
+use super::ejection::{self, Fault, Verdict};
 use super::health::HttpCheck;
 use super::least_loaded::LeastLoaded;
 use super::{Endpoint, peer};
@@ -169,8 +169,8 @@ impl Pool {
     }
 
     /// Reports that `endpoint` failed by its own fault.
-    pub fn failed(&self, endpoint: &Endpoint) -> Verdict {
-        ejection::failed(endpoint, &self.endpoints, &self.settings.ejection)
+    pub fn failed(&self, endpoint: &Endpoint, fault: Fault) -> Verdict {
+        ejection::failed(endpoint, fault, &self.endpoints, &self.settings.ejection)
     }
 
     /// Runs one round of health checks; true if a count of usable endpoints changed.

@@ -64,7 +64,7 @@ fn what_was_tried_is_not_offered_again() {
 fn ejected_endpoints_are_the_last_resort() {
     let pool = pool(2, Balance::RoundRobin);
     let bad = pool.choose(&[]).unwrap().endpoint;
-    assert_eq!(pool.failed(&bad), Verdict::Ejected);
+    assert_eq!(pool.failed(&bad, Fault::NoAnswer), Verdict::Ejected);
     let good = (0..10).map(|_| pool.choose(&[]).unwrap().endpoint.address()).collect::<BTreeSet<_>>();
     assert_eq!(good.len(), 1);
     assert!(!good.contains(&bad.address()));
