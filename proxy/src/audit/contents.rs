@@ -1,9 +1,11 @@
 //! What stands in the frames of the audit journal: a head, which is JSON, and bytes as they passed.
 //! Bodies are not turned into JSON while a request waits; that is left to whoever ships the record.
 
+use std::iter;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use jiff::Timestamp;
-use lockstep_queue::journal::Kind;
+use lockstep_queue::journal::{Body, Kind};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -225,17 +227,16 @@ pub enum Format {
 ///
 /// # Errors
 /// As [`encode`].
-pub fn whole(fields: &[u8]) -> Result<Bytes, Malformed> {
-    encode(&WholeHead { at: Timestamp::now() }, &[fields])
+pub fn whole(fields: impl Into<Bytes>) -> Result<Body, Malformed> {
+    encode(&WholeHead { at: Timestamp::now() }, [fields.into()])
 }
 
-/// Puts a head and bytes together.
+/// Puts a head and bytes together, without a copy of those.
 ///
 /// # Errors
 /// If the head can't be written as JSON, which none of the heads here can bring about.
-pub fn encode(head: &impl Serialize, body: &[&[u8]]) -> Result<Bytes, Malformed> {
-    let length: usize = body.iter().map(|part| part.len()).sum();
-    let mut frame = BytesMut::with_capacity(LENGTH + 1024 + length);
+pub fn encode(head: &impl Serialize, body: impl IntoIterator<Item = Bytes>) -> Result<Body, Malformed> {
+    let mut frame = BytesMut::with_capacity(LENGTH + 1024);
     frame.put_u32_le(0);
     let mut writer = frame.writer();
     serde_json::to_writer(&mut writer, head)?;
@@ -244,8 +245,7 @@ pub fn encode(head: &impl Serialize, body: &[&[u8]]) -> Result<Bytes, Malformed>
     if let Some(length) = frame.get_mut(..LENGTH) {
         length.copy_from_slice(&head.to_le_bytes());
     }
-    body.iter().for_each(|part| frame.extend_from_slice(part));
-    Ok(frame.freeze())
+    Ok(iter::once(frame.freeze()).chain(body.into_iter().filter(|piece| !piece.is_empty())).collect())
 }
 
 /// Takes a head and bytes apart.
@@ -260,6 +260,13 @@ pub fn decode<H: DeserializeOwned>(frame: &Bytes) -> Result<(H, Bytes), Malforme
     Ok((head, frame.slice(end..)))
 }
 
+/// What a frame holds, as a reader of the journal finds it.
+#[cfg(test)]
+pub(crate) fn frame<const N: usize>(head: &impl Serialize, body: [&[u8]; N]) -> Bytes {
+    let body = encode(head, body.map(Bytes::copy_from_slice)).unwrap();
+    body.pieces().flatten().copied().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,7 +274,7 @@ mod tests {
     #[test]
     fn what_was_put_together_comes_apart() {
         let head = PartHead { bytes: 7, begun: None };
-        let frame = encode(&head, &[b"abc", b"", b"defg"]).unwrap();
+        let frame = frame(&head, [&b"abc"[..], b"", b"defg"]);
         let (read, body) = decode::<PartHead>(&frame).unwrap();
         assert_eq!((read, &*body), (head, &b"abcdefg"[..]));
     }

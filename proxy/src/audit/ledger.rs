@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use lockstep_queue::journal::{Append, Journal, JournalError, Kind};
+use lockstep_queue::journal::{Append, Body, Journal, JournalError, Kind};
 use parking_lot::Mutex;
 use serde_json::json;
 use ulid::Ulid;
@@ -126,7 +126,7 @@ impl Ledger for JournalLedger {
             "request": {"method": refused.method.as_str(), "path": self.shared.rules.redact.text(&path)},
             "response": {"status": refused.status},
         });
-        if let Ok(contents) = whole(record.to_string().as_bytes()) {
+        if let Ok(contents) = whole(record.to_string()) {
             let _unwatched = self.shared.journal.append_unsynced(WHOLE, 0, contents);
         }
     }
@@ -136,7 +136,7 @@ impl Ledger for JournalLedger {
 const MAX_PATH: usize = 512;
 
 impl Shared {
-    fn append(&self, durability: Durability, kind: Kind, group: u64, contents: Bytes) -> Append {
+    fn append(&self, durability: Durability, kind: Kind, group: u64, contents: Body) -> Append {
         match durability {
             Durability::Strict => self.journal.append(kind, group, contents),
             Durability::Fast => self.journal.append_unsynced(kind, group, contents),
@@ -144,8 +144,14 @@ impl Shared {
     }
 
     /// Writes an end, with what is kept of the answer's body or what is left of its parts.
-    fn end(&self, id: Ulid, end: &End, body: &BodyHead, bytes: &[&[u8]]) -> Result<Ending, LedgerError> {
-        let head = end_head(id, end, body.clone(), &self.rules.redact);
+    fn end(
+        &self,
+        id: Ulid,
+        end: &End,
+        body: BodyHead,
+        bytes: impl IntoIterator<Item = Bytes>,
+    ) -> Result<Ending, LedgerError> {
+        let head = end_head(id, end, body, &self.rules.redact);
         let append = self.append(self.durability, END, group_of(id), contents(&head, bytes)?);
         Ok(self.late.follow(group_of(id), append, head.refused(end.body.is_none())))
     }
@@ -153,11 +159,11 @@ impl Shared {
     /// Writes the end of a call that came in parts, some of which were refused.
     fn refused_end(&self, id: Ulid, end: &End, body: BodyHead) -> Result<Ending, LedgerError> {
         let head = end_head(id, end, body, &self.rules.redact).refused(true);
-        let append = self.append(self.durability, END, group_of(id), contents(&head, &[])?);
+        let append = self.append(self.durability, END, group_of(id), contents(&head, [])?);
         Ok(self.late.follow(group_of(id), append, head))
     }
 
-    fn contents_of(&self, begin: &Begin) -> Result<Bytes, LedgerError> {
+    fn contents_of(&self, begin: &Begin) -> Result<Body, LedgerError> {
         let kept = match &begin.body {
             RequestBody::Whole(body) => self.rules.keep(body, &begin.headers),
             RequestBody::Streamed => Kept::default(),
@@ -174,7 +180,7 @@ impl Shared {
             target: begin.target.as_ref().map(|target| target_head(target, None)),
             body: kept.head,
         };
-        contents(&head, &[&kept.bytes])
+        contents(&head, [kept.bytes])
     }
 }
 
@@ -183,7 +189,7 @@ impl Entry for JournalEntry {
     async fn attempt(&mut self, target: Target) -> Result<(), LedgerError> {
         // What the target before delivered stands before it.
         self.delivery.lock().flush();
-        let contents = contents(&target_head(&target, Some(Timestamp::now())), &[])?;
+        let contents = contents(&target_head(&target, Some(Timestamp::now())), [])?;
         let append = self.shared.append(self.shared.durability, ATTEMPT, self.group, contents);
         append.await.map(drop).map_err(|error| ledger_error(&error))
     }
@@ -211,7 +217,7 @@ impl Entry for JournalEntry {
         let ending = match &end.body {
             Some(body) => {
                 let kept = self.shared.rules.keep(body, &end.headers);
-                self.shared.end(self.id, &end, &kept.head, &[&kept.bytes])?
+                self.shared.end(self.id, &end, kept.head, [kept.bytes])?
             }
             None => {
                 let rest = self.delivery.lock().finish(self.shared.rules.are_binary(&end.headers));
@@ -219,7 +225,7 @@ impl Entry for JournalEntry {
                 match refused {
                     // Nobody gets to the end of an answer of which a part is not recorded.
                     Some(_) => self.shared.refused_end(self.id, &end, rest.head)?,
-                    None => self.shared.end(self.id, &end, &rest.head, &rest.parts())?,
+                    None => self.shared.end(self.id, &end, rest.head, rest.bytes)?,
                 }
             }
         };
@@ -238,15 +244,18 @@ impl Drop for JournalEntry {
         let mut delivery = self.delivery.lock();
         let (begun, rest) = (delivery.take_begun(), delivery.finish(false));
         let id = Some(self.id.to_string());
-        let head = EndHead { id, body: rest.head.clone(), begun, ..EndHead::interrupted() };
-        if let Ok(contents) = encode(&head, &rest.parts()) {
+        let head = EndHead { id, body: rest.head, begun, ..EndHead::interrupted() };
+        if let Ok(contents) = encode(&head, rest.bytes) {
             let append = self.shared.append(Durability::Fast, END, self.group, contents);
             drop(self.shared.late.follow(self.group, append, head.refused(true)));
         }
     }
 }
 
-fn contents(head: &impl serde::Serialize, body: &[&[u8]]) -> Result<Bytes, LedgerError> {
+fn contents(
+    head: &impl serde::Serialize,
+    body: impl IntoIterator<Item = Bytes>,
+) -> Result<Body, LedgerError> {
     encode(head, body).map_err(|error| {
         tracing::error!(%error, "a record can't be written");
         LedgerError::Failed

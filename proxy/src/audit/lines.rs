@@ -82,7 +82,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::audit::contents::{BEGIN, END, EndHead, encode};
+    use crate::audit::contents::{BEGIN, END, EndHead, frame};
     use crate::audit::schema;
 
     #[test]
@@ -102,12 +102,12 @@ mod tests {
         );
         json(lines.unreadable("no JSON", stamp));
         let body =
-            encode(&EndHead { outcome: "complete".to_owned(), ..EndHead::interrupted() }, &[]).unwrap();
+            frame(&EndHead { outcome: "complete".to_owned(), ..EndHead::interrupted() }, []);
         let begin = json!({
             "id": "01A", "at": "2026-11-25T10:00:00Z", "client": {}, "method": "GET", "path": "/", "headers": [],
             "format": "other", "body": {"bytes": 0},
         });
-        let begin = encode(&begin, &[]).unwrap();
+        let begin = frame(&begin, []);
         let frame = |kind, body| Frame { position: from, end: to, kind, group: 1, stamp: Some(stamp), body };
         let frames = vec![frame(BEGIN, begin), frame(END, body)];
         for (lost, shown) in [(0, Value::Null), (2, json!(2))] {

@@ -94,7 +94,7 @@ impl Audit {
     /// Calls without an end were interrupted. Whoever ships them finds what they delivered in their parts. For
     /// those for which there is no room, it is made by shipping.
     pub(super) fn end_interrupted(&self, recovery: &Recovery) -> Result<(), AuditError> {
-        let contents = encode(&EndHead::interrupted(), &[])?;
+        let contents = encode(&EndHead::interrupted(), [])?;
         let end = |group| {
             let append = self.journal.append(END, group, contents.clone());
             self.late.follow(group, append, EndHead::interrupted())
@@ -149,7 +149,7 @@ impl Audit {
 
     /// Writes a record that nobody waits for.
     fn note(&self, record: &serde_json::Value) {
-        match whole(record.to_string().as_bytes()) {
+        match whole(record.to_string()) {
             Ok(contents) => drop(self.journal.append_unsynced(WHOLE, 0, contents)),
             Err(error) => tracing::error!(%error, "a record can't be written"),
         }

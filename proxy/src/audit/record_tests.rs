@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::super::contents::encode;
+use super::super::contents::frame;
 use super::super::schema;
 use super::*;
 
@@ -34,7 +34,7 @@ fn record(frames: &[(Kind, Bytes)]) -> Value {
 }
 
 fn begun() -> (Kind, Bytes) {
-    (super::super::contents::BEGIN, encode(&begin(), &[b"{\n \"model\": 1}"]).unwrap())
+    (super::super::contents::BEGIN, frame(&begin(), [b"{\n \"model\": 1}"]))
 }
 
 fn event(content: &str) -> Vec<u8> {
@@ -52,7 +52,7 @@ fn a_plain_call_is_one_record() {
         attempts: vec![attempt_on(&begin().target.unwrap(), begin().at)],
         ..EndHead::interrupted()
     };
-    let record = record(&[begun(), (END, encode(&end, &[b"{}"]).unwrap())]);
+    let record = record(&[begun(), (END, frame(&end, [b"{}"]))]);
     assert_eq!(record["v"], 1);
     assert_eq!(
         (&record["node"], &record["seq"], &record["type"]),
@@ -70,7 +70,7 @@ fn a_plain_call_is_one_record() {
 fn a_stream_is_put_together_from_its_parts_and_its_end() {
     let part = |content: &str| {
         let bytes = event(content);
-        (PART, encode(&PartHead { bytes: bytes.len() as u64, begun: None }, &[&bytes]).unwrap())
+        (PART, frame(&PartHead { bytes: bytes.len() as u64, begun: None }, [&bytes]))
     };
     let end = EndHead {
         outcome: "complete".to_owned(),
@@ -83,7 +83,7 @@ fn a_stream_is_put_together_from_its_parts_and_its_end() {
         begun(),
         part("a"),
         part("b"),
-        (END, encode(&end, &[&event("c"), b"data: [DONE]\n\n"]).unwrap()),
+        (END, frame(&end, [&event("c"), b"data: [DONE]\n\n"])),
     ]);
     assert_eq!(record["message"]["content"], "abc");
     let body = [event("a"), event("b"), event("c"), b"data: [DONE]\n\n".to_vec()].concat();
@@ -97,9 +97,9 @@ fn an_interrupted_call_tells_whom_it_asked_and_what_was_delivered() {
     let bytes = event("half");
     let record = record(&[
         begun(),
-        (ATTEMPT, encode(&further, &[]).unwrap()),
-        (PART, encode(&PartHead { bytes: bytes.len() as u64, begun: None }, &[&bytes]).unwrap()),
-        (END, encode(&EndHead::interrupted(), &[]).unwrap()),
+        (ATTEMPT, frame(&further, [])),
+        (PART, frame(&PartHead { bytes: bytes.len() as u64, begun: None }, [&bytes])),
+        (END, frame(&EndHead::interrupted(), [])),
     ]);
     assert_eq!((&record["outcome"], &record["streamed"]), (&json!("interrupted"), &json!(true)));
     let providers: Vec<_> =
@@ -129,8 +129,8 @@ fn an_interrupted_call_tells_what_was_known_when_its_answer_began() {
         streamed: true,
         attempts: vec![tried("openai", 500, Some("status")), tried("azure", 200, None)],
     };
-    let part = |bytes, begun| (PART, encode(&PartHead { bytes, begun }, &[]).unwrap());
-    let attempt = |provider| (ATTEMPT, encode(&target(provider), &[]).unwrap());
+    let part = |bytes, begun| (PART, frame(&PartHead { bytes, begun }, []));
+    let attempt = |provider| (ATTEMPT, frame(&target(provider), []));
     let left = EndHead { body: BodyHead { bytes: 11, ..BodyHead::default() }, ..EndHead::interrupted() };
     let record = record(&[
         begun(),
@@ -139,7 +139,7 @@ fn an_interrupted_call_tells_what_was_known_when_its_answer_began() {
         part(2, None),
         attempt("third"),
         part(3, None),
-        (END, encode(&left, &[]).unwrap()),
+        (END, frame(&left, [])),
     ]);
     assert_eq!((&record["response"]["status"], &record["streamed"]), (&json!(200), &json!(true)));
     assert_eq!(record["first_byte_at"], record["started_at"]);
@@ -175,7 +175,7 @@ fn a_call_whose_beginning_is_lost_says_so() {
             body: BodyHead { bytes: 2, ..BodyHead::default() },
             ..EndHead::interrupted()
         };
-        let record = record(&[(END, encode(&end, &[b"{}"]).unwrap())]);
+        let record = record(&[(END, frame(&end, [b"{}"]))]);
         assert_eq!(record.get("id"), id.map(Value::from).as_ref());
         assert_eq!((&record["lost_frames"], &record["response"]["status"]), (&json!(1), &json!(200)));
         assert_eq!((&record["request"], &record["started_at"]), (&Value::Null, &Value::Null));
@@ -195,7 +195,7 @@ fn a_digest_is_of_what_passed_or_not_there() {
     ] {
         let body = BodyHead { bytes, truncated, sha256, binary: false };
         let end = EndHead { outcome: "complete".to_owned(), body, ..EndHead::interrupted() };
-        let record = record(&[begun(), (END, encode(&end, &[b"{}"]).unwrap())]);
+        let record = record(&[begun(), (END, frame(&end, [b"{}"]))]);
         assert_eq!(record["response"]["sha256"], json!(expected), "{bytes} {truncated}");
     }
 }

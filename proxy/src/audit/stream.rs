@@ -213,12 +213,10 @@ impl Delivery {
             self.gather(&masked);
         }
         let head = PartHead { bytes: std::mem::take(&mut self.unwritten), begun: self.begun.take() };
-        let parts: Vec<&[u8]> = self.gathered.iter().map(AsRef::as_ref).collect();
-        match encode(&head, &parts) {
+        match encode(&head, self.gathered.drain(..)) {
             Ok(contents) => self.writes.push(self.journal.append_unsynced(PART, self.group, contents)),
             Err(error) => tracing::error!(%error, "a part of a stream can't be written"),
         }
-        self.gathered.clear();
     }
 
     /// Forgets the writes that are done, so that a long stream does not pile them up.
@@ -229,14 +227,6 @@ impl Delivery {
                 Some(outcome) => self.wrote(&outcome),
             }
         }
-    }
-}
-
-impl Rest {
-    /// What is kept, in slices.
-    #[must_use]
-    pub fn parts(&self) -> Vec<&[u8]> {
-        self.bytes.iter().map(AsRef::as_ref).collect()
     }
 }
 

@@ -94,7 +94,7 @@ impl Frames {
                     self.settle();
                     return;
                 };
-                let contents = whole(record.to_json(&self.rules).to_string().as_bytes());
+                let contents = whole(record.to_json(&self.rules).to_string());
                 waiting.fetch_sub(record.size(), Ordering::AcqRel);
                 match contents {
                     Ok(contents) => self.appends.push(self.journal.append_unsynced(WHOLE, 0, contents)),

@@ -1,7 +1,7 @@
 //! Frames on their way into one write: validated, placed and encoded, then written or refused.
 
 use std::collections::HashMap;
-use std::mem;
+use std::{iter, mem};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::append::{Outcome, Receipt, Stamp};
@@ -16,8 +16,9 @@ use super::stamp;
 use super::tell::Waiter;
 use super::writer::Writer;
 
-/// A write of more bytes begins before the batch is complete.
-const FLUSH: usize = 4 * 1024 * 1024;
+/// A write of more bytes begins before the batch is complete: what was copied last is still in the processor's cache
+/// then, and the memory is small enough to be kept.
+const FLUSH: usize = 512 * 1024;
 
 /// Frames that are encoded but not written.
 #[derive(Debug, Default)]
@@ -123,10 +124,11 @@ impl Writer {
         let position = self.end();
         let stamp = (role == Role::End).then(|| self.stamp());
         let front = stamp.map(stamp::encode);
-        let front = front.as_ref().map_or(&[][..], |front| front);
+        let front = front.as_ref().map(|front| &front[..]);
+        let body = front.into_iter().chain(entry.body.pieces().map(AsRef::as_ref));
         let unsynced = position - self.log.durable;
         let kind = entry.kind.to_byte();
-        frame::put(&mut self.chunk.bytes, position, kind, entry.group, unsynced, [front, &entry.body]);
+        frame::put(&mut self.chunk.bytes, position, kind, entry.group, unsynced, body);
         match role {
             Role::Begin => drop(self.chunk.groups.insert(entry.group, true)),
             Role::End => drop(self.chunk.groups.insert(entry.group, false)),
@@ -150,7 +152,7 @@ impl Writer {
         self.head_note();
         let position = self.end();
         let unsynced = position - self.log.durable;
-        frame::put(&mut self.chunk.bytes, position, kind, 0, unsynced, [body, &[]]);
+        frame::put(&mut self.chunk.bytes, position, kind, 0, unsynced, iter::once(body));
     }
 
     /// Writes what is staged. If that fails, everybody in it is refused.

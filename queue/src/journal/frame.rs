@@ -64,11 +64,17 @@ pub(crate) fn size(len: u64) -> u64 {
     HEADER + len.next_multiple_of(ALIGN)
 }
 
-/// Appends a frame, whose body is given in two pieces, to `out`.
-pub(crate) fn put(out: &mut Vec<u8>, position: u64, kind: u8, group: u64, unsynced: u64, body: [&[u8]; 2]) {
-    let [front, back] = body;
-    let len = wide(front.len()) + wide(back.len());
-    let body_crc = crc32c::crc32c_append(crc32c::crc32c(front), back);
+/// Appends a frame, whose body is given in pieces, to `out`.
+pub(crate) fn put<'a>(
+    out: &mut Vec<u8>,
+    position: u64,
+    kind: u8,
+    group: u64,
+    unsynced: u64,
+    body: impl Iterator<Item = &'a [u8]> + Clone,
+) {
+    let len: u64 = body.clone().map(|piece| wide(piece.len())).sum();
+    let body_crc = body.clone().fold(0, crc32c::crc32c_append);
     out.reserve(narrow(size(len)));
     let mut rest = [0; 24];
     // Both numbers are bounded by the options, far below 4 GiB.
@@ -83,8 +89,7 @@ pub(crate) fn put(out: &mut Vec<u8>, position: u64, kind: u8, group: u64, unsync
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&header_crc(position, &rest).to_le_bytes());
     out.extend_from_slice(&rest);
-    out.extend_from_slice(front);
-    out.extend_from_slice(back);
+    body.for_each(|piece| out.extend_from_slice(piece));
     let padding = narrow(len.next_multiple_of(ALIGN) - len);
     out.resize(out.len() + padding, 0);
 }
@@ -139,7 +144,7 @@ mod tests {
 
     fn frame(position: u64, body: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        put(&mut out, position, 64, 7, 16, [body, &[]]);
+        put(&mut out, position, 64, 7, 16, [body].into_iter());
         out
     }
 
@@ -171,13 +176,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_put_is_parsed(position: u64, kind: u8, group: u64, unsynced: u32, front: Vec<u8>, back: Vec<u8>) {
+        fn what_was_put_is_parsed(position: u64, kind: u8, group: u64, unsynced: u32, body: Vec<Vec<u8>>) {
             let mut out = Vec::new();
-            put(&mut out, position, kind, group, u64::from(unsynced), [&front, &back]);
+            put(&mut out, position, kind, group, u64::from(unsynced), body.iter().map(AsRef::as_ref));
             let Parsed::Whole(header) = parse(&out, position) else { panic!("not whole") };
             prop_assert_eq!((header.kind, header.group, header.unsynced), (kind, group, unsynced));
             prop_assert_eq!(wide(out.len()), header.size());
-            prop_assert_eq!(header.body(&out), [front, back].concat());
+            prop_assert_eq!(header.body(&out), body.concat());
         }
 
         #[test]

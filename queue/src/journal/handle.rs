@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 use super::append::{Acknowledge, Append, Pending};
+use super::body::Body;
 use super::chunk::Chunk;
 use super::cursor::Cursor;
 use super::error::{JournalError, OpenError};
@@ -103,18 +104,18 @@ impl Journal {
 
     /// Appends a frame. It takes its place in the order of the calls; the future resolves when it is
     /// on disk, or was refused. The frame is written whether or not the future is kept.
-    pub fn append(&self, kind: Kind, group: u64, body: impl Into<Bytes>) -> Append {
+    pub fn append(&self, kind: Kind, group: u64, body: impl Into<Body>) -> Append {
         self.enqueue(kind, group, body.into(), true)
     }
 
     /// Appends a frame that need not be on disk at once. The future resolves when the operating
     /// system has it: it survives the end of the process, but a power loss only after the next sync,
     /// at most [`sync_within`](Options::sync_within) later.
-    pub fn append_unsynced(&self, kind: Kind, group: u64, body: impl Into<Bytes>) -> Append {
+    pub fn append_unsynced(&self, kind: Kind, group: u64, body: impl Into<Body>) -> Append {
         self.enqueue(kind, group, body.into(), false)
     }
 
-    fn enqueue(&self, kind: Kind, group: u64, body: Bytes, synced: bool) -> Append {
+    fn enqueue(&self, kind: Kind, group: u64, body: Body, synced: bool) -> Append {
         let shared = &self.inner.shared;
         let (reply, receiver) = oneshot::channel();
         let limit = shared.options.max_frame;

@@ -76,6 +76,7 @@
 //! The directory is locked; files have mode 0600.
 
 mod append;
+mod body;
 mod chunk;
 mod cursor;
 mod disk;
@@ -109,6 +110,7 @@ mod upkeep;
 mod writer;
 
 pub use append::{Acknowledge, Append, Outcome, Pending, Receipt, Stamp};
+pub use body::Body;
 pub use disk::{Disk, DiskFile, OsDisk};
 pub use error::{JournalError, OpenError};
 pub use gap::{Cut, Gap, GapCause, Lost};

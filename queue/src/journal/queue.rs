@@ -8,6 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::append::Outcome;
+use super::body::Body;
 use super::error::JournalError;
 use super::kind::Kind;
 
@@ -34,7 +35,7 @@ pub(crate) struct Ack {
 pub(crate) struct Entry {
     pub(crate) kind: Kind,
     pub(crate) group: u64,
-    pub(crate) body: Bytes,
+    pub(crate) body: Body,
     /// Whether the answer waits for the disk.
     pub(crate) synced: bool,
     pub(crate) reply: Reply<Outcome>,

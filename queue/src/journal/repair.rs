@@ -1,6 +1,7 @@
 //! Keeps a damaged segment as evidence, and notes in its file what is missing.
 
 use std::io;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile, write_all};
@@ -76,7 +77,7 @@ pub(crate) fn note(
             Lost::Unknown | Lost::Notes => 0,
         };
         let mut bytes = Vec::new();
-        frame::put(&mut bytes, from, notes::GAP, group, 0, [&body, &[]]);
+        frame::put(&mut bytes, from, notes::GAP, group, 0, iter::once(&body[..]));
         if new {
             // It is full of zeros, and nobody waits for them to be written.
             bytes.truncate(WORDS);

@@ -89,7 +89,7 @@ mod tests {
         let mut out = Vec::new();
         for body in bodies {
             let position = BASE + wide(out.len());
-            frame::put(&mut out, position, 64, 0, 0, [body, &[]]);
+            frame::put(&mut out, position, 64, 0, 0, [*body].into_iter());
         }
         out
     }

@@ -1,5 +1,6 @@
 //! Segments come and go: rotation, acknowledgement, removal.
 
+use std::iter;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -91,7 +92,8 @@ impl Writer {
             mark: self.mark.clone(),
         };
         let unsynced = self.log.head - self.log.durable;
-        frame::put(&mut self.chunk.bytes, self.log.base, notes::SEGMENT, 0, unsynced, [&note.encode(), &[]]);
+        let body = note.encode();
+        frame::put(&mut self.chunk.bytes, self.log.base, notes::SEGMENT, 0, unsynced, iter::once(&body[..]));
         self.must_sync = self.must_sync || !self.unlink.is_empty();
     }
 

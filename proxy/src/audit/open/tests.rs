@@ -8,7 +8,7 @@ use lockstep_queue::ship::{Assemble as _, Group};
 use serde_json::Value;
 
 use super::super::lines::Lines;
-use super::super::{Durability, contents::BEGIN, schema};
+use super::super::{Durability, contents::{BEGIN, frame}, schema};
 use super::*;
 use crate::ai::ledger::{
     Attempt, Begin, Begun, Client, End, Ledger as _, Outcome, Refused, RequestBody, Target,
@@ -209,7 +209,7 @@ async fn what_a_crash_or_a_dropped_call_leaves_open_is_interrupted() {
         .part(&Bytes::from_static(b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"}}]}\n\n"));
     drop(entry);
     // As if the process ended here.
-    let contents = encode(&serde_json::json!({}), &[]).unwrap();
+    let contents = frame(&serde_json::json!({}), []);
     audit.journal.append(BEGIN, 77, contents).await.unwrap();
     audit.journal.shutdown().await.unwrap();
     drop(audit);

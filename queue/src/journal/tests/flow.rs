@@ -2,8 +2,23 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::*;
-use crate::journal::{JournalError, OpenError, Outcome, WhenFull};
+use crate::journal::{Body, JournalError, OpenError, Outcome, WhenFull};
+
+#[test]
+fn contents_in_pieces_are_read_as_one() {
+    let disk = MemDisk::default();
+    let (journal, _) = open(&disk);
+    let pieces = ["one", "", ", two"].map(|piece| Bytes::from_static(piece.as_bytes()));
+    for kind in [SINGLE, BEGIN, END] {
+        let body: Body = pieces.iter().cloned().collect();
+        assert_eq!((body.len(), body.is_empty()), (8, false));
+        journal.append(kind, 1, body).wait().unwrap();
+    }
+    assert_eq!(bodies(&read(&journal, Position::START)), [b"one, two"; 3]);
+}
 
 #[test]
 fn frames_are_read_in_order_and_survive_a_restart() {
