@@ -101,8 +101,7 @@ mod tests {
             (&json!("gap"), &json!("passed_over"), &json!(20))
         );
         json(lines.unreadable("no JSON", stamp));
-        let body =
-            frame(&EndHead { outcome: "complete".to_owned(), ..EndHead::interrupted() }, []);
+        let body = frame(&EndHead { outcome: "complete".to_owned(), ..EndHead::interrupted() }, []);
         let begin = json!({
             "id": "01A", "at": "2026-11-25T10:00:00Z", "client": {}, "method": "GET", "path": "/", "headers": [],
             "format": "other", "body": {"bytes": 0},

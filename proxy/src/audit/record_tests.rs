@@ -79,12 +79,8 @@ fn a_stream_is_put_together_from_its_parts_and_its_end() {
         attempts: vec![attempt_on(&begin().target.unwrap(), begin().at)],
         ..EndHead::interrupted()
     };
-    let record = record(&[
-        begun(),
-        part("a"),
-        part("b"),
-        (END, frame(&end, [&event("c"), b"data: [DONE]\n\n"])),
-    ]);
+    let record =
+        record(&[begun(), part("a"), part("b"), (END, frame(&end, [&event("c"), b"data: [DONE]\n\n"]))]);
     assert_eq!(record["message"]["content"], "abc");
     let body = [event("a"), event("b"), event("c"), b"data: [DONE]\n\n".to_vec()].concat();
     assert_eq!(record["response"]["body"], String::from_utf8(body).unwrap());

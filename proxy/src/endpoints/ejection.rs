@@ -148,7 +148,9 @@ mod tests {
             let all = endpoints(count);
             let ejected = all
                 .iter()
-                .filter(|endpoint| (0..4).any(|_| failed_at(endpoint, NoAnswer, &all, &rule(), 1) == Verdict::Ejected))
+                .filter(|endpoint| {
+                    (0..4).any(|_| failed_at(endpoint, NoAnswer, &all, &rule(), 1) == Verdict::Ejected)
+                })
                 .count();
             assert_eq!(ejected, most, "{count} endpoints");
         }

@@ -1,8 +1,8 @@
 //! Frames on their way into one write: validated, placed and encoded, then written or refused.
 
 use std::collections::HashMap;
-use std::{iter, mem};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::{iter, mem};
 
 use super::append::{Outcome, Receipt, Stamp};
 use super::error::JournalError;

@@ -8,7 +8,11 @@ use lockstep_queue::ship::{Assemble as _, Group};
 use serde_json::Value;
 
 use super::super::lines::Lines;
-use super::super::{Durability, contents::{BEGIN, frame}, schema};
+use super::super::{
+    Durability,
+    contents::{BEGIN, frame},
+    schema,
+};
 use super::*;
 use crate::ai::ledger::{
     Attempt, Begin, Begun, Client, End, Ledger as _, Outcome, Refused, RequestBody, Target,

@@ -191,7 +191,14 @@ fn a_newer_format_is_refused_and_left_alone() {
     disk.edit(&path, |bytes| {
         let mut note = Vec::new();
         // The format, then what nobody knows yet.
-        frame::put(&mut note, base_of(&path), notes::SEGMENT, 0, 0, [&2u64.to_le_bytes()[..], b"else"].into_iter());
+        frame::put(
+            &mut note,
+            base_of(&path),
+            notes::SEGMENT,
+            0,
+            0,
+            [&2u64.to_le_bytes()[..], b"else"].into_iter(),
+        );
         bytes[..note.len()].copy_from_slice(&note);
     });
     let before: Vec<_> = disk.files("").iter().map(|path| disk.read(path)).collect();
