@@ -23,6 +23,8 @@ pub const WHOLE: Kind = Kind::single::<0>();
 
 /// How long the length of the head is.
 const LENGTH: usize = size_of::<u32>();
+/// From so many bytes on a piece of a body stands alone.
+const LONG: usize = 16 * 1024;
 
 /// The contents of a frame that don't make sense: something else wrote them.
 #[derive(Debug, Error)]
@@ -228,15 +230,17 @@ pub enum Format {
 /// # Errors
 /// As [`encode`].
 pub fn whole(fields: impl Into<Bytes>) -> Result<Body, Malformed> {
-    encode(&WholeHead { at: Timestamp::now() }, [fields.into()])
+    encode(&WholeHead { at: Timestamp::now() }, &[fields.into()])
 }
 
-/// Puts a head and bytes together, without a copy of those.
+/// Puts a head and bytes together. What is long is not copied for that; what is short is, lest many pieces of a few
+/// bytes wait for the disk with much around each.
 ///
 /// # Errors
 /// If the head can't be written as JSON, which none of the heads here can bring about.
-pub fn encode(head: &impl Serialize, body: impl IntoIterator<Item = Bytes>) -> Result<Body, Malformed> {
-    let mut frame = BytesMut::with_capacity(LENGTH + 1024);
+pub fn encode(head: &impl Serialize, body: &[Bytes]) -> Result<Body, Malformed> {
+    let short: usize = body.iter().map(Bytes::len).filter(|length| *length < LONG).sum();
+    let mut frame = BytesMut::with_capacity(LENGTH + 1024 + short);
     frame.put_u32_le(0);
     let mut writer = frame.writer();
     serde_json::to_writer(&mut writer, head)?;
@@ -245,7 +249,15 @@ pub fn encode(head: &impl Serialize, body: impl IntoIterator<Item = Bytes>) -> R
     if let Some(length) = frame.get_mut(..LENGTH) {
         length.copy_from_slice(&head.to_le_bytes());
     }
-    Ok(iter::once(frame.freeze()).chain(body.into_iter().filter(|piece| !piece.is_empty())).collect())
+    let mut pieces = Vec::new();
+    for piece in body {
+        if piece.len() < LONG {
+            frame.extend_from_slice(piece);
+        } else {
+            pieces.extend([frame.split().freeze(), piece.clone()]);
+        }
+    }
+    Ok(pieces.into_iter().chain(iter::once(frame.freeze())).collect())
 }
 
 /// Takes a head and bytes apart.
@@ -263,7 +275,7 @@ pub fn decode<H: DeserializeOwned>(frame: &Bytes) -> Result<(H, Bytes), Malforme
 /// What a frame holds, as a reader of the journal finds it.
 #[cfg(test)]
 pub(crate) fn frame<const N: usize>(head: &impl Serialize, body: [&[u8]; N]) -> Bytes {
-    let body = encode(head, body.map(Bytes::copy_from_slice)).unwrap();
+    let body = encode(head, &body.map(Bytes::copy_from_slice)).unwrap();
     body.pieces().flatten().copied().collect()
 }
 
@@ -277,6 +289,20 @@ mod tests {
         let frame = frame(&head, [&b"abc"[..], b"", b"defg"]);
         let (read, body) = decode::<PartHead>(&frame).unwrap();
         assert_eq!((read, &*body), (head, &b"abcdefg"[..]));
+    }
+
+    #[test]
+    fn long_pieces_are_not_copied_and_short_ones_are_joined() {
+        let (short, long) = (Bytes::from_static(b"short"), Bytes::from(vec![b'l'; LONG]));
+        let body = [&short, &long, &short, &short].map(Bytes::clone);
+        let frame = encode(&PartHead { bytes: 7, begun: None }, &body).unwrap();
+        let pieces: Vec<&Bytes> = frame.pieces().collect();
+        assert_eq!(
+            (pieces.len(), pieces[1].as_ptr(), &pieces[2][..]),
+            (3, long.as_ptr(), &b"shortshort"[..])
+        );
+        let joined = pieces.into_iter().flatten().copied().collect();
+        assert_eq!(decode::<PartHead>(&joined).unwrap().1, body.concat());
     }
 
     #[test]

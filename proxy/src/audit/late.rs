@@ -148,7 +148,7 @@ impl Late {
     /// Writes it unless it is there; false if it must wait.
     async fn write(&mut self, journal: &Journal) -> bool {
         if self.append.is_none() {
-            let Ok(contents) = encode(&self.head, []) else { return true };
+            let Ok(contents) = encode(&self.head, &[]) else { return true };
             self.append = Some(journal.append_unsynced(END, self.group, contents));
         }
         !self.outcome().await.is_err_and(|error| may_be_tried_again(&error))

@@ -144,13 +144,7 @@ impl Shared {
     }
 
     /// Writes an end, with what is kept of the answer's body or what is left of its parts.
-    fn end(
-        &self,
-        id: Ulid,
-        end: &End,
-        body: BodyHead,
-        bytes: impl IntoIterator<Item = Bytes>,
-    ) -> Result<Ending, LedgerError> {
+    fn end(&self, id: Ulid, end: &End, body: BodyHead, bytes: &[Bytes]) -> Result<Ending, LedgerError> {
         let head = end_head(id, end, body, &self.rules.redact);
         let append = self.append(self.durability, END, group_of(id), contents(&head, bytes)?);
         Ok(self.late.follow(group_of(id), append, head.refused(end.body.is_none())))
@@ -159,7 +153,7 @@ impl Shared {
     /// Writes the end of a call that came in parts, some of which were refused.
     fn refused_end(&self, id: Ulid, end: &End, body: BodyHead) -> Result<Ending, LedgerError> {
         let head = end_head(id, end, body, &self.rules.redact).refused(true);
-        let append = self.append(self.durability, END, group_of(id), contents(&head, [])?);
+        let append = self.append(self.durability, END, group_of(id), contents(&head, &[])?);
         Ok(self.late.follow(group_of(id), append, head))
     }
 
@@ -180,7 +174,7 @@ impl Shared {
             target: begin.target.as_ref().map(|target| target_head(target, None)),
             body: kept.head,
         };
-        contents(&head, [kept.bytes])
+        contents(&head, &[kept.bytes])
     }
 }
 
@@ -189,7 +183,7 @@ impl Entry for JournalEntry {
     async fn attempt(&mut self, target: Target) -> Result<(), LedgerError> {
         // What the target before delivered stands before it.
         self.delivery.lock().flush();
-        let contents = contents(&target_head(&target, Some(Timestamp::now())), [])?;
+        let contents = contents(&target_head(&target, Some(Timestamp::now())), &[])?;
         let append = self.shared.append(self.shared.durability, ATTEMPT, self.group, contents);
         append.await.map(drop).map_err(|error| ledger_error(&error))
     }
@@ -217,7 +211,7 @@ impl Entry for JournalEntry {
         let ending = match &end.body {
             Some(body) => {
                 let kept = self.shared.rules.keep(body, &end.headers);
-                self.shared.end(self.id, &end, kept.head, [kept.bytes])?
+                self.shared.end(self.id, &end, kept.head, &[kept.bytes])?
             }
             None => {
                 let rest = self.delivery.lock().finish(self.shared.rules.are_binary(&end.headers));
@@ -225,7 +219,7 @@ impl Entry for JournalEntry {
                 match refused {
                     // Nobody gets to the end of an answer of which a part is not recorded.
                     Some(_) => self.shared.refused_end(self.id, &end, rest.head)?,
-                    None => self.shared.end(self.id, &end, rest.head, rest.bytes)?,
+                    None => self.shared.end(self.id, &end, rest.head, &rest.bytes)?,
                 }
             }
         };
@@ -245,17 +239,14 @@ impl Drop for JournalEntry {
         let (begun, rest) = (delivery.take_begun(), delivery.finish(false));
         let id = Some(self.id.to_string());
         let head = EndHead { id, body: rest.head, begun, ..EndHead::interrupted() };
-        if let Ok(contents) = encode(&head, rest.bytes) {
+        if let Ok(contents) = encode(&head, &rest.bytes) {
             let append = self.shared.append(Durability::Fast, END, self.group, contents);
             drop(self.shared.late.follow(self.group, append, head.refused(true)));
         }
     }
 }
 
-fn contents(
-    head: &impl serde::Serialize,
-    body: impl IntoIterator<Item = Bytes>,
-) -> Result<Body, LedgerError> {
+fn contents(head: &impl serde::Serialize, body: &[Bytes]) -> Result<Body, LedgerError> {
     encode(head, body).map_err(|error| {
         tracing::error!(%error, "a record can't be written");
         LedgerError::Failed

@@ -94,7 +94,7 @@ impl Audit {
     /// Calls without an end were interrupted. Whoever ships them finds what they delivered in their parts. For
     /// those for which there is no room, it is made by shipping.
     pub(super) fn end_interrupted(&self, recovery: &Recovery) -> Result<(), AuditError> {
-        let contents = encode(&EndHead::interrupted(), [])?;
+        let contents = encode(&EndHead::interrupted(), &[])?;
         let end = |group| {
             let append = self.journal.append(END, group, contents.clone());
             self.late.follow(group, append, EndHead::interrupted())

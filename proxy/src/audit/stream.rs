@@ -213,10 +213,11 @@ impl Delivery {
             self.gather(&masked);
         }
         let head = PartHead { bytes: std::mem::take(&mut self.unwritten), begun: self.begun.take() };
-        match encode(&head, self.gathered.drain(..)) {
+        match encode(&head, &self.gathered) {
             Ok(contents) => self.writes.push(self.journal.append_unsynced(PART, self.group, contents)),
             Err(error) => tracing::error!(%error, "a part of a stream can't be written"),
         }
+        self.gathered.clear();
     }
 
     /// Forgets the writes that are done, so that a long stream does not pile them up.
