@@ -26,7 +26,7 @@ need_tools() {
 
 # The two builds differ in this flag alone: names that differ would leave counts without their code.
 build() {
-  RUSTFLAGS="$2" cargo build --locked --release --package lockstep --target "$host" --target-dir "$work/$1"
+  CARGO_ENCODED_RUSTFLAGS="$2" cargo build --locked --release --package lockstep --target "$host" --target-dir "$work/$1"
 }
 
 # Visitors with pins, and calls of the AI gateway with and without records.
@@ -44,7 +44,7 @@ load_with_tls() (
   "$bench" origin --addr 127.0.0.1:0 >origins & origin=$!
   proxy=$origin
   trap 'kill "$origin" "$proxy" 2>/dev/null; wait' EXIT
-  until [ -s origins ]; do sleep 0.1; done
+  until [ -s origins ]; do kill -0 "$origin"; sleep 0.1; done
   plain=$((20000 + RANDOM % 5000)) secure=$((26000 + RANDOM % 5000))
   cat >lockstep.yaml <<YAML
 server:

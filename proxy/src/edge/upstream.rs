@@ -91,7 +91,7 @@ pub fn exchange_failed(
     }
     let failure = Failure {
         upstream: error.esource() == &ErrorSource::Upstream && !waits,
-        stale_connection: reused && is_stale(&error),
+        stale_connection: reused && !has_responded(session) && is_stale(&error),
         prompt: context.attempts.begun_at.is_some_and(|begun| begun.elapsed() < PROMPT),
         idempotent: session.req_header().method.is_idempotent(),
         replayable: !session.as_ref().retry_buffer_truncated(),
@@ -130,11 +130,12 @@ pub fn exchange_completed(context: &RequestContext) {
     }
 }
 
-/// What the endpoint is blamed for. A stream that says nothing for long may have nothing to say.
+/// What the endpoint is blamed for. A stream that says nothing for long may have nothing to say, and whoever takes no
+/// more of a request may have answered it already.
 fn fault(responded: bool, error: &ErrorType) -> Option<Fault> {
     match (responded, error) {
         (false, _) => Some(Fault::NoAnswer),
-        (true, ErrorType::ReadTimedout) => None,
+        (true, ErrorType::ReadTimedout | ErrorType::WriteError | ErrorType::WriteTimedout) => None,
         (true, _) => Some(Fault::Cut),
     }
 }
