@@ -18,12 +18,11 @@ use super::writer::Writer;
 
 /// A write of more bytes begins before the batch is complete: what was copied last is still in the processor's cache
 /// then, and the memory is small enough to be kept.
-const FLUSH: usize = 512 * 1024;
+const FLUSH: u64 = 512 * 1024;
 
-/// Frames that are encoded but not written.
+/// Frames that are staged but not written.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
-    pub(crate) bytes: Vec<u8>,
     frames: Vec<Staged>,
     /// Groups that the frames open (true) or close.
     groups: HashMap<u64, bool>,
@@ -68,7 +67,7 @@ impl Writer {
             Ok(()) => self.stage(entry, role),
             Err(error) => self.refuse(role, entry.group, entry.reply, error),
         }
-        if self.chunk.bytes.len() >= FLUSH {
+        if self.log.staged.len() >= FLUSH {
             // Who was refused has been told.
             let _ = self.flush();
         }
@@ -128,7 +127,9 @@ impl Writer {
         let body = front.into_iter().chain(entry.body.pieces().map(AsRef::as_ref));
         let unsynced = position - self.log.durable;
         let kind = entry.kind.to_byte();
-        frame::put(&mut self.chunk.bytes, position, kind, entry.group, unsynced, body);
+        let len = wide(entry.body.len()) + front.map_or(0, |front| wide(front.len()));
+        let room = self.log.staged.room(frame::size(len));
+        frame::put(room, position, kind, entry.group, unsynced, body);
         match role {
             Role::Begin => drop(self.chunk.groups.insert(entry.group, true)),
             Role::End => drop(self.chunk.groups.insert(entry.group, false)),
@@ -152,7 +153,8 @@ impl Writer {
         self.head_note();
         let position = self.end();
         let unsynced = position - self.log.durable;
-        frame::put(&mut self.chunk.bytes, position, kind, 0, unsynced, iter::once(body));
+        let room = self.log.staged.room(frame::size(wide(body.len())));
+        frame::put(room, position, kind, 0, unsynced, iter::once(body));
     }
 
     /// Writes what is staged. If that fails, everybody in it is refused.
@@ -160,13 +162,14 @@ impl Writer {
         if let Some(error) = &self.poison {
             return Err(error.clone());
         }
-        if self.chunk.bytes.is_empty() {
+        if self.log.staged.len() == 0 {
             return Ok(());
         }
         let mut chunk = mem::take(&mut self.chunk);
-        let result = match self.log.write(&chunk.bytes) {
+        let len = self.log.staged.len();
+        let result = match self.log.write() {
             Ok(()) => {
-                self.stats.bytes += wide(chunk.bytes.len());
+                self.stats.bytes += len;
                 for frame in chunk.frames.drain(..) {
                     self.written(frame);
                 }
@@ -185,8 +188,7 @@ impl Writer {
                 Err(self.poison_with(error))
             }
         };
-        // The memory serves the next batch.
-        chunk.bytes.clear();
+        // Their memory serves the next batch.
         chunk.groups.clear();
         chunk.before = None;
         self.chunk = chunk;
@@ -235,7 +237,7 @@ impl Writer {
 
     /// End of what is written and staged.
     pub(crate) fn end(&self) -> u64 {
-        self.log.head + wide(self.chunk.bytes.len())
+        self.log.head + self.log.staged.len()
     }
 
     /// Bytes that the frames take on disk.

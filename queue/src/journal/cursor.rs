@@ -1,10 +1,12 @@
 //! A place in the journal, and how to read on from it.
 
 use std::io;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::blocks::{BLOCK, Blocks};
 use super::disk::{DiskFile, read_full};
 use super::error::JournalError;
 use super::frame::{self, HEADER, Header, Parsed};
@@ -22,6 +24,12 @@ use super::stamp;
 pub(crate) const READ: u64 = 256 * 1024;
 /// The same, for one frame.
 const READ_ONE: u64 = 4096;
+
+/// Some bytes of a file, read in whole blocks if that spares a cache.
+struct Window {
+    blocks: Blocks,
+    wanted: Range<usize>,
+}
 
 /// Where a reader is.
 #[derive(Debug)]
@@ -196,13 +204,24 @@ impl Cursor {
     }
 }
 
+impl Deref for Window {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.blocks.get(self.wanted.clone()).unwrap_or_default()
+    }
+}
+
 fn parse(bytes: &[u8], start: u64, at: u64) -> Parsed {
     frame::parse(bytes.get(narrow(at)..).unwrap_or_default(), start + at)
 }
 
 /// Bytes of a file; what is missing from it becomes zeros.
-fn load(file: &dyn DiskFile, offset: u64, len: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; narrow(len)];
-    read_full(file, &mut bytes, offset)?;
-    Ok(bytes)
+fn load(file: &dyn DiskFile, offset: u64, len: u64) -> io::Result<Window> {
+    let block = if file.is_direct() { BLOCK } else { 1 };
+    let (from, to) = (offset - offset % block, (offset + len).next_multiple_of(block));
+    let mut blocks = Blocks::zeros(narrow(to - from));
+    read_full(file, &mut blocks, from)?;
+    let start = narrow(offset - from);
+    Ok(Window { blocks, wanted: start..start + narrow(len) })
 }

@@ -5,9 +5,11 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rustix::fs::FallocateFlags;
 
+use super::blocks::{BLOCK, are_blocks};
 use super::position::wide;
 
 /// A directory's worth of files.
@@ -75,6 +77,11 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
         let _ = len;
         Err(io::ErrorKind::Unsupported.into())
     }
+    /// Whether what is written and read in whole blocks of 4 KiB, at multiples of that and from memory that begins at
+    /// such, goes past caches: it need be neither copied nor kept.
+    fn is_direct(&self) -> bool {
+        false
+    }
     /// The file's length.
     ///
     /// # Errors
@@ -90,6 +97,16 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
 /// The file system of the operating system. Files get mode 0600, the directory 0700.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OsDisk;
+
+/// An open file of it.
+#[derive(Debug)]
+struct OsFile {
+    file: File,
+    /// The same, past the cache.
+    direct: Option<File>,
+    /// The file system takes the flag, but not what is written then.
+    refused: AtomicBool,
+}
 
 const LOCK: &str = "lock";
 
@@ -119,11 +136,11 @@ impl Disk for OsDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(options().create(true).truncate(true).open(path)?))
+        Ok(Box::new(OsFile::open(path, options().create(true).truncate(true))?))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(options().open(path)?))
+        Ok(Box::new(OsFile::open(path, &options())?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -139,31 +156,63 @@ impl Disk for OsDisk {
     }
 }
 
-// === impl File ===
+// === impl OsFile ===
 
-impl DiskFile for File {
+impl OsFile {
+    /// Opens a file, twice where the file system can do without its cache.
+    fn open(path: &Path, options: &OpenOptions) -> io::Result<Self> {
+        let file = options.open(path)?;
+        let direct = direct_options().and_then(|options| options.open(path).ok());
+        Ok(Self { file, direct, refused: AtomicBool::new(false) })
+    }
+
+    /// The file without its cache, for bytes that are laid out for that.
+    fn direct(&self, memory: &[u8], offset: u64) -> Option<&File> {
+        let is_whole = are_blocks(memory) && offset.is_multiple_of(BLOCK);
+        self.direct.as_ref().filter(|_| is_whole && self.is_direct())
+    }
+
+    /// What came of going past the cache; nothing if the file system did not understand.
+    fn understood(&self, result: io::Result<usize>) -> Option<io::Result<usize>> {
+        let refused = result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidInput);
+        if refused {
+            self.refused.store(true, Relaxed);
+        }
+        (!refused).then_some(result)
+    }
+}
+
+impl DiskFile for OsFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        FileExt::read_at(self, buffer, offset)
+        let direct = self.direct(buffer, offset);
+        let read = direct.and_then(|file| self.understood(file.read_at(buffer, offset)));
+        read.unwrap_or_else(|| self.file.read_at(buffer, offset))
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        FileExt::write_at(self, bytes, offset)
+        let direct = self.direct(bytes, offset);
+        let written = direct.and_then(|file| self.understood(file.write_at(bytes, offset)));
+        written.unwrap_or_else(|| self.file.write_at(bytes, offset))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        Self::set_len(self, len)
+        self.file.set_len(len)
     }
 
     fn reserve(&self, len: u64) -> io::Result<()> {
-        Ok(rustix::fs::fallocate(self, FallocateFlags::empty(), 0, len)?)
+        Ok(rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, len)?)
+    }
+
+    fn is_direct(&self) -> bool {
+        self.direct.is_some() && !self.refused.load(Relaxed)
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        Self::sync_data(self)
+        self.file.sync_data()
     }
 }
 
@@ -176,6 +225,19 @@ fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600);
     options
+}
+
+/// How a file is opened whose cache is not to be used, where that is possible.
+#[cfg(target_os = "linux")]
+fn direct_options() -> Option<OpenOptions> {
+    let mut options = options();
+    options.custom_flags(i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()?);
+    Some(options)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn direct_options() -> Option<OpenOptions> {
+    None
 }
 
 /// Writes all bytes. On failure, says how many were written.

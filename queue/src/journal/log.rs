@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::blocks::Staged;
 use super::disk::{Disk, DiskFile, write_all};
 use super::position::{narrow, wide};
 use super::segment::{self, NEXT, Zeros};
@@ -23,6 +24,8 @@ pub(crate) struct Log {
     pub(crate) allocated: u64,
     /// End of what is written.
     pub(crate) head: u64,
+    /// What is to be written there.
+    pub(crate) staged: Staged,
     /// End of what is on disk for certain.
     pub(crate) durable: u64,
     /// How often this segment was synced.
@@ -39,23 +42,44 @@ pub(crate) enum Failure {
 }
 
 impl Log {
-    /// Writes whole frames at the head. A failure leaves no part of them.
-    pub(crate) fn write(&mut self, frames: &[u8]) -> Result<(), Failure> {
+    /// Writes the whole frames that are staged. A failure leaves no part of them.
+    pub(crate) fn write(&mut self) -> Result<(), Failure> {
         let start = self.head - self.base;
-        match write_all(&*self.file, frames, start) {
-            Ok(()) => {
-                self.head += wide(frames.len());
-                self.allocated = self.allocated.max(self.head - self.base);
+        let len = self.staged.len();
+        match self.put(start) {
+            Ok(end) => {
+                self.head += len;
+                self.allocated = self.allocated.max(end);
+                self.staged.written();
                 Ok(())
             }
-            Err((error, done)) => match self.take_back(start, done) {
-                Ok(()) => Err(Failure::Refused(error)),
-                Err(second) => {
-                    tracing::error!(%error, %second, "a failed write to the journal can't be undone");
-                    Err(Failure::Fatal(second))
+            Err((error, done)) => {
+                self.staged.forget();
+                match self.take_back(start, done) {
+                    Ok(()) => Err(Failure::Refused(error)),
+                    Err(second) => {
+                        tracing::error!(%error, %second, "a failed write to the journal can't be undone");
+                        Err(Failure::Fatal(second))
+                    }
                 }
-            },
+            }
         }
+    }
+
+    /// Writes what is staged, and says up to where the file is written then; or how many bytes from `start` on.
+    fn put(&mut self, start: u64) -> Result<u64, (io::Error, u64)> {
+        let file = &*self.file;
+        if !file.is_direct() {
+            let end = start + self.staged.len();
+            return write_all(file, self.staged.new_bytes(), start).map(|()| end);
+        }
+        // A block that is not full is written again, with the same bytes at its beginning: whatever part of it gets to
+        // the disk before a power loss, what was there stays.
+        let old = self.staged.old();
+        self.staged.in_whole_blocks(|blocks| match write_all(file, blocks, start - old) {
+            Ok(()) => Ok(start - old + wide(blocks.len())),
+            Err((error, done)) => Err((error, done.saturating_sub(old))),
+        })
     }
 
     /// Truncates to the last whole frame. Zeros that were there before are written again: their room
@@ -97,6 +121,7 @@ impl Log {
         self.file = next;
         self.base = base;
         self.allocated = size;
+        self.staged.restart();
         self.syncs = 0;
         Ok(())
     }

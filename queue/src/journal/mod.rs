@@ -76,6 +76,7 @@
 //! The directory is locked; files have mode 0600.
 
 mod append;
+mod blocks;
 mod body;
 mod chunk;
 mod cursor;

@@ -5,7 +5,8 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::path::Path;
 
-use super::disk::{DiskFile, write_all};
+use super::blocks::{BLOCK, Staged};
+use super::disk::{DiskFile, read_full, write_all};
 use super::error::OpenError;
 use super::gap::{Cut, Gap, GapCause};
 use super::log::Log;
@@ -104,9 +105,10 @@ impl Recoverer<'_> {
             disk: self.options.disk.clone(),
             dir: self.options.dir.clone(),
             allocated: file.size().map_err(at(&path))?,
-            file,
             base,
             head,
+            staged: staged(&*file, found.end).map_err(at(&path))?,
+            file,
             durable: head,
             syncs: 0,
         };
@@ -169,6 +171,14 @@ fn rewrite(base: u64, bytes: &[u8], found: &Scan, file: &dyn DiskFile) -> io::Re
     let from = confirmed(base, found) - base;
     let bytes = bytes.get(narrow(from)..narrow(found.end)).unwrap_or_default();
     write_all(file, bytes, from).map_err(|(error, _)| error)
+}
+
+/// Nothing to be written yet, at this place of the file.
+fn staged(file: &dyn DiskFile, end: u64) -> io::Result<Staged> {
+    let len = end % BLOCK;
+    let mut block = vec![0; narrow(len)];
+    read_full(file, &mut block, end - len)?;
+    Ok(Staged::after(&block))
 }
 
 /// Up to where everything was on disk when one of the frames was written.

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::blocks::Blocks;
 use super::disk::{Disk, DiskFile, read_full, write_all};
 use super::frame::ALIGN;
 use super::position::{narrow, wide};
@@ -61,7 +62,7 @@ fn reserve(file: &dyn DiskFile, size: u64) -> bool {
 }
 
 fn fill(file: &dyn DiskFile, size: u64) -> io::Result<()> {
-    let zeros = vec![0; narrow(size.min(SLICE))];
+    let zeros = Blocks::zeros(narrow(size.min(SLICE)));
     let mut offset = 0;
     while offset < size {
         let slice = zeros.get(..narrow(size - offset)).unwrap_or(&zeros);

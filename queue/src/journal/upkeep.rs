@@ -93,7 +93,8 @@ impl Writer {
         };
         let unsynced = self.log.head - self.log.durable;
         let body = note.encode();
-        frame::put(&mut self.chunk.bytes, self.log.base, notes::SEGMENT, 0, unsynced, iter::once(&body[..]));
+        let room = self.log.staged.room(frame::size(wide(body.len())));
+        frame::put(room, self.log.base, notes::SEGMENT, 0, unsynced, iter::once(&body[..]));
         self.must_sync = self.must_sync || !self.unlink.is_empty();
     }
 

@@ -85,9 +85,7 @@ impl Writer {
         self.settle();
         self.look_ahead();
         self.idle_due = Instant::now() + self.shared.options.idle_after;
-        if self.chunk.bytes.capacity() > KEEP {
-            self.chunk.bytes = Vec::new();
-        }
+        self.log.staged.keep_at_most(KEEP);
         self.publish();
     }
 

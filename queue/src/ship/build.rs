@@ -55,6 +55,8 @@ impl Builder {
             let line = chain::link(source.line(*stamp, &self.journal, &*self.assemble)?, head);
             head = Hash::of(&line);
             encoder.line(&line)?;
+            // A batch takes milliseconds: whoever has a request to answer need not wait for all of them.
+            std::thread::yield_now();
         }
         let bytes = Bytes::from(encoder.finish()?);
         let mut object = Object {

@@ -11,6 +11,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{ErrorType, RetryType};
 use thiserror::Error;
 
+use super::joined::JoinedStream;
 use super::{Client, peer};
 use crate::ai::snapshot::Destination;
 
@@ -74,7 +75,7 @@ impl Client {
             if fresh {
                 asked.group_key ^= FRESH.fetch_add(1, Ordering::Relaxed).rotate_right(16);
             }
-            match self.connector.get_http_session(&asked).await {
+            match self.session(&asked).await {
                 Ok((session, reused)) => {
                     return Ok(Box::new(Upstream {
                         session,
@@ -107,6 +108,10 @@ impl Upstream {
     /// # Errors
     /// If the head could not be sent.
     pub async fn send(&mut self, head: RequestHeader, body: &[Bytes]) -> Result<(), ExchangeError> {
+        if let (HttpSession::H1(session), true) = (&self.session, body.iter().any(|piece| !piece.is_empty()))
+        {
+            JoinedStream::hold_head(session.stream());
+        }
         self.send_head(head).await?;
         if body.is_empty() && self.session.as_http2().is_none() {
             return Ok(());
@@ -219,9 +224,8 @@ impl Upstream {
             self.session.shutdown().await;
         }
         let Self { session, peer, .. } = *self;
-        let idle: Option<Duration> = peer.options.idle_timeout;
         // Boxed: a call that waits, for whatever else, has no room for this in its future.
-        Box::pin(client.connector.release_http_session(session, &peer, idle)).await;
+        Box::pin(client.release(session, &peer)).await;
     }
 
     /// Reads to the end what is left of an answer, if it comes soon, and gives the connection back.

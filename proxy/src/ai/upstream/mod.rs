@@ -1,18 +1,25 @@
 //! The client side: from a target to a connection with its provider, and one exchange over it.
 //! [`resolve`] finds addresses, [`peer`] says how to connect, [`head`] what is sent on of a
-//! request's head, [`exchange`] sends and reads, [`veil`] hides our key in what comes back.
+//! request's head, [`exchange`] sends and reads, [`joined`] has both in one packet, [`veil`] hides our key in what
+//! comes back.
 
 pub mod exchange;
 pub mod head;
+mod joined;
 pub mod peer;
 pub mod resolve;
 pub mod veil;
 
 use std::sync::Arc;
 
-use pingora::connectors::ConnectorOptions;
+use pingora::Result;
 use pingora::connectors::http::Connector;
+use pingora::connectors::{ConnectorOptions, TransportConnector};
+use pingora::protocols::http::client::HttpSession;
+use pingora::protocols::http::v1::client::HttpSession as Http1Session;
+use pingora::upstreams::peer::{HttpPeer, Peer as _};
 
+use joined::JoinedStream;
 use resolve::Resolver;
 
 /// Idle connections to providers that one worker keeps.
@@ -20,7 +27,10 @@ const IDLE_CONNECTIONS: usize = 4096;
 
 /// The connections of one worker.
 pub struct Client {
+    /// Where HTTP/2 is spoken, or may be.
     connector: Connector,
+    /// Where it is not: Pingora's connector would make streams of its own.
+    http1: TransportConnector,
     resolver: Arc<Resolver>,
 }
 
@@ -28,6 +38,36 @@ impl Client {
     /// A client without connections.
     #[must_use]
     pub fn new(resolver: Arc<Resolver>) -> Self {
-        Self { connector: Connector::new(Some(ConnectorOptions::new(IDLE_CONNECTIONS))), resolver }
+        let options = || Some(ConnectorOptions::new(IDLE_CONNECTIONS));
+        Self { connector: Connector::new(options()), http1: TransportConnector::new(options()), resolver }
     }
+
+    /// A connection of the pool, or a new one; and whether it is the former.
+    async fn session(&self, peer: &HttpPeer) -> Result<(HttpSession, bool)> {
+        if !is_http1(peer) {
+            return self.connector.get_http_session(peer).await;
+        }
+        let (stream, reused) = self.http1.get_stream(peer).await?;
+        let stream = if reused { stream } else { Box::new(JoinedStream::new(stream)) };
+        Ok((HttpSession::H1(Http1Session::new_with_options(stream, peer)), reused))
+    }
+
+    /// Gives a connection back to the pool.
+    async fn release(&self, session: HttpSession, peer: &HttpPeer) {
+        let idle = peer.options.idle_timeout;
+        match session {
+            HttpSession::H1(mut session) if is_http1(peer) => {
+                session.respect_keepalive();
+                if let Some(stream) = session.reuse().await {
+                    self.http1.release_stream(stream, peer.reuse_hash(), idle);
+                }
+            }
+            session => self.connector.release_http_session(session, peer, idle).await,
+        }
+    }
+}
+
+/// Whether nothing else is spoken with it.
+fn is_http1(peer: &HttpPeer) -> bool {
+    peer.options.alpn.get_max_http_version() == 1
 }

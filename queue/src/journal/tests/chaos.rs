@@ -120,8 +120,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn what_a_failing_disk_took_is_there(steps in prop::collection::vec(step(), 1..80), seed: u64) {
-        let mut disk = MemDisk::default();
+    fn what_a_failing_disk_took_is_there(steps in prop::collection::vec(step(), 1..80), seed: u64, direct: bool) {
+        let mut disk = if direct { MemDisk::direct() } else { MemDisk::default() };
         let mut rng = StdRng::seed_from_u64(seed);
         let mut answered = Answered::default();
         let mut journal = answered.open(&disk);

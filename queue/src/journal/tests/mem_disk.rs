@@ -22,6 +22,8 @@ pub(super) struct MemDisk(Arc<Mutex<State>>);
 struct State {
     content: Content,
     claimed: bool,
+    /// Whether its files want whole blocks.
+    direct: bool,
     faults: Faults,
     syncs: u64,
     /// Files that were reserved instead of written.
@@ -76,6 +78,11 @@ struct MemFile(MemDisk, usize);
 struct Claim(MemDisk);
 
 impl MemDisk {
+    /// One whose files want whole blocks.
+    pub(super) fn direct() -> Self {
+        Self(Arc::new(Mutex::new(State { direct: true, ..State::default() })))
+    }
+
     pub(super) fn set(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.0.lock().faults);
     }
@@ -121,18 +128,18 @@ impl MemDisk {
 
     /// The same files on another disk without faults.
     pub(super) fn copy(&self) -> Self {
-        let content = self.0.lock().content.clone();
-        Self::holding(content)
+        let state = self.0.lock();
+        Self::holding(state.content.clone(), state.direct)
     }
 
     /// What may be left after a power loss.
     pub(super) fn after_power_loss(&self, rng: &mut impl rand::Rng) -> Self {
-        let content = self.0.lock().content.clone();
-        Self::holding(content.after_power_loss(rng))
+        let state = self.0.lock();
+        Self::holding(state.content.after_power_loss(rng), state.direct)
     }
 
-    pub(super) fn holding(content: Content) -> Self {
-        Self(Arc::new(Mutex::new(State { content, ..State::default() })))
+    pub(super) fn holding(content: Content, direct: bool) -> Self {
+        Self(Arc::new(Mutex::new(State { content, direct, ..State::default() })))
     }
 
     /// From now on keeps the content before each change, and what `progress` is then.
@@ -325,6 +332,10 @@ impl DiskFile for MemFile {
         let room = &mut state.faults.room;
         *room = room.map(|room| room - narrow(len));
         Ok(())
+    }
+
+    fn is_direct(&self) -> bool {
+        self.0.0.lock().direct
     }
 
     fn size(&self) -> io::Result<u64> {

@@ -11,7 +11,7 @@ mod power;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mem_disk::MemDisk;
+use mem_disk::{Content, MemDisk};
 
 use super::{Item, Journal, Kind, Options, Position, Receipt, Recovery};
 

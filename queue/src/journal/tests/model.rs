@@ -84,8 +84,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn it_does_what_a_list_does(steps in prop::collection::vec(step(), 1..120)) {
-        let disk = MemDisk::default();
+    fn it_does_what_a_list_does(steps in prop::collection::vec(step(), 1..120), direct: bool) {
+        let disk = if direct { MemDisk::direct() } else { MemDisk::default() };
         let (mut journal, _) = open(&disk);
         let mut model = Model::default();
         for step in steps.into_iter().chain([Step::Restart]) {

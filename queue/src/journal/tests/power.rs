@@ -14,7 +14,7 @@ use crate::journal::GapCause;
 fn what_was_acknowledged_survives_a_power_loss() {
     for seed in 0..300 {
         let mut rng = rand::rngs::StdRng::seed_from_u64(seed);
-        let mut disk = MemDisk::default();
+        let mut disk = if seed % 2 == 0 { MemDisk::default() } else { MemDisk::direct() };
         let mut kept: Vec<(Position, Vec<u8>)> = Vec::new();
         let mut acknowledged = Position::START;
         for _ in 0..6 {
@@ -140,7 +140,8 @@ fn check(disk: &MemDisk, answered: &[Event], asked: &[Event], case: &str) {
 fn nothing_is_lost_whenever_it_ends() {
     for seed in 0..6 {
         let mut rng = StdRng::seed_from_u64(seed);
-        let disk = MemDisk::default();
+        let direct = seed % 2 == 1;
+        let disk = MemDisk::holding(Content::default(), direct);
         let answered = Arc::new(AtomicUsize::new(0));
         disk.record(&answered);
         let (journal, _) = open(&disk);
@@ -151,10 +152,10 @@ fn nothing_is_lost_whenever_it_ends() {
             let asked = &events[..(answered + 1).min(events.len())];
             let case = format!("seed {seed} change {number}");
             for _ in 0..2 {
-                let after = MemDisk::holding(content.after_power_loss(&mut rng));
+                let after = MemDisk::holding(content.after_power_loss(&mut rng), direct);
                 check(&after, &events[..answered], asked, &case);
             }
-            check(&MemDisk::holding(content), &events[..answered], asked, &case);
+            check(&MemDisk::holding(content, direct), &events[..answered], asked, &case);
         }
     }
 }
