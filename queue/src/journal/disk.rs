@@ -275,3 +275,28 @@ pub(crate) fn read_full(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> 
     }
     Ok(done)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::blocks::Blocks;
+    use super::*;
+
+    #[test]
+    fn what_goes_past_the_cache_and_what_does_not_are_the_same_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = OsDisk.create(&dir.path().join("file")).unwrap();
+        let mut blocks = Blocks::zeros(8192);
+        blocks.fill(7);
+        write_all(&*file, &blocks, 0).unwrap();
+        write_all(&*file, b"odd", 5000).unwrap();
+        assert_eq!(read_full(&*file, &mut blocks, 4096).unwrap(), 4096);
+        assert_eq!(&blocks[900..910], b"\x07\x07\x07\x07odd\x07\x07\x07");
+        blocks.fill(1);
+        write_all(&*file, &blocks, 4096).unwrap();
+        file.sync_data().unwrap();
+        let mut odd = [0; 10];
+        assert_eq!(read_full(&*file, &mut odd, 4090).unwrap(), 10);
+        assert_eq!(odd, [7, 7, 7, 7, 7, 7, 1, 1, 1, 1]);
+        assert_eq!(file.size().unwrap(), 3 * 4096);
+    }
+}

@@ -71,7 +71,8 @@
 //! # Files
 //!
 //! Segments are named after the position of their first byte, and filled with zeros ahead of the
-//! writer; when it syncs much at a time, their room is only reserved. One thread writes, one makes
+//! writer; when it syncs much at a time, their room is only reserved. Where the file system can, whole blocks go past
+//! the page cache; one that is not full is written again, with the same bytes before what is new. One thread writes, one makes
 //! the next segment, and one tells who need not wait any more while the first is at the next batch.
 //! The directory is locked; files have mode 0600.
 

@@ -349,6 +349,21 @@ fn a_sync_takes_along_what_nobody_waited_for() {
 }
 
 #[test]
+fn where_it_spares_the_cache_all_is_written_and_read_in_whole_blocks() {
+    let disk = MemDisk::direct();
+    let (journal, _) = open(&disk);
+    // Opening reads files as they are, whatever their length.
+    let at_first = disk.not_in_blocks();
+    let sizes = [1, 4000, 100, 9000, 3000, 3000];
+    for size in sizes {
+        append(&journal, SINGLE, 0, &vec![7; size]);
+    }
+    let found = read(&journal, Position::START);
+    assert_eq!(bodies(&found).iter().map(Vec::len).collect::<Vec<_>>(), sizes);
+    assert_eq!(disk.not_in_blocks(), at_first);
+}
+
+#[test]
 fn zeros_are_written_ahead_of_small_syncs_and_reserved_ahead_of_large_ones() {
     for (len, is_reserved) in [(1024, false), (256 * 1024, true)] {
         let disk = MemDisk::default();

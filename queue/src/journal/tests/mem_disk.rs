@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 use rand::RngExt as _;
 
+use crate::journal::blocks::{BLOCK, are_blocks};
 use crate::journal::disk::{Disk, DiskFile};
 use crate::journal::position::{narrow, wide};
 
@@ -24,6 +25,8 @@ struct State {
     claimed: bool,
     /// Whether its files want whole blocks.
     direct: bool,
+    /// Reads and writes of other bytes while they did.
+    not_in_blocks: u64,
     faults: Faults,
     syncs: u64,
     /// Files that were reserved instead of written.
@@ -97,6 +100,10 @@ impl MemDisk {
         self.0.lock().syncs
     }
 
+    pub(super) fn not_in_blocks(&self) -> u64 {
+        self.0.lock().not_in_blocks
+    }
+
     pub(super) fn reserved(&self) -> u64 {
         self.0.lock().reserved
     }
@@ -158,6 +165,13 @@ impl MemDisk {
             state.recorded.push(before);
         }
         state
+    }
+}
+
+impl State {
+    fn count_blocks(&mut self, memory: &[u8], offset: u64) {
+        let are_whole = are_blocks(memory) && offset.is_multiple_of(BLOCK);
+        self.not_in_blocks += u64::from(self.direct && !are_whole);
     }
 }
 
@@ -278,6 +292,9 @@ impl Disk for MemDisk {
 impl DiskFile for MemFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut state = self.0.0.lock();
+        if offset < wide(state.content.inodes[self.1].data.len()) {
+            state.count_blocks(buffer, offset);
+        }
         if let Some(left) = &mut state.faults.fail_reads_after {
             *left = left.checked_sub(1).ok_or_else(|| io::Error::other("injected"))?;
         }
@@ -293,6 +310,7 @@ impl DiskFile for MemFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let mut state = self.0.changing();
+        state.count_blocks(bytes, offset);
         let State { content, faults, .. } = &mut *state;
         let inode = Arc::make_mut(&mut content.inodes[self.1]);
         let offset = narrow(offset);
