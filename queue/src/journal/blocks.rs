@@ -141,7 +141,7 @@ pub(crate) fn are_blocks(bytes: &[u8]) -> bool {
 }
 
 /// Bytes of the memory before its first block.
-fn lead(memory: &Vec<u8>) -> usize {
+fn lead(memory: &[u8]) -> usize {
     memory.as_ptr().align_offset(BLOCK_LEN)
 }
 
