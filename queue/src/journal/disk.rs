@@ -174,7 +174,9 @@ impl OsFile {
 
     /// What came of going past the cache; nothing if the file system did not understand.
     fn understood(&self, result: io::Result<usize>) -> Option<io::Result<usize>> {
-        let refused = result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidInput);
+        let refused = result.as_ref().is_err_and(|error| {
+            matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+        });
         if refused {
             self.refused.store(true, Relaxed);
         }
