@@ -53,8 +53,12 @@ fn is_allowed(name: &HeaderName) -> bool {
 }
 
 fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
-    let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
-    values.collect::<Vec<_>>().join(", ")
+    let mut values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let mut all = values.next().unwrap_or_default().into_owned();
+    for value in values {
+        all.extend([", ", &value]);
+    }
+    all
 }
 
 #[cfg(test)]
