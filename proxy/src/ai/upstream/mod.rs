@@ -1,6 +1,6 @@
 //! The client side: from a target to a connection with its provider, and one exchange over it.
 //! [`resolve`] finds addresses, [`peer`] says how to connect, [`head`] what is sent on of a
-//! request's head, [`exchange`] sends and reads, [`joined`] has both in one packet, [`veil`] hides our key in what
+//! request's head, [`exchange`] sends and reads, `joined` has both in one packet, [`veil`] hides our key in what
 //! comes back.
 
 pub mod exchange;
