@@ -18,7 +18,7 @@ use super::writer::Writer;
 
 /// A write of more bytes begins before the batch is complete: what was copied last is still in the processor's cache
 /// then, and the memory is small enough to be kept.
-const FLUSH: u64 = 512 * 1024;
+const FLUSH: u64 = 1024 * 1024;
 
 /// Frames that are staged but not written.
 #[derive(Debug, Default)]
