@@ -183,12 +183,12 @@ pub async fn a_stopped_worker_hands_back(subject: Subject) -> Outcome {
     let queue = queue(&subject.client.storage);
     let handler = async |job: JobContext<u64>| {
         match job.payload {
-            0 => sleep(Duration::from_millis(200)).await,
+            0 => sleep(Duration::from_millis(300)).await,
             _ => std::future::pending().await,
         }
         Ok(job.payload)
     };
-    let builder = Worker::builder(queue.clone(), handler).concurrency(2).grace(Duration::from_secs(3));
+    let builder = Worker::builder(queue.clone(), handler).concurrency(2).grace(Duration::from_secs(1));
     let worker = builder.build().unwrap_or_else(wrong).start();
     for number in 0..3_u64 {
         queue.enqueue(number.to_string(), &number, options()).await.unwrap_or_else(wrong);
