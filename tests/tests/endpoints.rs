@@ -130,6 +130,27 @@ fn an_endpoint_that_cuts_its_answers_is_ejected() {
 }
 
 #[test]
+fn a_cut_over_a_kept_connection_counts_too() {
+    let cutting = Origin::connection(|stream| {
+        let mut requests = BufReader::new(stream.try_clone()?);
+        http1::read_head(&mut requests)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwhole")?;
+        http1::read_head(&mut requests)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
+    });
+    let whole = Origin::echo("whole");
+    let shop = app("shop")
+        .version("v1", &[cutting.addr, whole.addr])
+        .set("ejection", json!({"failures": 1, "for": "60s", "max_share": "50%"}));
+    let proxy = Lockstep::start(&Config::new().app(shop));
+    // One connection is one worker, which keeps its connections to endpoints.
+    let mut client = Client::connect(proxy.addr());
+    let cut = (0..4).find(|_| client.exchange(&Request::get("/")).is_err());
+    assert!(cut >= Some(2), "the first answer of each is whole: {cut:?}");
+    assert_eq!(proxy.metrics().sum("lockstep_ejections_total", &[("app", "shop"), ("version", "v1")]), 1.0);
+}
+
+#[test]
 fn no_endpoint_is_to_blame_for_a_want_of_sockets() {
     let origins = [Origin::echo("a"), Origin::echo("b")];
     let shop = app("shop").version("v1", &origins.each_ref().map(|origin| origin.addr));

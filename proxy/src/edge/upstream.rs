@@ -182,3 +182,24 @@ fn count_retry(context: &RequestContext, cause: &str) {
         context.edge.metrics.upstream_retries.with_label_values(&[&app, cause]).inc();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_blamed_for_what_it_does() {
+        let blamed = [
+            (false, ErrorType::ReadTimedout, Some(Fault::NoAnswer)),
+            (false, ErrorType::WriteError, Some(Fault::NoAnswer)),
+            (true, ErrorType::ConnectionClosed, Some(Fault::Cut)),
+            (true, ErrorType::ReadError, Some(Fault::Cut)),
+            (true, ErrorType::ReadTimedout, None),
+            (true, ErrorType::WriteError, None),
+            (true, ErrorType::WriteTimedout, None),
+        ];
+        for (responded, error, expected) in blamed {
+            assert_eq!(fault(responded, &error), expected, "{responded} {error:?}");
+        }
+    }
+}

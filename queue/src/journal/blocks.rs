@@ -1,4 +1,4 @@
-//! Memory for whole blocks of a disk. What lies in it so needs no cache on its way to a file or from it.
+//! Memory laid out in the blocks of a disk: from there to a file and back, bytes need not pass the kernel's cache.
 
 use std::ops::{Deref, DerefMut};
 
@@ -16,11 +16,11 @@ pub(crate) struct Blocks {
     lead: usize,
 }
 
-/// What is to be written at the end of a file: new bytes, and before them those of the same block that are there.
+/// What is to be written at the end of a file: new bytes, and before them those of the same block that the file has.
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
     blocks: Blocks,
-    /// How many are there: always less than a block.
+    /// How many of those there are: always less than a block.
     old: usize,
 }
 

@@ -16,8 +16,7 @@ use super::stamp;
 use super::tell::Waiter;
 use super::writer::Writer;
 
-/// A write of more bytes begins before the batch is complete: what was copied last is still in the processor's cache
-/// then, and the memory is small enough to be kept.
+/// A write of more bytes begins before the batch is complete: the memory is small enough to be kept then.
 const FLUSH: u64 = 1024 * 1024;
 
 /// Frames that are staged but not written.

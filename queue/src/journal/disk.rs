@@ -280,8 +280,24 @@ pub(crate) fn read_full(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> 
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::super::blocks::Blocks;
     use super::*;
+
+    #[test]
+    fn a_file_system_that_can_not_do_without_its_cache_is_asked_once() {
+        let dir = tempfile::tempdir().unwrap();
+        for (errno, goes_on_without) in
+            [(Errno::INVAL, true), (Errno::OPNOTSUPP, true), (Errno::NOSPC, false), (Errno::IO, false)]
+        {
+            let file = OsFile::open(&dir.path().join("file"), options().create(true).truncate(true)).unwrap();
+            let could = file.is_direct();
+            assert_eq!(file.understood(Err(errno.into())).is_none(), goes_on_without, "{errno}");
+            assert_eq!(file.is_direct(), could && !goes_on_without, "{errno}");
+            assert!(write_all(&file, &Blocks::zeros(4096), 0).is_ok(), "{errno}");
+        }
+    }
 
     #[test]
     fn what_goes_past_the_cache_and_what_does_not_are_the_same_file() {

@@ -22,7 +22,7 @@ use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use joined::JoinedStream;
 use resolve::Resolver;
 
-/// Idle connections to providers that one worker keeps.
+/// Idle connections to providers that one worker keeps: so many where HTTP/1.1 alone is spoken, and so many others.
 const IDLE_CONNECTIONS: usize = 4096;
 
 /// The connections of one worker.
