@@ -86,6 +86,7 @@ mod dir;
 mod encoding;
 mod engine;
 mod groups;
+mod gzip;
 mod hash;
 mod key;
 mod options;
