@@ -21,6 +21,7 @@ pub mod edge;
 pub mod endpoints;
 pub mod explain;
 pub mod front;
+mod gathered;
 pub mod logging;
 pub mod metrics;
 pub mod plane;

@@ -32,7 +32,7 @@ pub(super) async fn serve(
 ) -> pingora::Result<bool> {
     let id = ulid::Ulid::generate();
     context.request_id = http::HeaderValue::from_str(&id.to_string()).ok();
-    context.seen = context.edge.access_log.is_on().then(|| Seen::of(session));
+    context.seen = context.edge.access_log.is_on().then(|| Box::new(Seen::of(session)));
     context.refusal = Some(Reason::Ai);
     let desk = Arc::clone(&context.edge.ai);
     if session.req_header().version < Version::HTTP_11 {

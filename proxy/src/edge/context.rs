@@ -32,7 +32,7 @@ pub struct RequestContext {
     /// Why it is refused, once it is.
     pub(crate) refusal: Option<Reason>,
     /// What the access log says of its head.
-    pub(crate) seen: Option<Seen>,
+    pub(crate) seen: Option<Box<Seen>>,
     /// Whether the client came by https.
     pub(crate) https: bool,
     /// The id that upstream and logs know it by.

@@ -14,7 +14,7 @@ impl RequestContext {
     /// The request is over.
     pub(crate) fn finish(&mut self, session: &Session) {
         self.finished = true;
-        self.seen.get_or_insert_with(|| Seen::of(session));
+        self.seen.get_or_insert_with(|| Box::new(Seen::of(session)));
         let took = self.elapsed();
         let written = session.response_written().map(|response| response.status.as_u16());
         let reason = self.reason();

@@ -78,13 +78,13 @@ impl ProxyHttp for Edge {
             context.refusal = Some(Reason::RedirectHttps);
             let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
             let answer = errors::redirect(hygiene::authority(request).unwrap_or_default(), target)?;
-            return send(session, answer).await.map(|()| true);
+            return Box::pin(send(session, answer)).await.map(|()| true);
         }
         if let Some(snapshot) = ai::owner(context, request) {
             return ai::serve(session, context, snapshot).await;
         }
         context.request_id = Some(forwarded::request_id(request, connection));
-        context.seen = context.edge.access_log.is_on().then(|| Seen::of(session));
+        context.seen = context.edge.access_log.is_on().then(|| Box::new(Seen::of(session)));
         match request::route(&context.table, request) {
             Ok(routed) => {
                 context.capture = context.edge.tee.capture(routed.app.config().audit, session, connection);
@@ -96,7 +96,8 @@ impl ProxyHttp for Edge {
                 if let Some(app) = &refused.app {
                     context.capture = context.edge.tee.capture(app.config().audit, session, connection);
                 }
-                respond(session, refused.reason, refused.conflict.as_ref()).await.map(|()| true)
+                // Boxed: nearly all requests go on, and need no room for this.
+                Box::pin(respond(session, refused.reason, refused.conflict.as_ref())).await.map(|()| true)
             }
         }
     }

@@ -17,19 +17,20 @@ use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
     TimingDigest, UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::Connection;
 use super::refusal::refusal;
 use super::request_line::RequestLine;
+use crate::gathered::Gathered;
 use crate::metrics::Metrics;
 use crate::reason::Reason;
 
 /// The most fields that Pingora takes in the head of a request.
 const MAX_FIELDS: usize = 256;
-/// Room for a response head and the beginning of its body.
-const WRITE_BUFFER: usize = 4096;
+/// A response head and the beginning of its body leave together up to here.
+const MOST_GATHERED: usize = 4096;
 
 /// What bounds the head of a request.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +43,9 @@ pub struct HeadLimits {
 
 /// A client connection as Pingora sees it.
 pub struct GuardedStream {
-    inner: BufWriter<Stream>,
+    inner: Stream,
+    /// What was written and has not left.
+    gathered: Gathered,
     connection: Arc<Connection>,
     digest: Arc<ProxyDigest>,
     metrics: Arc<Metrics>,
@@ -71,7 +74,8 @@ impl GuardedStream {
     ) -> pingora::Result<Self> {
         let digest = connection.digest()?;
         Ok(Self {
-            inner: BufWriter::with_capacity(WRITE_BUFFER, stream),
+            inner: stream,
+            gathered: Gathered::default(),
             connection,
             digest,
             metrics,
@@ -107,13 +111,29 @@ impl GuardedStream {
     fn refuse(&mut self, context: &mut Context<'_>, reason: Reason) -> io::Error {
         self.metrics.refuse(reason);
         self.connection.head_complete();
-        let inner = Pin::new(&mut self.inner);
-        if inner.poll_write(context, &refusal(reason)).is_ready() {
+        if self.poll_gather(context, &refusal(reason)).is_ready() {
             // The client is misbehaving: whether this reaches it is its own affair.
-            let _sent = Pin::new(&mut self.inner).poll_flush(context);
-            let _closed = Pin::new(&mut self.inner).poll_shutdown(context);
+            let _sent = Pin::new(&mut *self).poll_flush(context);
+            let _closed = Pin::new(&mut *self).poll_shutdown(context);
         }
         io::Error::new(ErrorKind::TimedOut, reason.as_str())
+    }
+
+    /// Whether so many bytes may be gathered, for which what was gathered before may have to leave first; else they
+    /// are to be written at once.
+    fn poll_room(&mut self, context: &mut Context<'_>, more: usize) -> Poll<io::Result<bool>> {
+        if !self.gathered.has_room(more, MOST_GATHERED) {
+            ready!(self.gathered.poll_write(context, &mut self.inner))?;
+        }
+        Poll::Ready(Ok(self.gathered.has_room(more, MOST_GATHERED)))
+    }
+
+    fn poll_gather(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if !ready!(self.poll_room(context, bytes.len()))? {
+            return Pin::new(&mut self.inner).poll_write(context, bytes);
+        }
+        self.gathered.push(bytes);
+        Poll::Ready(Ok(bytes.len()))
     }
 
     /// The reason behind an answer that Pingora gives by itself to a head that it can't accept, which does not name
@@ -143,10 +163,10 @@ impl AsyncRead for GuardedStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.inner.buffer().is_empty() {
+        if !this.gathered.is_empty() {
             // Whoever reads has nothing to write at the moment: what is gathered leaves now, or a
             // response that comes in pieces would wait for its end.
-            if let Poll::Ready(Err(error)) = Pin::new(&mut this.inner).poll_flush(context) {
+            if let Poll::Ready(Err(error)) = Pin::new(&mut *this).poll_flush(context) {
                 return Poll::Ready(Err(error));
             }
         }
@@ -181,22 +201,26 @@ impl AsyncWrite for GuardedStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if let Some(reason) = this.refused_by_pingora(buffer) {
-            ready!(Pin::new(&mut this.inner).poll_write(context, &refusal(reason)))?;
+            ready!(this.poll_gather(context, &refusal(reason)))?;
             this.connection.head_complete();
             this.metrics.refuse(reason);
             return Poll::Ready(Ok(buffer.len()));
         }
         this.head_bytes = 0;
         this.deadline = None;
-        Pin::new(&mut this.inner).poll_write(context, buffer)
+        this.poll_gather(context, buffer)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(context)
+        let this = self.get_mut();
+        ready!(this.gathered.poll_write(context, &mut this.inner))?;
+        Pin::new(&mut this.inner).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(context)
+        let this = self.get_mut();
+        ready!(this.gathered.poll_write(context, &mut this.inner))?;
+        Pin::new(&mut this.inner).poll_shutdown(context)
     }
 
     fn poll_write_vectored(
@@ -204,7 +228,13 @@ impl AsyncWrite for GuardedStream {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write_vectored(context, buffers)
+        let this = self.get_mut();
+        let length = buffers.iter().map(|buffer| buffer.len()).sum();
+        if !ready!(this.poll_room(context, length))? {
+            return Pin::new(&mut this.inner).poll_write_vectored(context, buffers);
+        }
+        buffers.iter().for_each(|buffer| this.gathered.push(buffer));
+        Poll::Ready(Ok(length))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -215,25 +245,25 @@ impl AsyncWrite for GuardedStream {
 #[async_trait]
 impl Shutdown for GuardedStream {
     async fn shutdown(&mut self) {
-        if self.inner.flush().await.is_ok() && !self.connection.is_unfinished() {
-            Shutdown::shutdown(&mut **self.inner.get_mut()).await;
+        if self.flush().await.is_ok() && !self.connection.is_unfinished() {
+            Shutdown::shutdown(&mut *self.inner).await;
         }
     }
 }
 
 impl UniqueID for GuardedStream {
     fn id(&self) -> UniqueIDType {
-        self.inner.get_ref().id()
+        self.inner.id()
     }
 }
 
 impl Ssl for GuardedStream {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.inner.get_ref().get_ssl_digest()
+        self.inner.get_ssl_digest()
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.inner.get_ref().selected_alpn_proto()
+        self.inner.selected_alpn_proto()
     }
 }
 
@@ -252,7 +282,7 @@ impl GetProxyDigest for GuardedStream {
 
 impl GetSocketDigest for GuardedStream {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.inner.get_ref().get_socket_digest()
+        self.inner.get_socket_digest()
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use pingora::apps::{HttpServerApp as _, ServerApp as _};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp as _, ServerApp as _};
 use pingora::protocols::http::server::Session as HttpSession;
 use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::protocols::{ALPN, GetSocketDigest as _, Ssl as _, Stream};
@@ -66,7 +66,7 @@ pub async fn serve(
     match opened {
         Ok((stream, Protocol::Http1)) => http1(stream, &worker, server.limits.idle_timeout).await,
         Ok((stream, Protocol::Http2)) => {
-            worker.proxy.process_new(Box::new(stream), &worker.draining).await;
+            worker.proxy.process_new(stream, &worker.draining).await;
         }
         Err(Some(reason)) => {
             metrics.refuse(reason);
@@ -95,7 +95,7 @@ async fn open(
     tracked: Arc<Tracked>,
     server: &Server,
     metrics: &Arc<Metrics>,
-) -> Result<(GuardedStream, Protocol), Option<Reason>> {
+) -> Result<(Box<GuardedStream>, Protocol), Option<Reason>> {
     let Limits { header_bytes, header_timeout, idle_timeout, .. } = server.limits;
     let mut socket = TcpStream::from_std(socket).map_err(|_| Some(Reason::Internal))?;
     // Without it small chunks of a stream wait for the acknowledgement of the last.
@@ -122,7 +122,7 @@ async fn open(
     };
     let limits = HeadLimits { bytes: header_bytes, timeout: header_timeout };
     let guarded = GuardedStream::new(stream, connection, limits, Arc::clone(metrics));
-    Ok((guarded.map_err(|_| Some(Reason::Internal))?, protocol))
+    Ok((Box::new(guarded.map_err(|_| Some(Reason::Internal))?), protocol))
 }
 
 /// The client of a connection. On listeners with the PROXY protocol it is named by the header,
@@ -180,19 +180,34 @@ fn handle_of_old(socket: &TcpStream) -> Option<Socket> {
 }
 
 /// Serves the requests of an HTTP/1.1 connection one after the other.
-async fn http1(stream: GuardedStream, worker: &Worker, idle: Duration) {
+async fn http1(stream: Box<GuardedStream>, worker: &Worker, idle: Duration) {
     let connection = stream.connection();
-    let mut session = HttpSession::new_http1(Box::new(stream));
-    session.set_keepalive((!*worker.draining.borrow()).then(|| idle.as_secs().max(1)));
+    let idle = (!*worker.draining.borrow()).then(|| idle.as_secs().max(1));
+    let mut next: (Stream, Kept) = (stream, Kept::First { idle });
     loop {
         connection.expect_head();
-        let Some(reused) = worker.proxy.process_new_http(session, &worker.draining).await else {
-            return;
-        };
+        // Made where it is given away: while it is served, nothing of it is kept here.
+        let served = worker.proxy.process_new_http(session(next), &worker.draining);
+        let Some(reused) = served.await else { return };
         let (stream, settings) = reused.consume();
-        session = HttpSession::new_http1(stream);
-        if let Some(settings) = settings {
-            settings.apply_to_session(&mut session);
-        }
+        next = (stream, Kept::Reused(settings));
     }
+}
+
+/// What a connection's next session is made with.
+enum Kept {
+    /// Seconds that it may be idle, if it may go on at all.
+    First { idle: Option<u64> },
+    /// What the last one left.
+    Reused(Option<HttpPersistentSettings>),
+}
+
+fn session((stream, kept): (Stream, Kept)) -> HttpSession {
+    let mut session = HttpSession::new_http1(stream);
+    match kept {
+        Kept::First { idle } => session.set_keepalive(idle),
+        Kept::Reused(Some(settings)) => settings.apply_to_session(&mut session),
+        Kept::Reused(None) => {}
+    }
+    session
 }

@@ -107,14 +107,15 @@ impl Workers {
         let tracked = Arc::new(Tracked::default());
         let serving = serve(Arc::clone(worker), Arc::clone(&tracked));
         let entry = self.open.add(&tracked);
-        let task = async move {
+        // No async block: it would have room for the connection twice, as it is made and as it is awaited.
+        let task = AssertUnwindSafe(serving).catch_unwind().map(move |ended| {
             let _entry = entry;
             let worker = &open.0;
-            if AssertUnwindSafe(serving).catch_unwind().await.is_err() {
+            if ended.is_err() {
                 worker.metrics.task_panics.with_label_values(&["connection"]).inc();
                 tracing::error!("a connection panicked; the process goes on");
             }
-        };
+        });
         // `drain` waits for it.
         tracked.served_by(self.connections.spawn_on(task, &worker.handle).abort_handle());
     }

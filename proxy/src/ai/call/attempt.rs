@@ -32,18 +32,18 @@ const MAX_ERROR: usize = 1 << 20;
 /// What came of an attempt.
 pub(crate) enum Tried {
     /// A stream, whose first event has come.
-    Stream(ResponseHeader, Box<Opened>),
+    Stream(Box<ResponseHeader>, Box<Opened>),
     /// A whole answer.
-    Plain(ResponseHeader, Bytes, Option<Usage>),
+    Plain(Box<ResponseHeader>, Bytes, Option<Usage>),
     /// An answer that passes through, with what has come of it.
-    Pass(ResponseHeader, Vec<Bytes>),
+    Pass(Box<ResponseHeader>, Vec<Bytes>),
     /// Nothing.
     Failed(Failure, Option<Box<Refused>>),
 }
 
 /// An answer that says no.
 pub(crate) struct Refused {
-    pub(crate) header: ResponseHeader,
+    pub(crate) header: Box<ResponseHeader>,
     pub(crate) body: Bytes,
     pub(crate) error: ProviderError,
     pub(crate) refusal: Refusal,
@@ -126,7 +126,7 @@ impl Ask<'_> {
     /// What an answer is, by its head.
     pub(crate) async fn understand(
         &self,
-        header: ResponseHeader,
+        header: Box<ResponseHeader>,
         upstream: &mut Upstream,
         running: &mut Running,
     ) -> Result<Tried, ExchangeError> {
@@ -168,7 +168,12 @@ impl Ask<'_> {
         Ok(self.plain(header, body))
     }
 
-    async fn opened(&self, header: ResponseHeader, upstream: &mut Upstream, running: &mut Running) -> Tried {
+    async fn opened(
+        &self,
+        header: Box<ResponseHeader>,
+        upstream: &mut Upstream,
+        running: &mut Running,
+    ) -> Tried {
         match opening::open(upstream).await {
             Ok(opened) => {
                 running.first_byte();
@@ -185,7 +190,7 @@ impl Ask<'_> {
         }
     }
 
-    fn plain(&self, header: ResponseHeader, body: Bytes) -> Tried {
+    fn plain(&self, header: Box<ResponseHeader>, body: Bytes) -> Tried {
         let Some(format) = self.format else { return Tried::Plain(header, body, None) };
         match Answer::read(format, &body) {
             Some(Answer { error: Some(error), .. }) => {
@@ -210,7 +215,7 @@ impl Ask<'_> {
         }
     }
 
-    fn refused(&self, header: ResponseHeader, body: Bytes) -> Tried {
+    fn refused(&self, header: Box<ResponseHeader>, body: Bytes) -> Tried {
         let wait = retry_after::of(&header.headers, Timestamp::now());
         let error = ProviderError::read(header.status.as_u16(), &body);
         let refusal = Refusal::of(&error, wait);
@@ -218,7 +223,13 @@ impl Ask<'_> {
     }
 
     /// A refusal, whose words may repeat our key.
-    fn says_no(&self, header: ResponseHeader, body: Bytes, error: ProviderError, refusal: Refusal) -> Tried {
+    fn says_no(
+        &self,
+        header: Box<ResponseHeader>,
+        body: Bytes,
+        error: ProviderError,
+        refusal: Refusal,
+    ) -> Tried {
         let veil = Veil::of(&self.to.target.provider);
         let error = ProviderError { message: veil.text(error.message), ..error };
         let refused = Refused { header, body: veil.bytes(body), error, refusal: refusal.clone() };

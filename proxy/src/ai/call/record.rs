@@ -66,9 +66,10 @@ impl Record {
             ledger,
             entry: None,
             noted: None,
-            attempts: Vec::new(),
+            // Nearly always there is one.
+            attempts: Vec::with_capacity(1),
             began: started,
-            prices: Vec::new(),
+            prices: Vec::with_capacity(1),
             changes: BTreeSet::new(),
             usage: None,
             first_byte_at: None,
@@ -141,7 +142,7 @@ impl Record {
     }
 
     /// Begins an attempt.
-    pub(crate) fn attempt(&self, target: ledger::Target, price: Option<Price>) -> Running {
+    pub(crate) fn attempt(&self, target: ledger::Target, price: Option<Price>) -> Box<Running> {
         let record = Attempt {
             target,
             started_at: Timestamp::now(),
@@ -152,12 +153,12 @@ impl Record {
             delivered: 0,
             usage: None,
         };
-        Running { began: Instant::now(), record, price }
+        Box::new(Running { began: Instant::now(), record, price })
     }
 
     /// Adds an attempt that has ended, or that will deliver from now on.
-    pub(crate) fn add(&mut self, running: Running) {
-        let Running { began, mut record, price } = running;
+    pub(crate) fn add(&mut self, running: Box<Running>) {
+        let Running { began, mut record, price } = *running;
         record.total_ms = millis(began.elapsed());
         self.began = began;
         self.attempts.push(record);

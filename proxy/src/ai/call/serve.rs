@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, UPGRADE, USER_AGENT};
-use http::{HeaderMap, HeaderValue};
-use pingora::http::ResponseHeader;
+use http::{HeaderMap, HeaderValue, Method};
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -79,43 +79,32 @@ pub(crate) async fn serve(
     session: &mut Session,
     id: Ulid,
 ) -> (Served, Summary) {
-    let request = session.req_header().clone();
-    let client = describe(session);
-    let addr = client.addr;
-    let mut record = Record::new(id, client, Arc::clone(&desk.gateway.ledger));
-    let mut client = Client::new(session, id);
-    let route = snapshot.prefix.route(&request.method, request.uri.path());
-    let admitted = admit::admit(snapshot, &request.headers);
-    let refusal = match (&route, &admitted) {
-        (None, _) => Some(ApiError::unknown_path()),
-        (_, Err(error)) => Some(error.clone()),
-        (Some(_), Ok(_)) => None,
+    let described = describe(session);
+    let addr = described.addr;
+    let mut record = Record::new(id, described, Arc::clone(&desk.gateway.ledger));
+    let (head, caller) = match enter(snapshot, session.req_header()) {
+        Ok(entered) => entered,
+        Err(Refusal { error, endpoint, method, path }) => {
+            desk.gateway.metrics.ai.refused(error.code);
+            desk.gateway.ledger.refused(Refused {
+                id,
+                at: record.started_at,
+                addr,
+                method,
+                path,
+                status: error.status,
+                reason: error.code,
+            });
+            // Boxed: whoever is let in needs no room for it.
+            let sent = Box::pin(Client::new(session, id).refuse(&error, endpoint)).await;
+            let summary = Summary { outcome: Some(Outcome::Rejected), ..Summary::default() };
+            return (if sent.is_ok() { Served::Done } else { Served::Cut }, summary);
+        }
     };
-    if let Some(error) = refusal {
-        desk.gateway.metrics.ai.refused(error.code);
-        desk.gateway.ledger.refused(Refused {
-            id,
-            at: record.started_at,
-            addr,
-            method: request.method.clone(),
-            path: request.uri.path().to_owned(),
-            status: error.status,
-            reason: error.code,
-        });
-        let endpoint = route.map_or(Endpoint::Raw, |route| route.endpoint);
-        let sent = client.refuse(&error, endpoint).await;
-        let summary = Summary { outcome: Some(Outcome::Rejected), ..Summary::default() };
-        return (if sent.is_ok() { Served::Done } else { Served::Cut }, summary);
-    }
-    let (Some(route), Ok(caller)) = (route, admitted) else { return (Served::Cut, Summary::default()) };
+    let mut client = Client::new(session, id);
     if let Caller::Known(key) = &caller {
         record.identify(Arc::clone(&key.config().identity));
     }
-    let callers_key = match &caller {
-        Caller::Own(key) => Some(key.clone()),
-        Caller::Known(_) | Caller::Anyone => None,
-    };
-    let head = Head::new(&request, route, callers_key);
     let in_flight = InFlight::begin(desk);
     let mut visit =
         Visit { desk, snapshot, head: &head, caller: &caller, client: &mut client, record: &mut record };
@@ -123,6 +112,29 @@ pub(crate) async fn serve(
     drop(in_flight);
     count(desk, &record, model.as_deref());
     (served, summary(&record))
+}
+
+/// Why a request is not even looked at.
+struct Refusal {
+    error: ApiError,
+    endpoint: Endpoint,
+    method: Method,
+    path: String,
+}
+
+/// Lets a caller in, with what its head asks for.
+fn enter(snapshot: &Snapshot, request: &RequestHeader) -> Result<(Head, Caller), Refusal> {
+    let path = request.uri.path();
+    let route = snapshot.prefix.route(&request.method, path);
+    let endpoint = route.as_ref().map_or(Endpoint::Raw, |route| route.endpoint);
+    let refusal = |error| Refusal { error, endpoint, method: request.method.clone(), path: path.to_owned() };
+    let route = route.ok_or_else(|| refusal(ApiError::unknown_path()))?;
+    let caller = admit::admit(snapshot, &request.headers).map_err(refusal)?;
+    let callers_key = match &caller {
+        Caller::Own(key) => Some(key.clone()),
+        Caller::Known(_) | Caller::Anyone => None,
+    };
+    Ok((Head::new(request, route, callers_key), caller))
 }
 
 /// A request of an admitted caller.

@@ -32,8 +32,7 @@ impl Call<'_, '_> {
         &mut self,
         to: &Destination,
         prepared: &mut Prepared,
-        theirs: &ResponseHeader,
-        opened: Opened,
+        (theirs, opened): (Box<ResponseHeader>, Box<Opened>),
         upstream: &mut Upstream,
         trial: Option<Trial>,
     ) -> Turn {
@@ -41,9 +40,11 @@ impl Call<'_, '_> {
         if !self.may_continue() {
             self.forget_body(prepared);
         }
-        let mut pump = self.pump(prepared, opened);
-        if self.client.sent.is_none() {
-            let Ok(header) = answer::streamed(theirs, &prepared.target) else {
+        let mut pump = self.pump(prepared, *opened);
+        let header = self.client.sent.is_none().then(|| answer::streamed(&theirs, &prepared.target));
+        drop(theirs);
+        if let Some(header) = header {
+            let Ok(header) = header else {
                 return Turn::Served(Served::Cut);
             };
             if self.client.head(header, None).await.is_err() {

@@ -125,7 +125,7 @@ impl Call<'_, '_> {
     async fn failed(
         &mut self,
         to: &Destination,
-        mut running: Running,
+        mut running: Box<Running>,
         trial: Trial,
         failure: &Failure,
         slot: Option<Box<Upstream>>,
@@ -163,7 +163,7 @@ impl Call<'_, '_> {
         }
     }
 
-    async fn given_up(&mut self, mut running: Running, why: &'static str, slot: Option<Box<Upstream>>) {
+    async fn given_up(&mut self, mut running: Box<Running>, why: &'static str, slot: Option<Box<Upstream>>) {
         running.failed(why);
         self.record.add(running);
         if let Some(upstream) = slot {
@@ -183,7 +183,7 @@ impl Call<'_, '_> {
         &mut self,
         to: &Destination,
         prepared: &mut Prepared,
-        mut running: Running,
+        mut running: Box<Running>,
         tried: Tried,
         slot: Option<Box<Upstream>>,
         trial: Option<Trial>,
@@ -222,7 +222,7 @@ impl Call<'_, '_> {
             }
             Tried::Stream(theirs, opened) => {
                 self.record.add(running);
-                self.stream(to, prepared, &theirs, *opened, &mut upstream, trial).await
+                self.stream(to, prepared, (theirs, opened), &mut upstream, trial).await
             }
             Tried::Failed(failure, refused) => Turn::Failed(failure, refused),
         };

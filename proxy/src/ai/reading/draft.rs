@@ -21,7 +21,8 @@ pub(super) struct Draft {
     pub(super) ended: bool,
     /// What Anthropic's events said about usage.
     counts: WireUsage,
-    choices: BTreeMap<u32, Choice>,
+    /// Boxed: a map makes room for eleven at once, and nearly always there is one.
+    choices: BTreeMap<u32, Box<Choice>>,
     /// Bytes of text that may still be taken.
     room: usize,
     /// Choices and tool calls that may still be begun.
@@ -136,7 +137,7 @@ impl Draft {
     pub(super) fn assemble(mut self, expected: usize, malformed: u64) -> Assembled {
         let finished = self.finished(expected);
         let finish_reasons = self.choices.values_mut().filter_map(|choice| choice.finish.take()).collect();
-        let mut messages = self.choices.into_values().map(Choice::into_message);
+        let mut messages = self.choices.into_values().map(|choice| choice.into_message());
         let message = messages.next().map(|first| Message { alternatives: messages.collect(), ..first });
         Assembled {
             message,
@@ -155,7 +156,7 @@ impl Draft {
         if !self.choices.contains_key(&index) && !self.take_entry() {
             return None;
         }
-        Some(self.choices.entry(index).or_default())
+        Some(&mut **self.choices.entry(index).or_default())
     }
 
     fn tool(&mut self, choice: u32, index: u32) -> Option<&mut Tool> {

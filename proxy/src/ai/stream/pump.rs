@@ -45,9 +45,9 @@ pub(crate) struct Pump {
     held: Bytes,
     last: Option<Event>,
     /// Of a provider that speaks otherwise than the client.
-    translator: Option<StreamTranslator>,
+    translator: Option<Box<StreamTranslator>>,
     /// Of a stream that goes on where another broke off.
-    joint: Option<Joint>,
+    joint: Option<Box<Joint>>,
     /// The first event of a stream that may have to be continued.
     first: Option<Event>,
     waiting: VecDeque<Event>,
@@ -85,12 +85,12 @@ impl Pump {
 
     /// Has every event translated.
     pub(crate) fn translating(self, translator: StreamTranslator) -> Self {
-        Self { translator: Some(translator), ..self }
+        Self { translator: Some(Box::new(translator)), ..self }
     }
 
     /// Has the stream go on where another broke off.
     pub(crate) fn joining(self, joint: Joint) -> Self {
-        Self { joint: Some(joint), ..self }
+        Self { joint: Some(Box::new(joint)), ..self }
     }
 
     /// Takes what came while the stream was opened.
@@ -147,7 +147,7 @@ impl Pump {
     /// Whether all was said, and only the end is missing, which can be added.
     pub(crate) fn is_finished(&self) -> bool {
         let has_done = matches!(self.format, Format::Chat | Format::Completions) || self.translator.is_some();
-        let joined = self.joint.as_ref().is_none_or(Joint::is_joined);
+        let joined = self.joint.as_ref().is_none_or(|joint| joint.is_joined());
         has_done && joined && self.assembler.finished()
     }
 

@@ -163,7 +163,7 @@ impl Upstream {
     ///
     /// # Errors
     /// If none comes.
-    pub async fn read_head(&mut self) -> Result<ResponseHeader, ExchangeError> {
+    pub async fn read_head(&mut self) -> Result<Box<ResponseHeader>, ExchangeError> {
         loop {
             if let Err(error) = self.session.read_response_header().await {
                 return Err(self.error(&error));
@@ -171,7 +171,7 @@ impl Upstream {
             let head = self.session.response_header().ok_or(ExchangeError::Malformed)?;
             if !head.status.is_informational() {
                 self.answered = true;
-                return Ok(head.clone());
+                return Ok(Box::new(head.clone()));
             }
             if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
                 return Err(ExchangeError::Malformed);

@@ -17,6 +17,8 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::gathered::Gathered;
+
 /// What is longer gains nothing by being copied.
 const MOST: usize = 16 * 1024;
 
@@ -25,15 +27,13 @@ pub(crate) struct JoinedStream {
     inner: Stream,
     /// The next flush is that of a head whose body follows.
     body_follows: AtomicBool,
-    /// What is held back, or being written; its memory goes with it.
-    held: Vec<u8>,
-    /// How much of that is written.
-    written: usize,
+    /// What is held back, or being written.
+    held: Gathered,
 }
 
 impl JoinedStream {
     pub(crate) fn new(inner: Stream) -> Self {
-        Self { inner, body_follows: AtomicBool::new(false), held: Vec::new(), written: 0 }
+        Self { inner, body_follows: AtomicBool::new(false), held: Gathered::default() }
     }
 
     /// Has the head that is sent next wait for the body, which must follow.
@@ -44,15 +44,7 @@ impl JoinedStream {
     }
 
     fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(rest) = self.held.get(self.written..).filter(|rest| !rest.is_empty()) {
-            let count = ready!(Pin::new(&mut self.inner).poll_write(context, rest))?;
-            if count == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.written += count;
-        }
-        (self.held, self.written) = (Vec::new(), 0);
-        Poll::Ready(Ok(()))
+        self.held.poll_write(context, &mut self.inner)
     }
 }
 
@@ -72,10 +64,9 @@ impl AsyncWrite for JoinedStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let fits = self.held.len() + bytes.len() <= MOST;
         let joins = !self.held.is_empty() || self.body_follows.load(Relaxed);
-        if fits && joins && self.written == 0 {
-            self.held.extend_from_slice(bytes);
+        if joins && self.held.has_room(bytes.len(), MOST) {
+            self.held.push(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
         ready!(self.poll_held(context))?;
