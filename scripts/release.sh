@@ -82,8 +82,7 @@ lay_out() {
   run_loads "$work/jumping"
   "$(dirname "$bolt")/merge-fdata" "$work"/jumps/*.fdata >"$work/jumps.fdata"
   "$bolt" "$1" -o "$2" -data="$work/jumps.fdata" -reorder-blocks=ext-tsp -reorder-functions=cdsort -split-functions \
-    -split-all-cold -split-eh -plt=hot -peepholes=all -icp=calls -inline-small-functions -simplify-rodata-loads \
-    -jump-tables=move -hugify
+    -split-all-cold -split-eh -hugify
 }
 
 need_tools

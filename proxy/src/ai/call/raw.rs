@@ -54,7 +54,7 @@ impl Call<'_, '_> {
         let served = match tried {
             Ok(Tried::Failed(failure, refused)) => {
                 running.failed(failure.as_str());
-                self.record.add(running);
+                self.record.add(*running);
                 match (refused, failure) {
                     (Some(refused), _) => self.answering().relay(*refused, &target, true).await,
                     (None, Failure::Connect) => self.fail(Fault::Unreachable).await,
@@ -73,7 +73,7 @@ impl Call<'_, '_> {
             Err((outcome, error)) => {
                 let ending = outcome == Outcome::Interrupted;
                 running.failed(if ending { "shutting down" } else { "request not complete" });
-                self.record.add(running);
+                self.record.add(*running);
                 match error {
                     Some(error) => self.answering().refuse(&error, outcome).await,
                     None => self.answering().lost(outcome, 499).await,

@@ -141,7 +141,7 @@ impl Record {
         }
     }
 
-    /// Begins an attempt.
+    /// Begins an attempt. Boxed: it is handed from future to future, each of which would keep room for it.
     pub(crate) fn attempt(&self, target: ledger::Target, price: Option<Price>) -> Box<Running> {
         let record = Attempt {
             target,
@@ -157,8 +157,8 @@ impl Record {
     }
 
     /// Adds an attempt that has ended, or that will deliver from now on.
-    pub(crate) fn add(&mut self, running: Box<Running>) {
-        let Running { began, mut record, price } = *running;
+    pub(crate) fn add(&mut self, running: Running) {
+        let Running { began, mut record, price } = running;
         record.total_ms = millis(began.elapsed());
         self.began = began;
         self.attempts.push(record);

@@ -84,7 +84,8 @@ pub(crate) async fn serve(
     let mut record = Record::new(id, described, Arc::clone(&desk.gateway.ledger));
     let (head, caller) = match enter(snapshot, session.req_header()) {
         Ok(entered) => entered,
-        Err(Refusal { error, endpoint, method, path }) => {
+        Err(refusal) => {
+            let Refusal { error, endpoint, method, path } = *refusal;
             desk.gateway.metrics.ai.refused(error.code);
             desk.gateway.ledger.refused(Refused {
                 id,
@@ -123,11 +124,12 @@ struct Refusal {
 }
 
 /// Lets a caller in, with what its head asks for.
-fn enter(snapshot: &Snapshot, request: &RequestHeader) -> Result<(Head, Caller), Refusal> {
+fn enter(snapshot: &Snapshot, request: &RequestHeader) -> Result<(Head, Caller), Box<Refusal>> {
     let path = request.uri.path();
     let route = snapshot.prefix.route(&request.method, path);
     let endpoint = route.as_ref().map_or(Endpoint::Raw, |route| route.endpoint);
-    let refusal = |error| Refusal { error, endpoint, method: request.method.clone(), path: path.to_owned() };
+    let refusal =
+        |error| Box::new(Refusal { error, endpoint, method: request.method.clone(), path: path.to_owned() });
     let route = route.ok_or_else(|| refusal(ApiError::unknown_path()))?;
     let caller = admit::admit(snapshot, &request.headers).map_err(refusal)?;
     let callers_key = match &caller {

@@ -131,7 +131,7 @@ impl Call<'_, '_> {
         slot: Option<Box<Upstream>>,
     ) {
         running.failed(failure.as_str());
-        self.record.add(running);
+        self.record.add(*running);
         self.count_attempt();
         if failure.counts() {
             self.blame(to, trial);
@@ -165,7 +165,7 @@ impl Call<'_, '_> {
 
     async fn given_up(&mut self, mut running: Box<Running>, why: &'static str, slot: Option<Box<Upstream>>) {
         running.failed(why);
-        self.record.add(running);
+        self.record.add(*running);
         if let Some(upstream) = slot {
             upstream.release(&self.desk.client).await;
         }
@@ -195,7 +195,7 @@ impl Call<'_, '_> {
             Tried::Plain(theirs, body, usage) => {
                 self.settle(to, trial, Some(Outcome::Complete));
                 running.used(usage);
-                self.record.add(running);
+                self.record.add(*running);
                 self.record.usage = usage;
                 Turn::Served(match answer::passed(&theirs, &prepared.target) {
                     Ok(header) => self.answering().whole(header, body, Outcome::Complete).await,
@@ -203,7 +203,7 @@ impl Call<'_, '_> {
                 })
             }
             Tried::Pass(theirs, first) => {
-                self.record.add(running);
+                self.record.add(*running);
                 let length = theirs.headers.get(CONTENT_LENGTH).cloned();
                 let header = answer::passed(&theirs, &prepared.target).and_then(|mut header| {
                     length.map_or(Ok(()), |length| header.insert_header(CONTENT_LENGTH, length))?;
@@ -221,7 +221,7 @@ impl Call<'_, '_> {
                 Turn::Served(served)
             }
             Tried::Stream(theirs, opened) => {
-                self.record.add(running);
+                self.record.add(*running);
                 self.stream(to, prepared, (theirs, opened), &mut upstream, trial).await
             }
             Tried::Failed(failure, refused) => Turn::Failed(failure, refused),
