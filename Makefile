@@ -13,7 +13,7 @@ build:
 	@scripts/build-tools.sh
 	cargo build --locked --release --package lockstep
 
-# The same, a sixth faster: laid out by what a first build counted under load. About forty minutes.
+# The same, a sixth faster: made and laid out by what earlier builds counted under load. About forty minutes to an hour.
 release:
 	@scripts/build-tools.sh
 	@scripts/release.sh

@@ -83,6 +83,7 @@ lay_out() {
   "$(dirname "$bolt")/merge-fdata" "$work"/jumps/*.fdata >"$work/jumps.fdata"
   "$bolt" "$1" -o "$2" -data="$work/jumps.fdata" -reorder-blocks=ext-tsp -reorder-functions=cdsort -split-functions \
     -split-all-cold -split-eh -hugify
+  rm "$work/jumping"
 }
 
 need_tools
