@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, UPGRADE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use tokio::time::Instant;
@@ -80,27 +80,11 @@ pub(crate) async fn serve(
     id: Ulid,
 ) -> (Served, Summary) {
     let described = describe(session);
-    let addr = described.addr;
     let mut record = Record::new(id, described, Arc::clone(&desk.gateway.ledger));
     let (head, caller) = match enter(snapshot, session.req_header()) {
         Ok(entered) => entered,
-        Err(refusal) => {
-            let Refusal { error, endpoint, method, path } = *refusal;
-            desk.gateway.metrics.ai.refused(error.code);
-            desk.gateway.ledger.refused(Refused {
-                id,
-                at: record.started_at,
-                addr,
-                method,
-                path,
-                status: error.status,
-                reason: error.code,
-            });
-            // Boxed: whoever is let in needs no room for it.
-            let sent = Box::pin(Client::new(session, id).refuse(&error, endpoint)).await;
-            let summary = Summary { outcome: Some(Outcome::Rejected), ..Summary::default() };
-            return (if sent.is_ok() { Served::Done } else { Served::Cut }, summary);
-        }
+        // Boxed: whoever is let in needs no room for it.
+        Err(error) => return Box::pin(turn_away(desk, snapshot, session, record, error)).await,
     };
     let mut client = Client::new(session, id);
     if let Caller::Known(key) = &caller {
@@ -115,28 +99,42 @@ pub(crate) async fn serve(
     (served, summary(&record))
 }
 
-/// Why a request is not even looked at.
-struct Refusal {
-    error: ApiError,
-    endpoint: Endpoint,
-    method: Method,
-    path: String,
-}
-
 /// Lets a caller in, with what its head asks for.
-fn enter(snapshot: &Snapshot, request: &RequestHeader) -> Result<(Head, Caller), Box<Refusal>> {
-    let path = request.uri.path();
-    let route = snapshot.prefix.route(&request.method, path);
-    let endpoint = route.as_ref().map_or(Endpoint::Raw, |route| route.endpoint);
-    let refusal =
-        |error| Box::new(Refusal { error, endpoint, method: request.method.clone(), path: path.to_owned() });
-    let route = route.ok_or_else(|| refusal(ApiError::unknown_path()))?;
-    let caller = admit::admit(snapshot, &request.headers).map_err(refusal)?;
+fn enter(snapshot: &Snapshot, request: &RequestHeader) -> Result<(Head, Caller), ApiError> {
+    let route = snapshot.prefix.route(&request.method, request.uri.path());
+    let route = route.ok_or_else(ApiError::unknown_path)?;
+    let caller = admit::admit(snapshot, &request.headers)?;
     let callers_key = match &caller {
         Caller::Own(key) => Some(key.clone()),
         Caller::Known(_) | Caller::Anyone => None,
     };
     Ok((Head::new(request, route, callers_key), caller))
+}
+
+/// Answers a request that is not even looked at. It leaves its part in a sum, no record of its own.
+async fn turn_away(
+    desk: &Desk,
+    snapshot: &Snapshot,
+    session: &mut Session,
+    record: Record,
+    error: ApiError,
+) -> (Served, Summary) {
+    let request = session.req_header();
+    let route = snapshot.prefix.route(&request.method, request.uri.path());
+    let endpoint = route.map_or(Endpoint::Raw, |route| route.endpoint);
+    desk.gateway.metrics.ai.refused(error.code);
+    desk.gateway.ledger.refused(Refused {
+        id: record.id,
+        at: record.started_at,
+        addr: record.client.addr,
+        method: request.method.clone(),
+        path: request.uri.path().to_owned(),
+        status: error.status,
+        reason: error.code,
+    });
+    let sent = Client::new(session, record.id).refuse(&error, endpoint).await;
+    let summary = Summary { outcome: Some(Outcome::Rejected), ..Summary::default() };
+    (if sent.is_ok() { Served::Done } else { Served::Cut }, summary)
 }
 
 /// A request of an admitted caller.
