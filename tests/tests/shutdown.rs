@@ -136,6 +136,9 @@ fn what_outlasts_the_grace_is_cut_visibly() {
     stream.chunk().expect_err("a cut is no clean end");
     assert!(proxy.process.wait(Duration::from_secs(5)).success());
     assert!(proxy.process.stderr.find("cut at the end of the shutdown grace").is_some());
+    let line = proxy.access_log().pop().expect("the stream is logged");
+    assert_eq!((&line["status"], &line["reason"]), (&200.into(), &"shutting_down".into()), "{line}");
+    assert_eq!(line["bytes_out"], "data: first\n\n".len(), "{line}");
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub struct RequestContext {
     pub(crate) interim: u16,
     /// Bytes of the request body that came in this attempt.
     pub(crate) body_bytes: u64,
+    /// What the client was sent of the upstream's answer.
+    pub(crate) sent: Sent,
     /// What the tee has gathered, on apps that want it.
     pub(crate) capture: Option<Box<Capture>>,
     /// Keeps the connection from being taken for idle.
@@ -60,6 +62,15 @@ pub(crate) struct Seen {
     pub(crate) method: Method,
     pub(crate) host: Option<String>,
     pub(crate) uri: Uri,
+}
+
+/// How much of an upstream's answer has left. Kept apart from Pingora's session, like [`Seen`].
+#[derive(Default)]
+pub(crate) struct Sent {
+    /// Of the final answer, once there is one.
+    pub(crate) status: Option<u16>,
+    /// Bytes of its body.
+    pub(crate) bytes: u64,
 }
 
 /// The version that serves a request.
@@ -112,6 +123,7 @@ impl RequestContext {
             attempts: Attempts::default(),
             interim: 0,
             body_bytes: 0,
+            sent: Sent::default(),
             capture: None,
             running: None,
             ai: None,

@@ -89,11 +89,11 @@ impl Drop for RequestContext {
             return;
         }
         let reason = if self.edge.plane.is_draining() { Reason::ShuttingDown } else { Reason::Internal };
-        let status = reason.status().unwrap_or(500);
+        let status = self.sent.status.or_else(|| reason.status()).unwrap_or(500);
         self.refusal = Some(reason);
         let took = self.elapsed();
         self.count(reason, status, took);
-        self.log(status, took, (self.body_bytes, 0));
+        self.log(status, took, (self.body_bytes, self.sent.bytes));
         self.record(status);
     }
 }

@@ -175,6 +175,7 @@ impl ProxyHttp for Edge {
         if let Some(routed) = &mut context.routed {
             response::rewrite(upstream_response, routed, https)?;
         }
+        context.sent.status = response::final_status(upstream_response);
         if let Some(endpoint) = context.attempts.endpoint() {
             endpoint.answered();
         }
@@ -200,7 +201,9 @@ impl ProxyHttp for Edge {
         _end_of_stream: bool,
         context: &mut RequestContext,
     ) -> pingora::Result<Option<Duration>> {
-        if let (Some(capture), Some(body)) = (&mut context.capture, body)
+        let Some(body) = body else { return Ok(None) };
+        context.sent.bytes = context.sent.bytes.saturating_add(body.len() as u64);
+        if let Some(capture) = &mut context.capture
             && !session.was_upgraded()
         {
             capture.response_body(body);

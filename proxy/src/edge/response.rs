@@ -44,6 +44,14 @@ pub fn check(request: &RequestHeader, response: &ResponseHeader, interim: &mut u
     if framed { Ok(()) } else { Err(Reason::UpstreamFailed) }
 }
 
+/// The status of a response that is the answer, or switches protocols: no interim one (RFC 9110, 15.2).
+#[must_use]
+pub fn final_status(response: &ResponseHeader) -> Option<u16> {
+    let status = response.status;
+    let interim = status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS;
+    (!interim).then(|| status.as_u16())
+}
+
 /// Adds Lockstep's headers to a response. Interim responses are left as they are, so that the
 /// final one gets them, once.
 ///
