@@ -7,10 +7,12 @@ use crate::cli::{Kind, Plan};
 use crate::contender::{Running, name, program};
 use crate::contract;
 use crate::error::Result;
+use crate::goals::Limit::{AtLeast, AtMost};
+use crate::goals::{self, Goal};
 use crate::layout::Layout;
 use crate::load::Pins;
 use crate::report;
-use crate::rounds::{self, Entrant};
+use crate::rounds::{self, Entrant, Sample};
 
 const ALL: [Kind; 6] =
     [Kind::Bare, Kind::BareNosteal, Kind::Lockstep, Kind::Nginx, Kind::Haproxy, Kind::Envoy];
@@ -20,6 +22,23 @@ const ALL: [Kind; 6] =
 const SCALES: [(usize, usize, usize); 4] = [(1, 10, 10), (100, 10, 10), (1000, 10, 10), (1000, 10, 1000)];
 /// The scale that the others are compared with.
 const REFERENCE: (usize, usize, usize) = (1, 10, 10);
+
+/// What the design asks of a pinned request.
+const PINNED: [Goal; 4] = [
+    Goal::new("CPU per request x bare Pingora", "lockstep", "bare", Sample::cpu_per_request, AtMost(1.05)),
+    Goal::new("requests/s x bare Pingora", "lockstep", "bare", Sample::throughput, AtLeast(0.97)),
+    Goal::new("CPU per request x Envoy", "lockstep", "envoy", Sample::cpu_per_request, AtMost(0.7)),
+    Goal::new("CPU per request x nginx", "lockstep", "nginx", Sample::cpu_per_request, AtMost(1.4)),
+];
+
+/// What it asks of many versions, none of which costs those that are in use.
+const MANY: [Goal; 1] = [Goal::new(
+    "CPU per request with 10 000 versions x with 10",
+    "lockstep 10000, 10 in use",
+    "lockstep 10, 10 in use",
+    Sample::cpu_per_request,
+    AtMost(1.05),
+)];
 
 /// One line of a table, before it runs.
 struct Entry {
@@ -46,7 +65,7 @@ pub async fn pinned(plan: &Plan) -> Result<Vec<String>> {
     };
     let entries = ALL.into_iter().filter(|kind| wanted(plan, *kind)).map(entry).collect();
     let title = format!("Pinned requests, {} apps x {} versions, all in use", layout.apps, layout.versions);
-    measure(plan, &title, &["CPU x bare"], entries).await
+    measure(plan, &title, &["CPU x bare"], entries, &PINNED).await
 }
 
 /// Lockstep, with bare beside it, at growing numbers of versions.
@@ -56,7 +75,7 @@ pub async fn pinned(plan: &Plan) -> Result<Vec<String>> {
 pub async fn scale(plan: &Plan) -> Result<Vec<String>> {
     let kinds = [Kind::Bare, Kind::Lockstep].into_iter().filter(|kind| wanted(plan, *kind));
     let entries = kinds.flat_map(|kind| SCALES.map(|scale| scaled(kind, scale))).collect();
-    measure(plan, "The cost of many versions", &["CPU x bare", "CPU x own 10"], entries).await
+    measure(plan, "The cost of many versions", &["CPU x bare", "CPU x own 10"], entries, &MANY).await
 }
 
 fn scaled(kind: Kind, scale: (usize, usize, usize)) -> Entry {
@@ -76,7 +95,13 @@ fn wanted(plan: &Plan, kind: Kind) -> bool {
     plan.only.is_empty() || plan.only.contains(&kind)
 }
 
-async fn measure(plan: &Plan, title: &str, ratios: &[&str], entries: Vec<Entry>) -> Result<Vec<String>> {
+async fn measure(
+    plan: &Plan,
+    title: &str,
+    ratios: &[&str],
+    entries: Vec<Entry>,
+    goals: &[Goal],
+) -> Result<Vec<String>> {
     report::say(&format!("\n{title}"));
     let dir = tempfile::tempdir()
         .map_err(|error| crate::Failure::new(format!("no temporary directory: {error}")))?;
@@ -96,6 +121,7 @@ async fn measure(plan: &Plan, title: &str, ratios: &[&str], entries: Vec<Entry>)
     }
     rounds::run(&mut entrants, plan, |round| report::progress(round + 1, plan.rounds)).await?;
     report::table(&entrants, ratios);
+    goals::print(goals, &entrants);
     Ok(left_out)
 }
 

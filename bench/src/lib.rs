@@ -17,6 +17,7 @@ pub mod contender;
 pub mod contract;
 pub mod cpu;
 pub mod error;
+pub mod goals;
 pub mod journal;
 pub mod layout;
 pub mod load;

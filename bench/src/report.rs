@@ -12,7 +12,7 @@ const COLUMNS: [&str; 7] =
 /// Beyond this many cores that others keep busy, figures are not worth much.
 const NOISE: f64 = 0.05;
 
-/// What must not be more than a limit, beside what was measured.
+/// What must not be more, or less, than a limit, beside what was measured.
 pub struct Goals(Table);
 
 /// Prints a line.
@@ -65,22 +65,32 @@ fn row(entrant: &Entrant, entrants: &[Entrant]) -> Vec<String> {
         format!("{:.1}", of(&Sample::connects_per_thousand)),
     ];
     let others: Vec<_> = entrant.against.iter().map(|label| find(entrants, label)).collect();
-    row.extend(others.iter().map(|other| ratio(entrant, *other, Sample::cpu_per_request)));
-    row.push(ratio(entrant, others.first().copied().flatten(), Sample::throughput));
+    let ratio_to =
+        |other: Option<&Entrant>, figure| other.map_or(f64::NAN, |other| ratio(entrant, other, figure));
+    row.extend(others.iter().map(|other| precise(ratio_to(*other, Sample::cpu_per_request))));
+    row.push(precise(ratio_to(others.first().copied().flatten(), Sample::throughput)));
     row.push(sum(&|sample| sample.tally.failed));
     row.push(sum(&|sample| sample.tally.misrouted));
     row
 }
 
-fn find<'e>(entrants: &'e [Entrant], label: &str) -> Option<&'e Entrant> {
+/// The entrant of a name.
+pub fn find<'e>(entrants: &'e [Entrant], label: &str) -> Option<&'e Entrant> {
     entrants.iter().find(|entrant| entrant.label == label)
 }
 
-/// The median of the ratios within each round: what slowed a whole round down cancels out.
-fn ratio(entrant: &Entrant, other: Option<&Entrant>, figure: fn(&Sample) -> f64) -> String {
-    let Some(other) = other.filter(|other| other.label != entrant.label) else { return "-".to_owned() };
+/// The median of the ratios within each round: what slowed a whole round down cancels out. Not a number for an entrant
+/// against itself.
+pub fn ratio(entrant: &Entrant, other: &Entrant, figure: fn(&Sample) -> f64) -> f64 {
+    if other.label == entrant.label {
+        return f64::NAN;
+    }
     let rounds = entrant.samples.iter().zip(&other.samples);
-    format!("{:.3}", median(&sorted(rounds.map(|(own, others)| figure(own) / figure(others)))))
+    median(&sorted(rounds.map(|(own, others)| figure(own) / figure(others))))
+}
+
+fn precise(ratio: f64) -> String {
+    if ratio.is_nan() { "-".to_owned() } else { format!("{ratio:.3}") }
 }
 
 /// A figure with two digits after the point, if there is one.
@@ -110,23 +120,33 @@ impl Default for Goals {
     fn default() -> Self {
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN);
-        table.set_header(["goal", "at most", "measured", "reached"]);
+        table.set_header(["goal", "limit", "measured", "reached"]);
         Self(table)
     }
 }
 
 impl Goals {
-    /// Adds a goal, if something was measured for it.
-    pub fn add(&mut self, what: &str, at_most: f64, figure: f64) {
-        if figure.is_nan() {
-            return;
+    /// Adds what must not be more than a limit, if something was measured for it.
+    pub fn at_most(&mut self, what: &str, limit: f64, figure: f64) {
+        self.add(what, &format!("at most {limit:.2}"), figure, figure <= limit);
+    }
+
+    /// Adds what must not be less than a limit, if something was measured for it.
+    pub fn at_least(&mut self, what: &str, limit: f64, figure: f64) {
+        self.add(what, &format!("at least {limit:.2}"), figure, figure >= limit);
+    }
+
+    fn add(&mut self, what: &str, limit: &str, figure: f64, reached: bool) {
+        if !figure.is_nan() {
+            self.0.add_row([what, limit, &format!("{figure:.2}"), if reached { "yes" } else { "NO" }]);
         }
-        let reached = if figure <= at_most { "yes" } else { "NO" };
-        self.0.add_row([what, &format!("{at_most:.2}"), &format!("{figure:.2}"), reached]);
     }
 
     /// Prints them.
     pub fn print(mut self) {
+        if self.0.is_empty() {
+            return;
+        }
         for column in self.0.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
