@@ -127,7 +127,9 @@ impl Plane {
     pub fn reconfigure(&self, config: Config, snapshot: &Arc<VersionSnapshot>) -> Result<(), CompileError> {
         let mut sources = self.sources.lock();
         let config = Arc::new(config);
-        let new = Sources { fixed: Arc::clone(snapshot), ..sources.clone() };
+        // The controller may have gone on since, and that have been routed by: then it knows this configuration.
+        let fixed = if snapshot.generation < sources.fixed.generation { &sources.fixed } else { snapshot };
+        let new = Sources { fixed: Arc::clone(fixed), ..sources.clone() };
         self.compile(&config, &mut sources, new)?;
         self.config.store(config);
         Ok(())
@@ -248,6 +250,23 @@ mod tests {
         let prefix = format!("lockstep_{gauge}{{app=\"shop\",version=\"");
         let lines = text.lines().filter_map(|line| line.strip_prefix(&prefix));
         lines.map(|line| line.replace("\"} ", "=")).collect()
+    }
+
+    #[test]
+    fn a_reload_that_is_late_does_not_route_by_what_was_before() {
+        use VersionState::{Active, Draining, Staged};
+        let config = config(&["{name: shop, versions: [{id: v1, endpoints: ['127.0.0.1:9001']}]}"]);
+        let plane = Plane::new(config.clone(), Metrics::new().unwrap());
+        let of = |generation, versions: &[_]| {
+            Arc::new(VersionSnapshot { generation, ..states(&config, versions, &[]) })
+        };
+        let (before, after) =
+            (of(1, &[("v1", Active), ("v2", Staged)]), of(2, &[("v1", Draining), ("v2", Active)]));
+        plane.route(&after).unwrap();
+        plane.reconfigure(config.clone(), &before).unwrap();
+        let app = plane.table().apps()[0].clone();
+        assert_eq!(app.active().map(|version| version.id().as_str().to_owned()).as_deref(), Some("v2"));
+        assert_eq!(plane.routed_generation(), 2);
     }
 
     #[test]

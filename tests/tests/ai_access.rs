@@ -166,6 +166,7 @@ fn bad_requests_are_told_and_ask_nobody() {
             Some("model"),
         ),
         (chat("gpt-9"), 404, "model_not_found", Some("model")),
+        (chat(&"m".repeat(257)), 400, "string_above_max_length", Some("model")),
         (json(&long), 413, "request_too_large", None),
         (
             Request::post(path, "a=b").header("content-type", "application/x-www-form-urlencoded"),
@@ -190,6 +191,18 @@ fn bad_requests_are_told_and_ask_nobody() {
     let mut client = Client::connect(proxy.addr());
     is(&client.exchange(&keyed(&upgrade)).expect("an answer"), 501, "not_implemented", None);
     assert_eq!((provider.count(), provider.accepted()), (0, 0), "nobody was asked");
+}
+
+#[test]
+fn an_upgrade_that_nobody_needs_is_left_alone() {
+    let provider = Provider::start("a");
+    let proxy = gateway(&[("a", &provider)]).start();
+    let request = chat("ok")
+        .header("connection", "Upgrade, HTTP2-Settings")
+        .header("upgrade", "h2c")
+        .header("http2-settings", "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA");
+    assert_eq!(proxy.send(&request).status(), 200);
+    assert_eq!((provider.last().header("upgrade"), provider.last().header("http2-settings")), (None, None));
 }
 
 #[test]
@@ -345,6 +358,12 @@ fn raw_paths_go_to_the_default_provider() {
         assert_eq!(answer.json()["target"], target, "the path is not touched");
         assert_eq!(answer.header("x-request-id").map(str::len), Some(26));
     }
+    // Without a length there is no body, and none is announced.
+    let cancel = Request::new("POST", "/v1/batches/b1/cancel").header("accept-encoding", "gzip, deflate");
+    assert_eq!(proxy.send(&cancel).status(), 200);
+    let seen = provider.last();
+    assert_eq!((seen.header("content-length"), seen.header("transfer-encoding")), (Some("0"), None));
+    assert_eq!(seen.header("accept-encoding"), Some("identity"), "an error could not be read otherwise");
     // Refusals of providers keep their status and their words.
     provider.otherwise("404");
     assert_eq!(proxy.send(&Request::get("/v1/batches/b1")).status(), 404);

@@ -187,6 +187,22 @@ fn an_upload_streams_to_the_provider() {
 }
 
 #[test]
+fn an_upload_of_unknown_size_passes_over_http2() {
+    let provider = Provider::start("a");
+    let proxy = gateway(&[("a", &provider)]).set("providers.a.http2", true).start();
+    let mut client = Client::connect(proxy.addr());
+    client.send(keyed(&Request::new("POST", "/v1/files").header("transfer-encoding", "chunked")).bytes());
+    client.send("5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n");
+    assert_eq!(client.response().status(), 200);
+    let curl = Curl::new("http", HOST, proxy.addr(), "/v1/batches/b1/cancel");
+    let arguments = ["--http2-prior-knowledge", "--oauth2-bearer", KEY, "--request", "POST"];
+    assert_eq!(curl.args(&arguments).response().status(), 200);
+    let calls = provider.calls();
+    let seen: Vec<_> = calls.iter().map(|call| (call.http2, &call.request.body[..])).collect();
+    assert_eq!(seen, [(true, &b"hello world"[..]), (true, b"")]);
+}
+
+#[test]
 fn redirects_of_providers_are_not_followed() {
     let (a, b) = (Provider::start("a"), Provider::start("b"));
     let proxy = gateway(&[("a", &a)]).start();

@@ -6,7 +6,7 @@ use lockstep_tests::certificates::Certificate;
 use lockstep_tests::gateway::{chat, chat_stream, gateway, keyed, post};
 use lockstep_tests::origin::Refusing;
 use lockstep_tests::provider::{CONTENT, Ending, Head, Step};
-use lockstep_tests::{Client, Origin, Provider, until};
+use lockstep_tests::{Client, Origin, Provider, Request, until};
 use serde_json::{Value, json};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -85,6 +85,17 @@ fn connections_that_the_provider_has_closed_cost_no_request() {
         assert_eq!(answer.status(), 200, "{number}: {answer:?}");
     }
     assert_eq!(origin.requests().len(), 200, "none is made twice");
+}
+
+#[test]
+fn a_call_that_a_provider_may_have_worked_on_is_not_made_again() {
+    let provider = Provider::start("a");
+    // A load balancer between would do so after a minute.
+    provider.play("late", vec![Step::Pause(Duration::from_millis(1500)), Step::Cut]);
+    let proxy = gateway(&[("a", &provider)]).set("retry", json!({"on": ["connect"]})).start();
+    assert_eq!(proxy.chat("ok").status(), 200);
+    assert_eq!(proxy.chat("late").status(), 502);
+    assert_eq!((provider.count(), provider.accepted()), (2, 1), "over the connection that was kept, once");
 }
 
 #[test]
@@ -375,6 +386,30 @@ fn bodies_together_are_bounded() {
     assert_eq!(proxy.chat("ok").status(), 200, "a small one has room");
     drop(holders);
     until("there is room again", || proxy.send(&body("ok")).status() == 200);
+}
+
+#[test]
+fn what_is_only_announced_keeps_nobody_out_and_has_its_time() {
+    let provider = Provider::start("a");
+    let proxy = gateway(&[("a", &provider)])
+        .set("limits", json!({"body_bytes": "1MiB", "buffered": "2MiB"}))
+        .set("timeouts", json!({"total": "2s"}))
+        .start();
+    let announcing: Vec<_> = (0..4)
+        .map(|_| {
+            let mut client = Client::connect(proxy.addr());
+            let head = Request::new("POST", "/v1/chat/completions").header("content-length", "1000000");
+            client.send(keyed(&head).bytes());
+            client.send("{");
+            client
+        })
+        .collect();
+    until("all are on their way", || proxy.proxy.metrics().sum("lockstep_ai_in_flight", &[]) == 4.0);
+    assert_eq!(proxy.chat("ok").status(), 200);
+    for mut client in announcing {
+        let answer = client.response();
+        assert_eq!((answer.status(), &answer.json()["error"]["code"]), (408, &json!("body_timeout")));
+    }
 }
 
 #[test]

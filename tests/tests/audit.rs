@@ -10,7 +10,7 @@ use lockstep_tests::audit::{files, shipped};
 use lockstep_tests::gateway::{Gateway, Running, chat, chat_stream, gateway, keyed};
 use lockstep_tests::lockstep::{cli, command};
 use lockstep_tests::process::{Process, Signal};
-use lockstep_tests::{Client, Lockstep, Provider, long, poll, until};
+use lockstep_tests::{Client, Lockstep, Provider, Request, long, poll, until};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -60,6 +60,20 @@ fn a_directory_of_records_forgets_what_is_too_old() {
     let metrics = running.proxy.metrics();
     let labels = [("queue", "audit-expiry"), ("result", "completed")];
     assert_eq!(metrics.sum("lockstep_jobs_ended_total", &labels), 1.0);
+}
+
+#[test]
+fn an_upload_that_is_cut_is_told_as_far_as_it_came() {
+    let provider = Provider::start("a");
+    let instance = audited(&provider).set("timeouts", json!({"total": "1s"})).start();
+    let mut client = Client::connect(instance.addr());
+    client.send(keyed(&Request::new("POST", "/v1/files").header("transfer-encoding", "chunked")).bytes());
+    client.send("5\r\nhello\r\n");
+    assert_eq!(client.response().status(), 504);
+    let (records, _dir) = ended(instance.proxy);
+    let request = &records[0]["request"];
+    assert_eq!((&request["bytes"], &records[0]["outcome"]), (&json!(5), &json!("error")), "{records:?}");
+    assert_eq!(request["sha256"], "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
 }
 
 #[test]

@@ -50,6 +50,23 @@ fn both_versions_name_the_client() {
 }
 
 #[test]
+fn what_a_client_says_of_itself_is_replaced_unless_it_is_trusted() {
+    let origin = Origin::echo("v1");
+    let proxy = start(&origin, &["127.0.0.0/8", "198.51.100.0/24"]);
+    let claims = Request::get("/").header("x-forwarded-for", "10.0.0.1").header("x-forwarded-proto", "https");
+    for (client, chain, scheme) in
+        [("192.0.2.7", "192.0.2.7", "http"), ("198.51.100.1", "10.0.0.1, 198.51.100.1", "https")]
+    {
+        let mut connection = Client::connect(proxy.addr());
+        connection.send(format!("PROXY TCP4 {client} 10.0.0.1 12345 80\r\n"));
+        assert_eq!(connection.exchange(&claims).expect("an answer").status(), 200);
+        let seen = origin.last();
+        let told = (seen.header("x-forwarded-for"), seen.header("x-forwarded-proto"));
+        assert_eq!(told, (Some(chain), Some(scheme)), "{client}");
+    }
+}
+
+#[test]
 fn the_header_may_come_in_pieces_and_before_http2() {
     let origin = Origin::echo("v1");
     let proxy = start(&origin, &["127.0.0.0/8"]);

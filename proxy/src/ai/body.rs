@@ -40,7 +40,17 @@ struct Options {
     at: Range<usize>,
     /// Whether `include_usage` is wanted, if it is said, and where.
     usage: Option<(bool, Range<usize>)>,
-    empty: bool,
+    /// Whether there is an object, and something in it.
+    holds: Holds,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// `null`
+    Null,
+    /// `{}`
+    Nothing,
+    Something,
 }
 
 /// Replacements in a body, in any order, none within another.
@@ -74,10 +84,7 @@ impl Scan {
             model: name.transpose()?.filter(|name| !name.is_empty()),
             model_at: model.map(|model| json::span(body, model)),
             stream,
-            options: options
-                .filter(|value| !json::is_null(value))
-                .map(|value| Options::of(body, value))
-                .transpose()?,
+            options: options.map(|value| Options::of(body, value)).transpose()?,
             choices: n.and_then(|n| n.get().parse().ok()).unwrap_or(1_u32).saturating_mul(prompts),
             tools: [tools, functions].into_iter().flatten().any(|tools| !json::is_empty_array(tools)),
             messages_at: messages.map(|messages| json::span(body, messages)),
@@ -113,10 +120,13 @@ impl Scan {
         const OPTION: &str = "\"include_usage\":true";
         match &self.options {
             Some(Options { usage: Some((_, at)), .. }) => edits.replace(at.clone(), "true"),
-            Some(options) => {
-                let at = options.at.start + 1;
-                let comma = if options.empty { "" } else { "," };
-                edits.0.push((at..at, format!("{OPTION}{comma}").into()));
+            Some(Options { at, holds: Holds::Null, .. }) => {
+                edits.replace(at.clone(), format!("{{{OPTION}}}"));
+            }
+            Some(Options { at, holds, .. }) => {
+                let at = at.start + 1;
+                let comma = if *holds == Holds::Nothing { "" } else { "," };
+                edits.replace(at..at, format!("{OPTION}{comma}"));
             }
             None => self.add(&format!("\"stream_options\":{{{OPTION}}}"), edits),
         }
@@ -170,14 +180,18 @@ fn required(endpoint: Endpoint, values: &Values<'_, 9>) -> Result<(), ApiError> 
 
 impl Options {
     fn of(body: &[u8], value: &serde_json::value::RawValue) -> Result<Self, ApiError> {
-        let text = value.get();
+        let (text, at) = (value.get(), json::span(body, value));
+        if json::is_null(value) {
+            return Ok(Self { at, usage: None, holds: Holds::Null });
+        }
+        let empty = text.get(1..).unwrap_or_default().trim_ascii_start().starts_with('}');
         let found = json::find(text.as_bytes(), ["include_usage"]);
         let [usage] = found.map_err(|_| ApiError::invalid_type("stream_options", "an object"))?;
         Ok(Self {
-            at: json::span(body, value),
+            at,
             // What is no boolean is the provider's to refuse.
             usage: usage.map(|usage| (!matches!(usage.get(), "false" | "null"), json::span(body, usage))),
-            empty: text.get(1..).unwrap_or_default().trim_ascii_start().starts_with('}'),
+            holds: if empty { Holds::Nothing } else { Holds::Something },
         })
     }
 }

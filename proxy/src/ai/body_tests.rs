@@ -91,6 +91,7 @@ fn edits_leave_all_else_alone() {
             r#"{"stream_options":{"a":1, "include_usage" : true}}"#,
         ),
         (r#"{"stream_options":{"include_usage":null}}"#, r#"{"stream_options":{"include_usage":true}}"#),
+        (r#"{"stream_options": null, "x":1}"#, r#"{"stream_options": {"include_usage":true}, "x":1}"#),
     ];
     for (body, expected) in cases {
         assert_eq!(edited(body, usage), expected);

@@ -29,6 +29,12 @@ impl Buffers {
 }
 
 impl Reserved {
+    /// Whether there would be room for more bytes now; takes none.
+    #[must_use]
+    pub fn would_fit(&self, bytes: u64, most: u64) -> bool {
+        self.buffers.used().saturating_add(bytes) <= most
+    }
+
     /// Takes room for more bytes, if all together stay within `most`.
     #[must_use]
     pub fn grow(&mut self, bytes: u64, most: u64) -> bool {
@@ -54,6 +60,7 @@ mod tests {
         let mut one = buffers.reserve();
         let mut two = buffers.reserve();
         assert!(one.grow(60, 100) && two.grow(40, 100));
+        assert!(two.would_fit(0, 100) && !two.would_fit(1, 100));
         assert!(!two.grow(1, 100));
         drop(two);
         assert_eq!(buffers.used(), 60);

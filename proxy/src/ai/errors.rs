@@ -157,6 +157,13 @@ impl ApiError {
             .about(param)
     }
 
+    /// A text is longer than it may be.
+    #[must_use]
+    pub fn too_long(param: &'static str, limit: usize) -> Self {
+        let message = format!("Invalid '{param}': the string is longer than {limit} bytes.");
+        Self::new(400, INVALID, "string_above_max_length", message).about(param)
+    }
+
     /// A list has no items.
     #[must_use]
     pub fn empty_array(param: &'static str) -> Self {

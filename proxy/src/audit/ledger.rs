@@ -170,8 +170,8 @@ impl Shared {
             path: self.rules.redact.text(&begin.path).into_owned(),
             headers: self.rules.redact.headers(headers::allowed(&begin.headers)),
             format: format_of(begin.endpoint),
-            model: begin.model.clone(),
-            target: begin.target.as_ref().map(|target| target_head(target, None)),
+            model: begin.model.as_deref().map(|model| self.rules.redact.text(model).into_owned()),
+            target: begin.target.as_ref().map(|target| target_head(target, None, &self.rules.redact)),
             body: kept.head,
         };
         contents(&head, &[kept.bytes])
@@ -183,13 +183,14 @@ impl Entry for JournalEntry {
     async fn attempt(&mut self, target: Target) -> Result<(), LedgerError> {
         // What the target before delivered stands before it.
         self.delivery.lock().flush();
-        let contents = contents(&target_head(&target, Some(Timestamp::now())), &[])?;
+        let head = target_head(&target, Some(Timestamp::now()), &self.shared.rules.redact);
+        let contents = contents(&head, &[])?;
         let append = self.shared.append(self.shared.durability, ATTEMPT, self.group, contents);
         append.await.map(drop).map_err(|error| ledger_error(&error))
     }
 
     fn begun(&mut self, begun: &Begun<'_>) {
-        self.delivery.lock().begin(begun_head(begun));
+        self.delivery.lock().begin(begun_head(begun, &self.shared.rules.redact));
     }
 
     fn part(&mut self, delivered: &Bytes) {
@@ -281,10 +282,10 @@ fn client_head(client: &Client, redact: &Redactor) -> ClientHead {
     }
 }
 
-fn target_head(target: &Target, at: Option<Timestamp>) -> TargetHead {
+fn target_head(target: &Target, at: Option<Timestamp>, redact: &Redactor) -> TargetHead {
     TargetHead {
         provider: target.provider.to_string(),
-        model: target.model.as_deref().map(str::to_owned),
+        model: target.model.as_deref().map(|model| redact.text(model).into_owned()),
         at,
     }
 }
@@ -298,7 +299,7 @@ fn end_head(id: Ulid, end: &End, body: BodyHead, redact: &Redactor) -> EndHead {
         status: Some(end.status),
         headers: redact.headers(headers::allowed(&end.headers)),
         body,
-        attempts: end.attempts.iter().map(attempt_head).collect(),
+        attempts: end.attempts.iter().map(|attempt| attempt_head(attempt, redact)).collect(),
         usage: end.usage.map(usage_head),
         cost_usd: end.cost.map(Cost::usd),
         changes: end.changes.iter().map(ToString::to_string).collect(),
@@ -311,19 +312,19 @@ fn end_head(id: Ulid, end: &End, body: BodyHead, redact: &Redactor) -> EndHead {
     }
 }
 
-fn begun_head(begun: &Begun<'_>) -> BegunHead {
+fn begun_head(begun: &Begun<'_>, redact: &Redactor) -> BegunHead {
     BegunHead {
         at: begun.at,
         status: begun.attempts.last().and_then(|attempt| attempt.status),
         streamed: begun.streamed,
-        attempts: begun.attempts.iter().map(attempt_head).collect(),
+        attempts: begun.attempts.iter().map(|attempt| attempt_head(attempt, redact)).collect(),
     }
 }
 
-fn attempt_head(attempt: &Attempt) -> AttemptHead {
+fn attempt_head(attempt: &Attempt, redact: &Redactor) -> AttemptHead {
     AttemptHead {
         provider: attempt.target.provider.to_string(),
-        model: attempt.target.model.as_deref().map(str::to_owned),
+        model: attempt.target.model.as_deref().map(|model| redact.text(model).into_owned()),
         status: attempt.status,
         error: attempt.error.as_deref().map(str::to_owned),
         started_at: attempt.started_at,

@@ -102,6 +102,8 @@ async fn open(
     socket.set_nodelay(true).map_err(|_| None)?;
     let trusted = server.trusts(peer.ip());
     let client = client(&mut socket, peer, trusted, listener.proxy_protocol, header_timeout).await?;
+    // Whoever passes connections on passes on what their clients say: it is for those to be trusted.
+    let trusted = server.trusts(client.ip());
     let tls = listener.tls.is_some();
     let plain = if tls { None } else { Some(sniff(&socket, idle_timeout, header_timeout).await?) };
     let connection = Connection::new(client, trusted, tls, listener.redirect_https, tracked);

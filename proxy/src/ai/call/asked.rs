@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Version};
 use pingora::http::RequestHeader;
 use tokio::time::Instant;
 
@@ -25,9 +25,13 @@ const PATIENCE: [&str; 2] = ["x-stainless-read-timeout", "x-stainless-timeout"];
 /// The most tokens of an answer of Anthropic's where the client sets no limit: one must be set.
 const MAX_TOKENS: u64 = 8192;
 
+/// The longest name of a model, in bytes: it stands in records, the log and messages.
+const MAX_MODEL: usize = 256;
+
 /// The head of a call.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
+    pub(crate) version: Version,
     pub(crate) method: Method,
     /// The path as the client sent it.
     pub(crate) path: String,
@@ -88,6 +92,7 @@ impl Head {
             Duration::try_from_secs_f64(seconds).ok().filter(|patience| !patience.is_zero())
         });
         Self {
+            version: request.version,
             method: request.method.clone(),
             path: request.uri.path().to_owned(),
             query: request.uri.query().map(str::to_owned),
@@ -147,6 +152,9 @@ impl Asked {
         let model = head.route.model.clone().or(named);
         if model.is_none() && endpoint.model_field() == ModelField::Required {
             return Err(ApiError::missing("model"));
+        }
+        if model.as_ref().is_some_and(|model| model.len() > MAX_MODEL) {
+            return Err(ApiError::too_long("model", MAX_MODEL));
         }
         Ok(Self { body, model, content })
     }

@@ -45,12 +45,14 @@ impl Call<'_, '_> {
         }
         let mut running = self.record.attempt(target.clone(), to.target.price);
         let mut slot = None;
+        let mut passed = None;
         let ending = &self.desk.gateway.ending;
         let tried = tokio::select! {
             biased;
-            tried = self.exchange(to, &mut slot, &mut running) => tried,
+            tried = self.exchange(to, &mut slot, &mut running, &mut passed) => tried,
             () = ending.cancelled() => Err((Outcome::Interrupted, Some(ApiError::shutting_down()))),
         };
+        self.record.request = passed.map(Digesting::finish);
         let served = match tried {
             Ok(Tried::Failed(failure, refused)) => {
                 running.failed(failure.as_str());
@@ -86,15 +88,17 @@ impl Call<'_, '_> {
         served
     }
 
-    /// Sends the request, and reads the answer up to where the client can be given it.
+    /// Sends the request, and reads the answer up to where the client can be given it. What `passed` of the body is known
+    /// although this future is dropped.
     async fn exchange(
         &mut self,
         to: &Destination,
         slot: &mut Option<Box<Upstream>>,
         running: &mut Running,
+        passed: &mut Option<Digesting>,
     ) -> Result<Tried, (Outcome, Option<ApiError>)> {
         let until = Instant::now() + to.target.timeouts.total;
-        match timeout_at(until, self.send(to, slot)).await {
+        match timeout_at(until, self.send(to, slot, passed)).await {
             Ok(Sent::Whole) => self.hear(to, slot, running, until).await,
             Ok(Sent::Refused(error)) => Err((Outcome::Rejected, Some(error))),
             Ok(Sent::Gone) => Err((Outcome::ClientClosed, None)),
@@ -107,7 +111,12 @@ impl Call<'_, '_> {
     }
 
     /// Sends the head, and the body as it comes.
-    async fn send(&mut self, to: &Destination, slot: &mut Option<Box<Upstream>>) -> Sent {
+    async fn send(
+        &mut self,
+        to: &Destination,
+        slot: &mut Option<Box<Upstream>>,
+        passed: &mut Option<Digesting>,
+    ) -> Sent {
         let request = head::Outgoing {
             method: &self.head.method,
             path: &self.head.route.path,
@@ -132,10 +141,7 @@ impl Call<'_, '_> {
         if receive::waits(&self.head.headers) && self.client.send_continue().await == Err(Gone) {
             return Sent::Gone;
         }
-        let mut digest = Digesting::default();
-        let sent = pass(self.client, upstream, &mut digest).await;
-        self.record.request = Some(digest.finish());
-        sent
+        pass(self.client, upstream, passed.insert(Digesting::default())).await
     }
 
     /// Reads the answer.

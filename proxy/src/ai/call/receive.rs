@@ -1,8 +1,11 @@
 //! Takes the body of a call whole, so that it can be sent more than once.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Version};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::asked::Head;
@@ -47,8 +50,11 @@ pub(crate) fn expected(head: &Head, limits: &Limits) -> Expected {
         Some(_) => Expected::Kept,
         None if raw && chunked => Expected::Streamed,
         None if chunked || head.endpoint().model_field() != ModelField::None => Expected::Kept,
-        // On HTTP/2 a body needs no announcement.
-        None if raw && !matches!(head.method, Method::GET | Method::HEAD | Method::DELETE) => {
+        // On HTTP/2 a body needs no announcement; on HTTP/1.1 there is none without (RFC 9112, 6.3).
+        None if raw
+            && head.version > Version::HTTP_11
+            && !matches!(head.method, Method::GET | Method::HEAD | Method::DELETE) =>
+        {
             Expected::Streamed
         }
         None => Expected::Nothing,
@@ -65,14 +71,15 @@ pub(crate) fn waits(headers: &HeaderMap) -> bool {
     headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// Reads the body.
+/// Reads the body. Room is taken for what has come: an announcement alone costs others nothing.
 ///
 /// # Errors
-/// If it is too large, or does not come.
+/// If it is too large, or does not come within the time.
 pub(crate) async fn receive(
     client: &mut Client<'_>,
     head: &Head,
     limits: &Limits,
+    within: Duration,
     reserved: &mut Reserved,
     ending: &CancellationToken,
 ) -> Result<Bytes, NotReceived> {
@@ -80,26 +87,29 @@ pub(crate) async fn receive(
     if announced.is_some_and(|length| length > limits.body_bytes) {
         return Err(NotReceived::Refused(ApiError::too_large(limits.body_bytes)));
     }
-    let mut room = announced.unwrap_or(STEP);
-    if !reserved.grow(room, limits.buffered) {
+    if !reserved.would_fit(announced.unwrap_or(STEP), limits.buffered) {
         return Err(NotReceived::Refused(ApiError::buffers_full()));
     }
     if waits(&head.headers) {
         client.send_continue().await.map_err(|_| NotReceived::Gone)?;
     }
+    let until = Instant::now() + within;
+    let late = |_| Err(NotReceived::Refused(ApiError::of_edge(Reason::BodyTimeout)));
     let mut pieces = Joined::default();
-    while let Some(piece) = read(client, ending).await? {
-        pieces.add(piece, room);
+    let mut room = 0;
+    while let Some(piece) = timeout_at(until, read(client, ending)).await.unwrap_or_else(late)? {
+        pieces.add(piece, announced.unwrap_or(room));
         let length = pieces.length();
         if length > limits.body_bytes {
             return Err(NotReceived::Refused(ApiError::too_large(limits.body_bytes)));
         }
         if length > room {
-            let more = (length - room).max(room);
-            room = room.saturating_add(more);
-            if !reserved.grow(more, limits.buffered) {
+            let wanted = length.max(room.saturating_mul(2)).max(STEP);
+            let wanted = announced.map_or(wanted, |announced| wanted.min(announced).max(length));
+            if !reserved.grow(wanted - room, limits.buffered) {
                 return Err(NotReceived::Refused(ApiError::buffers_full()));
             }
+            room = wanted;
         }
     }
     Ok(pieces.finish())

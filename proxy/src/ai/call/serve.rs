@@ -154,7 +154,7 @@ impl<'s> Visit<'_, 's> {
             Ok(place) => self.record.place = place,
             Err(limited) => return (self.limited(limited).await, None),
         }
-        if self.head.endpoint() == Endpoint::Realtime || self.head.headers.contains_key(UPGRADE) {
+        if self.head.endpoint() == Endpoint::Realtime || wants_websocket(&self.head.headers) {
             return (self.reject(&ApiError::no_websockets(), &Bytes::new()).await, None);
         }
         match self.head.endpoint() {
@@ -179,7 +179,8 @@ impl<'s> Visit<'_, 's> {
         let body = match receive::expected(self.head, &limits) {
             Expected::Nothing => Bytes::new(),
             Expected::Kept => {
-                match receive::receive(self.client, self.head, &limits, &mut reserved, ending).await {
+                let within = self.snapshot.config.timeouts.total;
+                match receive::receive(self.client, self.head, &limits, within, &mut reserved, ending).await {
                     Ok(body) => body,
                     Err(NotReceived::Refused(error)) => {
                         // Its room is free before its client knows, and can ask again.
@@ -335,6 +336,13 @@ fn describe(session: &Session) -> ledger::Client {
         request_id: text(headers, "x-client-request-id").or_else(|| text(headers, "x-request-id")),
         key: None,
     }
+}
+
+/// Other protocols that a client would rather speak may be left unanswered (RFC 9110, 7.8).
+fn wants_websocket(headers: &HeaderMap) -> bool {
+    let named =
+        headers.get_all(UPGRADE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    named.into_iter().any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
 fn count(desk: &Desk, record: &Record, route: Option<&Route>) {

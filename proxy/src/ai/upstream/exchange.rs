@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
+use http::header::TRANSFER_ENCODING;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{ErrorType, RetryType};
 use thiserror::Error;
+use tokio::time::Instant;
 
 use super::joined::JoinedStream;
 use super::{Client, peer};
@@ -17,6 +19,10 @@ use crate::ai::snapshot::Destination;
 
 /// Connections that no pool may answer for: each gets a group of its own.
 static FRESH: AtomicU64 = AtomicU64::new(1);
+
+/// How soon after the request a pooled connection ends that was closed before it came: what is under way then takes a
+/// round trip. One that ends later may have had the request, and begun to work on it.
+const PROMPT: Duration = Duration::from_secs(1);
 
 /// How an exchange fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -47,6 +53,8 @@ pub struct Upstream {
     session: HttpSession,
     peer: HttpPeer,
     reused: bool,
+    /// When the request was sent whole.
+    sent: Option<Instant>,
     /// The head of the response was read; before, nothing can be said of its body.
     answered: bool,
     /// Not all of the request was sent: what follows on the connection would be taken for it.
@@ -81,6 +89,7 @@ impl Client {
                         session,
                         peer,
                         reused,
+                        sent: None,
                         answered: false,
                         unsent: false,
                         broken: false,
@@ -113,6 +122,12 @@ impl Upstream {
             JoinedStream::hold_head(session.stream());
         }
         self.send_head(head).await?;
+        let sent = self.send_body(body).await;
+        self.sent = Some(Instant::now());
+        sent
+    }
+
+    async fn send_body(&mut self, body: &[Bytes]) -> Result<(), ExchangeError> {
         if body.is_empty() && self.session.as_http2().is_none() {
             return Ok(());
         }
@@ -138,7 +153,11 @@ impl Upstream {
     ///
     /// # Errors
     /// If it could not be sent.
-    pub async fn send_head(&mut self, head: RequestHeader) -> Result<(), ExchangeError> {
+    pub async fn send_head(&mut self, mut head: RequestHeader) -> Result<(), ExchangeError> {
+        if self.session.as_http2().is_some() {
+            // Its frames say where a body ends (RFC 9113, 8.2.2).
+            head.remove_header(&TRANSFER_ENCODING);
+        }
         self.session.set_write_timeout(self.peer.options.write_timeout);
         let sent = self.session.write_request_header(Box::new(head)).await;
         sent.map_err(|error| self.error(&error))
@@ -245,10 +264,9 @@ impl Upstream {
 
     fn error(&mut self, error: &pingora::Error) -> ExchangeError {
         self.broken = true;
-        let stale = error.etype() == &ErrorType::WriteError
-            || matches!(error.retry, RetryType::ReusedOnly)
-            || matches!(error.retry, RetryType::Decided(true));
-        if self.reused && stale {
+        let prompt = self.sent.is_none_or(|sent| sent.elapsed() < PROMPT);
+        let unheard = matches!(error.retry, RetryType::ReusedOnly | RetryType::Decided(true));
+        if self.reused && (error.etype() == &ErrorType::WriteError || (unheard && prompt)) {
             return ExchangeError::Stale;
         }
         match error.etype() {

@@ -88,10 +88,8 @@ impl Outgoing<'_> {
             }
         }
         head.insert_header(HOST, provider.base.authority.as_str())?;
-        if self.endpoint != Endpoint::Raw {
-            // What is to be looked into must be legible.
-            head.insert_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
-        }
+        // What is to be looked into must be legible: answers, and errors on every path.
+        head.insert_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
         match self.length {
             Some(length) if length > 0 || self.method != Method::GET => {
                 head.insert_header(CONTENT_LENGTH, length)?;

@@ -149,13 +149,18 @@ fn a_small_journal_holds_little_back() {
 async fn a_call_leaves_one_record_without_credentials() {
     let dir = tempfile::tempdir().unwrap();
     let (audit, _) = open(dir.path());
-    let begun = begin();
+    let asked = Target { provider: "one".into(), model: Some("gpt secret-3".into()) };
+    let begun = Begin { model: Some("gpt secret-3".to_owned()), target: Some(asked.clone()), ..begin() };
     let id = begun.id.to_string();
     let entry = audit.ledger.begin(begun).await.unwrap();
-    entry.end(end(Some("{}"))).await.unwrap();
+    let mut end = end(Some("{}"));
+    end.attempts[0].target = asked;
+    entry.end(end).await.unwrap();
     let records = records(&audit);
     assert_eq!(records.len(), 1);
     let record = &records[0];
+    assert_eq!(record["route"]["model"], "gpt [redacted]");
+    assert_eq!(record["attempts"][0]["model"], "gpt [redacted]");
     assert_eq!((record["id"].as_str(), record["outcome"].as_str()), (Some(&*id), Some("complete")));
     assert_eq!(record["request"]["body"]["messages"][0], "[redacted]");
     assert_eq!(record["response"]["body"], serde_json::json!({}));
@@ -164,7 +169,7 @@ async fn a_call_leaves_one_record_without_credentials() {
     for side in ["request", "response"] {
         assert_eq!(record[side]["headers"]["user-agent"], "test [redacted]");
     }
-    for secret in ["key-of-a-client", "secret-1", "secret-2"] {
+    for secret in ["key-of-a-client", "secret-1", "secret-2", "secret-3"] {
         assert!(!record.to_string().contains(secret), "{record}");
     }
     audit.journal.shutdown().await.unwrap();
@@ -173,7 +178,7 @@ async fn a_call_leaves_one_record_without_credentials() {
         .flat_map(|file| std::fs::read(file.unwrap().path()).unwrap())
         .collect();
     let holds = |text: &str| written.windows(text.len()).any(|window| window == text.as_bytes());
-    assert!(holds(&id) && !holds("key-of-a-client") && !holds("secret-1"));
+    assert!(holds(&id) && !holds("key-of-a-client") && !holds("secret-1") && !holds("secret-3"));
 }
 
 #[tokio::test]
