@@ -242,23 +242,17 @@ fn direct_options() -> Option<OpenOptions> {
     None
 }
 
-/// Writes all bytes. On failure, says how many were written.
-pub(crate) fn write_all(
-    file: &dyn DiskFile,
-    mut bytes: &[u8],
-    mut offset: u64,
-) -> Result<(), (io::Error, u64)> {
-    let mut done = 0;
+/// Writes all bytes. After a failure any of them may have been written.
+pub(crate) fn write_all(file: &dyn DiskFile, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.write_at(bytes, offset) {
-            Ok(0) => return Err((io::ErrorKind::WriteZero.into(), done)),
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(count) => {
                 bytes = bytes.get(count..).unwrap_or_default();
                 offset += wide(count);
-                done += wide(count);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err((error, done)),
+            Err(error) => return Err(error),
         }
     }
     Ok(())

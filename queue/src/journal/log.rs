@@ -53,9 +53,9 @@ impl Log {
                 self.staged.written();
                 Ok(())
             }
-            Err((error, done)) => {
+            Err(error) => {
                 self.staged.forget();
-                match self.take_back(start, done) {
+                match self.take_back(start, len) {
                     Ok(()) => Err(Failure::Refused(error)),
                     Err(second) => {
                         tracing::error!(%error, %second, "a failed write to the journal can't be undone");
@@ -66,8 +66,8 @@ impl Log {
         }
     }
 
-    /// Writes what is staged, and says up to where the file is written then; or how many bytes from `start` on.
-    fn put(&mut self, start: u64) -> Result<u64, (io::Error, u64)> {
+    /// Writes what is staged, and says up to where the file is written then.
+    fn put(&mut self, start: u64) -> io::Result<u64> {
         let file = &*self.file;
         if !file.is_direct() {
             let end = start + self.staged.len();
@@ -76,17 +76,17 @@ impl Log {
         // A block that is not full is written again, with the same bytes at its beginning: whatever part of it gets to
         // the disk before a power loss, what was there stays.
         let old = self.staged.old();
-        self.staged.in_whole_blocks(|blocks| match write_all(file, blocks, start - old) {
-            Ok(()) => Ok(start - old + wide(blocks.len())),
-            Err((error, done)) => Err((error, done.saturating_sub(old))),
+        self.staged.in_whole_blocks(|blocks| {
+            write_all(file, blocks, start - old).map(|()| start - old + wide(blocks.len()))
         })
     }
 
     /// Truncates to the last whole frame. Zeros that were there before are written again: their room
-    /// is needed for acknowledgements on a full disk.
-    fn take_back(&mut self, start: u64, done: u64) -> io::Result<()> {
-        let zeros = vec![0; narrow(done.min(self.allocated.saturating_sub(start)))];
-        let restored = write_all(&*self.file, &zeros, start).map_err(|(error, _)| error);
+    /// is needed for acknowledgements on a full disk. All of them: a write that failed in the middle may be told to
+    /// have written nothing, and a frame that is whole would count.
+    fn take_back(&mut self, start: u64, len: u64) -> io::Result<()> {
+        let zeros = vec![0; narrow(len.min(self.allocated.saturating_sub(start)))];
+        let restored = write_all(&*self.file, &zeros, start);
         if restored.and_then(|()| self.file.set_len(self.allocated)).is_err() {
             self.file.set_len(start)?;
             self.allocated = start;

@@ -157,7 +157,7 @@ impl Recoverer<'_> {
     fn cut(&mut self, base: u64, bytes: &[u8], end: u64, file: &dyn DiskFile) -> io::Result<()> {
         let tail = bytes.get(narrow(end)..).unwrap_or_default();
         let Some(last) = tail.iter().rposition(|byte| *byte != 0) else { return Ok(()) };
-        write_all(file, &vec![0; last + 1], end).map_err(|(error, _)| error)?;
+        write_all(file, &vec![0; last + 1], end)?;
         let cut = Cut { at: Position::new(base + end), bytes: wide(last + 1) };
         tracing::warn!(at = %cut.at, bytes = cut.bytes, "an unfinished write at the end of the journal was cut off");
         self.report.cut = Some(cut);
@@ -170,7 +170,7 @@ impl Recoverer<'_> {
 fn rewrite(base: u64, bytes: &[u8], found: &Scan, file: &dyn DiskFile) -> io::Result<()> {
     let from = confirmed(base, found) - base;
     let bytes = bytes.get(narrow(from)..narrow(found.end)).unwrap_or_default();
-    write_all(file, bytes, from).map_err(|(error, _)| error)
+    write_all(file, bytes, from)
 }
 
 /// Nothing to be written yet, at this place of the file.

@@ -37,7 +37,7 @@ pub(crate) fn set_aside(disk: &dyn Disk, dir: &Path, base: u64, bytes: &[u8]) ->
             .unwrap_or_default();
     let path = dir.join(name);
     let file = disk.create(&path)?;
-    let written = write_all(&*file, bytes, 0).map_err(|(error, _)| error).and_then(|()| file.sync_data());
+    let written = write_all(&*file, bytes, 0).and_then(|()| file.sync_data());
     written.inspect_err(|_| {
         // Half a copy is worth less than the room.
         let _ = disk.remove(&path);
@@ -82,7 +82,7 @@ pub(crate) fn note(
             // It is full of zeros, and nobody waits for them to be written.
             bytes.truncate(WORDS);
         }
-        write_all(file, &bytes, from - base).map_err(|(error, _)| error)?;
+        write_all(file, &bytes, from - base)?;
     }
     file.sync_data()
 }

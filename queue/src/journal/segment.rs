@@ -66,7 +66,7 @@ fn fill(file: &dyn DiskFile, size: u64) -> io::Result<()> {
     let mut offset = 0;
     while offset < size {
         let slice = zeros.get(..narrow(size - offset)).unwrap_or(&zeros);
-        write_all(file, slice, offset).map_err(|(error, _)| error)?;
+        write_all(file, slice, offset)?;
         file.sync_data()?;
         offset += wide(slice.len());
     }

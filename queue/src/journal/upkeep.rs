@@ -175,6 +175,8 @@ impl Writer {
     pub(crate) fn idle_at(&self) -> Option<Instant> {
         let idle = self.poison.is_none()
             && self.log.head - self.log.base > IDLE_BYTES
+            // What it notes of others may be longer than that, and would be again.
+            && !self.retention.is_unused(self.log.base)
             && self.retention.is_done(self.log.base, self.ack);
         idle.then_some(self.idle_due)
     }

@@ -89,6 +89,13 @@ impl Collector {
     /// Takes the next item of the journal.
     pub(crate) fn take(&mut self, item: Item) {
         let to = item.end();
+        if matches!(item, Item::Gap(_)) {
+            // What is missing may begin in one batch and end behind it: it is told in the one in which it ends, as nothing
+            // is added to those that were sealed.
+            while self.sealed.front().is_some_and(|seal| seal.to < to.as_u64()) {
+                self.close();
+            }
+        }
         if let Some((source, at)) = Source::of(item, &mut self.groups, &*self.assemble) {
             self.add(source, at, to);
         }

@@ -10,7 +10,8 @@ pub(crate) struct Held {
     pub(crate) position: Position,
     /// Length of its contents; 0 for those that an earlier process met.
     pub(crate) len: usize,
-    pub(crate) frame: Option<Frame>,
+    /// Boxed: most frames of groups that are open for long are not in memory.
+    pub(crate) frame: Option<Box<Frame>>,
 }
 
 /// A few words for each frame of an open group, and contents up to a limit.
@@ -42,7 +43,7 @@ impl Groups {
             self.forget(group);
         }
         let len = frame.body.len();
-        let held = Held { position: frame.position, len, frame: Some(frame) };
+        let held = Held { position: frame.position, len, frame: Some(Box::new(frame)) };
         if role == Role::End {
             let mut frames = self.forget(group);
             frames.push(held);
@@ -64,8 +65,10 @@ impl Groups {
 
     /// Groups that stay open for long are read again in the end, and the cache serves the others.
     fn drop_cache(&mut self) {
-        for held in self.open.values_mut().flatten() {
-            held.frame = None;
+        for frames in self.open.values_mut() {
+            // Those in memory are the last ones: all before went with an earlier round.
+            let cached = frames.iter_mut().rev().take_while(|held| held.frame.is_some());
+            cached.for_each(|held| held.frame = None);
         }
         self.cached = 0;
     }

@@ -61,7 +61,7 @@ impl Source {
 pub(crate) fn whole(held: &[Held], journal: &Journal) -> Result<Group, JournalError> {
     let mut group = Group { frames: Vec::with_capacity(held.len()), lost: 0 };
     for Held { position, frame, .. } in held {
-        match frame.clone().map_or_else(|| journal.read(*position), Ok) {
+        match frame.as_deref().cloned().map_or_else(|| journal.read(*position), Ok) {
             Ok(frame) => group.frames.push(frame),
             Err(JournalError::NotFound(_)) => group.lost += 1,
             Err(error) => return Err(error),

@@ -5,10 +5,11 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use lockstep_queue::jobs::{
-    Enqueued, JobState, NotReplicated, RedisOptions, RedisStorage, StorageError, WaitReplicas,
+    Claimed, End, Enqueued, Extended, Finish, JobState, NotReplicated, RedisOptions, RedisStorage,
+    Storage as _, StorageError, WaitReplicas,
 };
 
-use crate::kit::{open, put, state};
+use crate::kit::{open, put, queue, state, take, wish};
 use crate::load::Load;
 use crate::server::{Flavour, Server};
 
@@ -67,6 +68,16 @@ async fn what_a_replica_has_is_kept() {
             "it is not acknowledged: {error}"
         );
         assert!(error.is_transient() && error.source().is_some());
+        // What is delivered again when it gets lost is not held up, nor thrown away when it is done.
+        let Claimed { id, token, .. } = take(&storage).await;
+        let lease = Duration::from_secs(30);
+        let extended = storage.extend(&queue(), vec![(id.clone(), token)], lease).await.unwrap();
+        assert!(matches!(extended[0], Extended::Held), "{extended:?}");
+        storage.reap(&queue(), 10, "expired".into()).await.unwrap();
+        let finish = Finish { id, token, end: End::Release };
+        let error = storage.finish(&queue(), vec![finish], wish(5)).await.unwrap_err();
+        assert!(error.is_transient(), "{error}");
+        assert_eq!(storage.counts(&queue()).await.unwrap().active, 0, "nothing was claimed for nobody");
         fail_over(&mut primary, &replica);
         let storage = open(replica.url()).await;
         assert_eq!(state(&storage, "before").await, Some(JobState::Waiting));

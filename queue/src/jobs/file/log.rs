@@ -8,11 +8,11 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::super::error::StorageError;
-use super::super::index::Index;
+use super::super::index::{Index, Weight};
 use super::super::job::StorageTime;
 use super::Options;
 use super::snapshot::{Builder, Piece};
-use super::step::Entry;
+use super::step::{Entry, Step};
 use crate::journal::{GapCause, Item, Journal, JournalError, Kind, OpenError, Position, Stats};
 
 /// A step.
@@ -28,6 +28,10 @@ const COMPACT_AFTER: u64 = 16 * 1024 * 1024;
 /// New jobs may take the log to this part of what it may hold. The rest is for what becomes of them, and for the
 /// snapshot that is written before what it replaces goes.
 const OF_JOBS: u64 = 3;
+/// This part is for steps that make a snapshot shorter: without them it might never fit.
+const OF_REMOVALS: u64 = 16;
+/// A snapshot may come out longer than its records say by this part.
+const INACCURACY: u64 = 8;
 /// From this part on a log is replaced when it has grown by the other part, so that new jobs seldom meet the limit.
 const CROWDED: u64 = 4;
 const PAYS: u64 = 12;
@@ -45,12 +49,14 @@ pub(super) struct Log {
     torn: bool,
 }
 
-/// The jobs have taken what is theirs.
+/// The log has taken what it may.
 #[derive(Debug, Error)]
-#[error("the log has {bytes} bytes, and new jobs are taken up to {limit}, a third of `max_bytes`")]
+#[error("the log has {bytes} bytes, and {what} up to {limit}, of the {capacity} that `max_bytes` allows")]
 struct NoRoom {
+    what: &'static str,
     bytes: u64,
     limit: u64,
+    capacity: u64,
 }
 
 /// What a log held.
@@ -117,14 +123,43 @@ impl Log {
         self.unwritten = 0;
     }
 
-    /// Checks that there is room for another job.
+    /// Checks that there is room for a step, with as much in the index: for a job, unless what is left is for what
+    /// becomes of those that are there; for that, unless what is left is for the snapshot of those that last.
     ///
     /// # Errors
-    /// If what is left is for what becomes of those that are there.
-    pub(super) fn check_room(&self) -> Result<(), StorageError> {
+    /// If there is not.
+    pub(super) fn check_room(&self, step: &Step, weight: Weight) -> Result<(), StorageError> {
         let Stats { bytes_on_disk, capacity, .. } = self.journal.stats();
-        let (bytes, limit) = (bytes_on_disk + self.unwritten, capacity / OF_JOBS);
-        if bytes <= limit { Ok(()) } else { Err(StorageError::Full(Arc::new(NoRoom { bytes, limit }))) }
+        let (what, limit) = match step {
+            Step::Enqueue(_) if longest(weight.lasting) > capacity / OF_JOBS => {
+                ("jobs that last are taken", 0)
+            }
+            Step::Enqueue(_) => ("new jobs are taken", capacity / OF_JOBS),
+            Step::Cancel(_) | Step::Remove(_) | Step::Reap { .. } => return Ok(()),
+            _ => {
+                let kept = longest(weight.lasting) + capacity / OF_REMOVALS;
+                ("what becomes of jobs is taken", capacity.saturating_sub(kept))
+            }
+        };
+        let bytes = bytes_on_disk + self.unwritten;
+        if bytes <= limit {
+            return Ok(());
+        }
+        Err(StorageError::Full(Arc::new(NoRoom { what, bytes, limit, capacity })))
+    }
+
+    /// Checks that a snapshot can be written beside what is there: half of one would take room for nothing.
+    ///
+    /// # Errors
+    /// If it can't.
+    pub(super) fn check_snapshot(&self, weight: Weight) -> Result<(), StorageError> {
+        let Stats { bytes_on_disk: bytes, capacity, .. } = self.journal.stats();
+        let limit = capacity.saturating_sub(longest(weight.all));
+        if bytes <= limit {
+            return Ok(());
+        }
+        let what = "a snapshot fits beside";
+        Err(StorageError::Full(Arc::new(NoRoom { what, bytes, limit, capacity })))
     }
 
     /// Whether so much was written since the last snapshot that another one pays.
@@ -136,14 +171,14 @@ impl Log {
         grown > COMPACT_AFTER.max(2 * size) || (is_crowded && grown > capacity / PAYS)
     }
 
-    /// Writes a snapshot and lets go of everything before it. Not on a thread of an async runtime.
+    /// Writes a snapshot, and says where it begins once it counts. Not on a thread of an async runtime.
     ///
     /// # Errors
     /// If the disk has no room for it; the log goes on as it was.
-    pub(super) fn compact(
+    pub(super) fn write_snapshot(
         &mut self,
         pieces: impl Iterator<Item = Result<Piece, StorageError>>,
-    ) -> Result<(), StorageError> {
+    ) -> Result<Option<Position>, StorageError> {
         let mut span: Option<(Position, Position)> = None;
         let mut appends = Vec::new();
         for piece in pieces {
@@ -166,12 +201,18 @@ impl Log {
                 }
             }
         }
-        let Some((begin, end)) = span else { return Ok(()) };
-        self.snapshot = (end.as_u64(), end.as_u64() - begin.as_u64());
-        self.journal
-            .acknowledge(begin)
-            .wait()
-            .map_err(|error| journal_error("remove the old log", &error))?;
+        self.snapshot =
+            span.map_or(self.snapshot, |(begin, end)| (end.as_u64(), end.as_u64() - begin.as_u64()));
+        Ok(span.map(|(begin, _)| begin))
+    }
+
+    /// Lets go of everything before a snapshot. Not on a thread of an async runtime.
+    ///
+    /// # Errors
+    /// If that can't be written down.
+    pub(super) fn let_go(&mut self, before: Position) -> Result<(), StorageError> {
+        let acknowledged = self.journal.acknowledge(before).wait();
+        acknowledged.map_err(|error| journal_error("remove the old log", &error))?;
         self.torn = false;
         Ok(())
     }
@@ -234,6 +275,11 @@ impl Replay {
         }
         Ok(())
     }
+}
+
+/// How long a snapshot of records may come out.
+const fn longest(bytes: u64) -> u64 {
+    bytes + bytes / INACCURACY
 }
 
 fn encode(value: &impl Serialize) -> Result<Bytes, StorageError> {

@@ -40,7 +40,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::StorageError;
 use super::event::Event;
-use super::index::{Outlook, QueueIndex};
+use super::index::{Outlook, QueueIndex, Weight};
 use super::job::{Generation, Job, JobState, NewJob, Token};
 use super::local;
 use super::name::{JobId, QueueName, WorkerId};
@@ -129,7 +129,9 @@ impl FileStorage {
         let state = Arc::new(State::new(index, last));
         let (requests, queue) = mpsc::channel(REQUESTS);
         let (end, ended) = watch::channel(None);
-        let writer = Writer { state: Arc::clone(&state), log, requests: queue, last };
+        let weight = Weight::default();
+        let writer =
+            Writer { state: Arc::clone(&state), log, requests: queue, last, weight, paused_until: None };
         let run = move || drop(end.send(Some(writer.run())));
         let thread = thread::Builder::new()
             .name("jobs".to_owned())

@@ -45,11 +45,13 @@ pub(super) struct Builder {
 
 /// The pieces of an index as of a time. The index is locked for one piece after the other, so that who reads it does
 /// not wait for the disk; nobody may change it meanwhile. A closed one gives an error and ends.
+///
+/// Whoever reads them back makes all jobs ready whose time had come, which the index must do too once they are written.
 pub(super) fn pieces(
     index: &Mutex<Option<Index>>,
     at: StorageTime,
 ) -> Result<impl Iterator<Item = Result<Piece, StorageError>> + '_, StorageError> {
-    let heads = heads(index.lock().as_mut().ok_or(StorageError::Closed)?, at);
+    let heads = heads(index.lock().as_ref().ok_or(StorageError::Closed)?);
     let of_queue = move |Head { name, settings, counter, generations }| {
         let head = Piece::Queue { name: QueueName::clone(&name), settings, counter };
         let mut left = generations.into_iter();
@@ -64,9 +66,8 @@ pub(super) fn pieces(
     Ok(iter::once(Ok(Piece::Begin { at })).chain(queues).chain([Ok(Piece::End)]))
 }
 
-/// The queues that hold anything. Jobs whose time came are made ready first, as they are when a snapshot is read.
-fn heads(index: &mut Index, at: StorageTime) -> Vec<Head> {
-    index.promote_all(at);
+/// The queues that hold anything.
+fn heads(index: &Index) -> Vec<Head> {
     let queues = index.queues().filter(|(_, queue)| queue.counter() > 0 || !queue.is_empty());
     let heads = queues.map(|(name, queue)| Head {
         name: name.clone(),
@@ -144,6 +145,7 @@ mod tests {
         let mut builder = Builder::default();
         let mut read = pieces(&live, later).unwrap().find_map(|piece| builder.take(piece.unwrap())).unwrap();
         let mut live = live.into_inner().unwrap();
+        live.promote_all(later);
         let claim =
             Claim { worker: WorkerId::new("worker").unwrap(), max: 100, lease: Duration::from_secs(1) };
         for _ in 0..30 {

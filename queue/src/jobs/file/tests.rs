@@ -132,6 +132,34 @@ async fn jobs_that_come_and_go_never_fill_a_small_log() {
 }
 
 #[tokio::test]
+async fn large_outputs_find_room_and_leave_it_when_they_expire() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = FileStorage::open(&Options::new(dir.path()).max_bytes(2 << 20)).unwrap();
+    let large = Bytes::from(vec![7; 1000]);
+    for round in 0..3 {
+        let mut enqueued = 0;
+        loop {
+            let job = NewJob { payload: large.clone(), ..job(&format!("{round}-{enqueued}")) };
+            match storage.enqueue(&queue(), vec![job]).await {
+                Ok(_) => enqueued += 1,
+                Err(error) => break assert!(matches!(error, StorageError::Full(_)), "{error}"),
+            }
+        }
+        assert!(enqueued > 300, "{round}: {enqueued}");
+        for _ in 0..enqueued {
+            let claimed = storage.finish(&queue(), Vec::new(), claim(1)).await.unwrap().claimed;
+            let end = End::Complete { output: large.clone(), retention: Duration::from_millis(1) };
+            storage.finish(&queue(), vec![Finish { end, ..complete(&claimed[0]) }], None).await.unwrap();
+        }
+        while storage.counts(&queue()).await.unwrap().completed > 0 {
+            storage.reap(&queue(), 100, Bytes::new()).await.unwrap();
+        }
+        // The log is made shorter with a step.
+        storage.configure(&queue(), Settings::default()).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_is_full_is_drained_and_takes_jobs_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut storage = open_small(dir.path());

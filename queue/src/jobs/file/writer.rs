@@ -2,10 +2,12 @@
 //! at the moment, waits for the disk once, does them, and answers.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::error::StorageError;
+use super::super::index::{Index, Weight};
 use super::super::job::StorageTime;
 use super::super::local;
 use super::super::name::QueueName;
@@ -17,6 +19,9 @@ use crate::journal::Append;
 
 /// Steps that are written down together at most.
 const BATCH: usize = 1024;
+
+/// How long a snapshot that failed is not tried again.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// A step that was asked for.
 #[derive(Debug)]
@@ -33,6 +38,10 @@ pub(super) struct Writer {
     pub(super) log: Log,
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) last: StorageTime,
+    /// What the index held before the steps that are being written.
+    pub(super) weight: Weight,
+    /// Until when no snapshot is tried.
+    pub(super) paused_until: Option<Instant>,
 }
 
 struct Written {
@@ -44,7 +53,7 @@ struct Written {
 impl Writer {
     /// Serves until nobody can ask any more.
     pub(super) fn run(mut self) -> Result<(), StorageError> {
-        self.compact_if_long();
+        self.look_after();
         while let Some(first) = self.requests.blocking_recv() {
             let mut written = Vec::new();
             self.write(first, &mut written);
@@ -55,7 +64,7 @@ impl Writer {
             }
             written.into_iter().for_each(|written| self.apply(written));
             self.log.settle();
-            self.compact_if_long();
+            self.look_after();
         }
         self.state.close();
         self.log.close()
@@ -69,9 +78,7 @@ impl Writer {
             drop(reply.send(Err(error)));
             return;
         }
-        if matches!(step, Step::Enqueue(_))
-            && let Err(error) = self.log.check_room()
-        {
+        if let Err(error) = self.log.check_room(&step, self.weight) {
             drop(reply.send(Err(error)));
             return;
         }
@@ -120,15 +127,28 @@ impl Writer {
         }
     }
 
-    fn compact_if_long(&mut self) {
-        if self.log.is_long()
+    /// Weighs what there is, and makes the log shorter if it is long.
+    fn look_after(&mut self) {
+        self.weight = self.state.index.lock().as_ref().map(Index::weight).unwrap_or_default();
+        let is_paused = self.paused_until.is_some_and(|until| Instant::now() < until);
+        if !is_paused
+            && self.log.is_long()
             && let Err(error) = self.compact()
         {
+            self.paused_until = Some(Instant::now() + PAUSE);
             tracing::warn!(%error, "the log of jobs can't be made shorter now");
         }
     }
 
     fn compact(&mut self) -> Result<(), StorageError> {
-        self.log.compact(pieces(&self.state.index, self.last)?)
+        self.log.check_snapshot(self.weight)?;
+        let Some(begin) = self.log.write_snapshot(pieces(&self.state.index, self.last)?)? else {
+            return Ok(());
+        };
+        // From here on it is what a restart reads.
+        if let Some(index) = self.state.index.lock().as_mut() {
+            index.promote_all(self.last);
+        }
+        self.log.let_go(begin)
     }
 }

@@ -13,6 +13,7 @@ mod read;
 mod reap;
 mod record;
 mod roles;
+mod weight;
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ pub use queue::QueueIndex;
 pub use reap::Swept;
 pub use record::{Place, Record};
 pub use roles::Roles;
+pub use weight::Weight;
 
 use std::collections::HashMap;
 
@@ -51,6 +53,12 @@ impl Index {
     /// Makes all delayed jobs ready whose time came.
     pub fn promote_all(&mut self, now: StorageTime) {
         self.queues.values_mut().for_each(|queue| while queue.promote(now) > 0 {});
+    }
+
+    /// How much a log has to hold of all records.
+    #[must_use]
+    pub fn weight(&self) -> Weight {
+        self.queues.values().map(QueueIndex::weight).sum()
     }
 
     /// All queues, in no order.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::orders::Orders;
 use super::record::{Place, Record};
+use super::weight::Weight;
 use crate::jobs::job::{Generation, StorageTime, Token};
 use crate::jobs::name::JobId;
 use crate::jobs::storage::Settings;
@@ -19,6 +20,7 @@ pub struct QueueIndex {
     pub(super) ids: HashMap<JobId, Generation>,
     pub(super) orders: Orders,
     pub(super) settings: Settings,
+    weight: Weight,
     counter: u64,
 }
 
@@ -38,6 +40,12 @@ impl QueueIndex {
     /// All records, in no order.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.records.values()
+    }
+
+    /// How much a log has to hold of the records.
+    #[must_use]
+    pub const fn weight(&self) -> Weight {
+        self.weight
     }
 
     /// The last generation or token that was given out.
@@ -65,12 +73,14 @@ impl QueueIndex {
         let generation = self.ids.remove(id)?;
         let record = self.records.remove(&generation)?;
         self.orders.leave(&record);
+        self.weight.take(&record);
         Some(record)
     }
 
     /// Enters a record whose id and generation are free.
     pub(super) fn enter(&mut self, record: Record, now: StorageTime) {
         self.orders.enter(&record, now);
+        self.weight.add(&record);
         self.ids.insert(record.id.clone(), record.generation);
         self.records.insert(record.generation, record);
     }
@@ -84,7 +94,9 @@ impl QueueIndex {
     ) -> Option<T> {
         let record = self.records.get_mut(&generation)?;
         self.orders.leave(record);
+        self.weight.take(record);
         let result = change(record);
+        self.weight.add(record);
         self.orders.enter(record, now);
         Some(result)
     }

@@ -71,6 +71,11 @@ impl Record {
         128 + self.id.as_str().len() + self.payload.len() + output + self.error.as_ref().map_or(0, Bytes::len)
     }
 
+    /// Whether it is forgotten in the end without being asked to go.
+    pub(super) const fn expires(&self) -> bool {
+        matches!(self.place, Place::Completed { .. } | Place::Dead { expires_at: Some(_), .. })
+    }
+
     /// Where it is, at a moment.
     #[must_use]
     pub fn state(&self, now: StorageTime) -> JobState {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Place, QueueIndex, Record};
+use super::{Place, QueueIndex, Record, Weight};
 use crate::jobs::job::{JobOptions, JobState, NewJob, StorageTime, Token};
 use crate::jobs::name::{JobId, WorkerId};
 use crate::jobs::storage::{Claim, End, EndOutcome, Enqueued, Extended, Finish};
@@ -119,6 +119,7 @@ impl Run {
         let listed: usize = STATES.iter().map(|state| index.orders.list(*state).len()).sum();
         assert_eq!(listed, index.records.len());
         assert_eq!(index.ids.len(), index.records.len());
+        assert_eq!(index.weight(), index.records().map(Weight::of).sum());
         let orders = &index.orders;
         assert_eq!(orders.ready.len(), orders.list(JobState::Waiting).len());
         assert_eq!(orders.delayed.len(), orders.list(JobState::Delayed).len());

@@ -130,6 +130,11 @@ impl Link {
         self.primary.subscribe()
     }
 
+    /// Whether changes wait for replicas.
+    pub(super) const fn waits_for_replicas(&self) -> bool {
+        self.options.wait_replicas.is_some()
+    }
+
     /// How long to wait for a connection.
     pub(super) const fn timeout(&self) -> Duration {
         self.options.timeout
@@ -174,7 +179,7 @@ impl Link {
             }
             answer => answer?,
         };
-        if let Some(wait) = self.options.wait_replicas.filter(|_| call.script.is_change) {
+        if let Some(wait) = self.options.wait_replicas.filter(|_| call.is_replicated) {
             self.wait_replicas(wait).await?;
         }
         Ok(answer)

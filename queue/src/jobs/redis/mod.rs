@@ -234,6 +234,30 @@ impl RedisStorage {
         }
         Ok(())
     }
+
+    /// Ends and claims in one step. Only ends are waited for by replicas.
+    async fn finish_at_once(
+        &self,
+        queue: &QueueName,
+        ends: Vec<Finish>,
+        next: Option<Claim>,
+    ) -> Result<Finished, StorageError> {
+        let count = ends.len();
+        let nonce = Bytes::copy_from_slice(&rand::random::<u64>().to_be_bytes());
+        let call = script::FINISH.change(self.base(queue)).arg(nonce);
+        let call = if ends.is_empty() { call.unreplicated() } else { call };
+        let call = match next {
+            Some(Claim { worker, max, lease }) => {
+                call.arg(worker.as_str().to_owned()).number(bounded(max)).number(millis(lease))
+            }
+            None => call.arg("").number(0).number(0),
+        };
+        let call = ends.into_iter().fold(call, |call, finish| {
+            let (fixed, bytes) = pack_end(finish.token, finish.end);
+            call.arg(finish.id.as_str().to_owned()).arg(fixed).arg(bytes)
+        });
+        self.call(call).await?.finished(count)
+    }
 }
 
 #[async_trait]
@@ -258,20 +282,13 @@ impl Storage for RedisStorage {
         next: Option<Claim>,
     ) -> Result<Finished, StorageError> {
         local::check_ends(&ends)?;
-        let count = ends.len();
-        let nonce = Bytes::copy_from_slice(&rand::random::<u64>().to_be_bytes());
-        let call = script::FINISH.change(self.base(queue)).arg(nonce);
-        let call = match next {
-            Some(Claim { worker, max, lease }) => {
-                call.arg(worker.as_str().to_owned()).number(bounded(max)).number(millis(lease))
-            }
-            None => call.arg("").number(0).number(0),
-        };
-        let call = ends.into_iter().fold(call, |call, finish| {
-            let (fixed, bytes) = pack_end(finish.token, finish.end);
-            call.arg(finish.id.as_str().to_owned()).arg(fixed).arg(bytes)
-        });
-        self.call(call).await?.finished(count)
+        if next.is_some() && !ends.is_empty() && self.0.link.waits_for_replicas() {
+            // What is claimed in a step whose answer is then withheld would wait for its lease to expire.
+            let Finished { outcomes, .. } = self.finish_at_once(queue, ends, None).await?;
+            let claimed = self.finish_at_once(queue, Vec::new(), next).await?;
+            return Ok(Finished { outcomes, ..claimed });
+        }
+        self.finish_at_once(queue, ends, next).await
     }
 
     async fn wait_for_work(&self, queue: &QueueName, at_most: Duration) -> Result<(), StorageError> {
@@ -288,7 +305,7 @@ impl Storage for RedisStorage {
         lease: Duration,
     ) -> Result<Vec<Extended>, StorageError> {
         let count = leases.len();
-        let call = script::EXTEND.change(self.base(queue)).number(millis(lease));
+        let call = script::EXTEND.change(self.base(queue)).unreplicated().number(millis(lease));
         let call = leases
             .into_iter()
             .fold(call, |call, (id, Token(token))| call.arg(id.as_str().to_owned()).number(token));
@@ -336,7 +353,7 @@ impl Storage for RedisStorage {
         let base = self.base(queue);
         if matches!(state, JobState::Waiting | JobState::Delayed) {
             // So that none is listed as delayed whose time has come.
-            self.call(script::REAP.change(base.clone()).number(0).arg("")).await?;
+            self.call(script::REAP.change(base.clone()).unreplicated().number(0).arg("")).await?;
         }
         let (mut jobs, mut after) = (Vec::new(), after.unwrap_or(Generation(0)));
         while jobs.len() < limit {
@@ -397,7 +414,8 @@ impl Storage for RedisStorage {
         lease_expired: Bytes,
     ) -> Result<Reaped, StorageError> {
         local::check_len(lease_expired.len())?;
-        let call = script::REAP.change(self.base(queue)).number(bounded(limit)).arg(lease_expired);
+        let call = script::REAP.change(self.base(queue)).unreplicated();
+        let call = call.number(bounded(limit)).arg(lease_expired);
         self.call(call).await?.reaped()
     }
 

@@ -23,6 +23,8 @@ pub(super) struct Script {
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) script: &'static Script,
+    /// Whether its answer waits for replicas, where that is wanted.
+    pub(super) is_replicated: bool,
     key: String,
     arguments: Vec<Bytes>,
 }
@@ -64,16 +66,21 @@ scripts! {
 impl Script {
     /// A call on the keys that begin with this one.
     pub(super) const fn on(&'static self, key: String) -> Call {
-        Call { script: self, key, arguments: Vec::new() }
+        Call { script: self, is_replicated: self.is_change, key, arguments: Vec::new() }
     }
 
     /// A change of a queue. Its first argument is kept for [`Call::again`].
     pub(super) fn change(&'static self, key: String) -> Call {
-        Call { script: self, key, arguments: vec![Bytes::from_static(b"0")] }
+        Call { script: self, is_replicated: true, key, arguments: vec![Bytes::from_static(b"0")] }
     }
 }
 
 impl Call {
+    /// It does no harm that a new primary does not know of it: a job is delivered again then.
+    pub(super) fn unreplicated(self) -> Self {
+        Self { is_replicated: false, ..self }
+    }
+
     /// With one more argument.
     pub(super) fn arg(mut self, argument: impl Into<Bytes>) -> Self {
         self.arguments.push(argument.into());

@@ -87,7 +87,8 @@ impl Report {
     /// The storage could not be asked, or refused. What makes no sense to report again is given back.
     pub(super) fn fail(&mut self, failure: &StorageError) -> Vec<Settled> {
         let mut given_up = Vec::new();
-        if !failure.is_transient() && self.under_way.len() == 1 {
+        // Together with others, or with a claim, it may not be what was refused.
+        if !failure.is_transient() && self.is_alone && self.under_way.len() == 1 {
             error!(error = %failure, "the storage refuses what became of a job; its lease will expire");
             given_up.extend(self.under_way.drain(..).map(Settled::Lost));
         } else {

@@ -4,7 +4,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::*;
-use crate::journal::JournalError;
+use crate::journal::{Append, JournalError};
 
 #[test]
 fn a_full_disk_rejects_until_there_is_room_and_takes_acknowledgements() {
@@ -77,6 +77,24 @@ fn a_failed_write_is_refused_and_the_next_one_tried() {
     append(&journal, SINGLE, 0, b"kept");
     drop(journal);
     assert_eq!(bodies(&read(&open(&disk).0, Position::START)), [b"kept"]);
+}
+
+#[test]
+fn a_write_that_is_told_to_have_failed_leaves_no_frame() {
+    let disk = MemDisk::default();
+    let (journal, _) = open(&disk);
+    append(&journal, SINGLE, 0, b"before");
+    // Several frames in one write, of which the last one is whole on the disk.
+    disk.set(|faults| faults.fail_late = true);
+    let refused = [journal.append(BEGIN, 1, vec![8; 1500]), journal.append_unsynced(END, 1, "whole")];
+    assert!(refused.into_iter().map(Append::wait).all(|outcome| outcome.is_err()));
+    append(&journal, SINGLE, 0, &[7; 1467]);
+    drop(journal);
+    let traces = |path: &std::path::PathBuf| disk.read(path).windows(5).any(|bytes| bytes == b"whole");
+    assert!(!disk.files(".seg").iter().any(traces));
+    let (journal, recovery) = open(&disk);
+    assert!(recovery.gaps.is_empty() && recovery.open_groups.is_empty(), "{recovery:?}");
+    assert_eq!(bodies(&read(&journal, Position::START)), [&b"before"[..], &[7; 1467]]);
 }
 
 #[tokio::test]

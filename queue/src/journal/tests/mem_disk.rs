@@ -66,6 +66,8 @@ pub(super) struct Faults {
     /// A write takes at most so many bytes.
     pub(super) short_writes: Option<usize>,
     pub(super) fail_writes: bool,
+    /// The next write gets to the disk but for its beginning, and fails.
+    pub(super) fail_late: bool,
     /// Bytes of a file after this one can't be written.
     pub(super) fail_writes_beyond: Option<usize>,
     /// So many reads get through.
@@ -324,6 +326,11 @@ impl DiskFile for MemFile {
         }
         if count == 0 && !bytes.is_empty() {
             return Err(io::ErrorKind::StorageFull.into());
+        }
+        if std::mem::take(&mut faults.fail_late) {
+            let landed = SECTOR.min(count);
+            inode.write(&bytes[landed..count], offset + landed);
+            return Err(io::Error::other("injected"));
         }
         inode.write(&bytes[..count], offset);
         Ok(count)
