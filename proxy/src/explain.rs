@@ -6,7 +6,12 @@ use pingora::http::RequestHeader;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::ai::gateway;
+use crate::ai::route::Prefix;
+use crate::config::ai::model::Ai;
+use crate::edge::hygiene;
 use crate::edge::request::{self, Refused};
+use crate::reason::Reason;
 use crate::routing::{Pinning, RoutingTable};
 
 /// The request to explain.
@@ -64,13 +69,17 @@ pub struct Explanation {
     pub page_load: bool,
 }
 
-/// Explains a request by a table.
+/// Explains a request by a table, and the AI gateway's configuration if there is one.
 ///
 /// # Errors
 /// If the question is no request.
-pub fn explain(table: &RoutingTable, question: &Question) -> Result<Explanation, Unaskable> {
+pub fn explain(table: &RoutingTable, ai: Option<&Ai>, question: &Question) -> Result<Explanation, Unaskable> {
     let request = build(question)?;
     let page_load = crate::routing::page::is_page_load(&request.method, &request.headers);
+    let (authority, path) = (hygiene::authority(&request), request.uri.path());
+    if ai.is_some_and(|ai| gateway::owns(ai, &Prefix::new(ai.path.as_str()), table, authority, path)) {
+        return Ok(by_gateway(page_load));
+    }
     Ok(match request::route(table, &request) {
         Ok(routed) => {
             let version = &routed.version;
@@ -92,11 +101,28 @@ pub fn explain(table: &RoutingTable, question: &Question) -> Result<Explanation,
     })
 }
 
+/// Its models and keys are the gateway's to judge.
+fn by_gateway(page_load: bool) -> Explanation {
+    Explanation {
+        app: None,
+        version: None,
+        state: None,
+        reason: Reason::Ai.as_str().to_owned(),
+        why: Reason::Ai.explanation().to_owned(),
+        status: None,
+        pins: false,
+        skew: None,
+        active: None,
+        endpoints: Vec::new(),
+        page_load,
+    }
+}
+
 fn refusal(refused: &Refused, page_load: bool) -> Explanation {
     Explanation {
         app: refused.app.as_ref().map(|app| app.config().id.to_string()),
-        version: None,
-        state: None,
+        version: refused.version.as_ref().map(|version| version.id().to_string()),
+        state: refused.version.as_ref().map(|version| version.state().as_str().to_owned()),
         reason: refused.reason.as_str().to_owned(),
         why: refused.reason.message().to_owned(),
         status: refused.reason.status(),

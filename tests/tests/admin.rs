@@ -206,7 +206,7 @@ fn metrics_may_ask_for_a_token_of_their_own() {
 #[test]
 fn the_admin_api_may_speak_tls() {
     let dir = tempfile::tempdir().expect("a directory");
-    let certificate = Certificate::write(dir.path(), "admin", &["admin.test"]);
+    let certificate = Certificate::write(dir.path(), "admin", &["admin.test", "localhost"]);
     let file = dir.path().join("lockstep.yaml");
     let config = Config::new()
         .set("server.admin.tls", json!({"certificates": [certificate.entry()]}))
@@ -218,6 +218,15 @@ fn the_admin_api_may_speak_tls() {
     let line = lockstep_tests::eventually("the admin API listens", || process.stderr.find("admin listening"));
     let addr = line.split("addr=").nth(1).and_then(|rest| rest.split_whitespace().next());
     let addr = addr.and_then(|addr| addr.parse().ok()).expect("its address");
+    let addr: std::net::SocketAddr = addr;
     let curl = Curl::new("https", "admin.test", addr, "/livez").trusting(&certificate.cert);
     assert_eq!(curl.response().status(), 200);
+    let list = |ca: &[&str]| {
+        let url = format!("https://localhost:{}", addr.port());
+        lockstep_tests::lockstep::cli([&["versions", "list", "--admin", &url], ca].concat())
+    };
+    let untrusted = list(&[]);
+    assert!(String::from_utf8_lossy(&untrusted.stderr).contains("--ca FILE"), "{untrusted:?}");
+    let trusted = list(&["--ca", certificate.cert.to_str().expect("a path in UTF-8")]);
+    assert!(trusted.status.success(), "{trusted:?}");
 }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use lockstep_tests::audit::{files, shipped};
-use lockstep_tests::gateway::{Gateway, Running, chat, chat_stream, gateway, keyed};
+use lockstep_tests::gateway::{Gateway, Running, chat, chat_body, chat_stream, gateway, keyed, post};
 use lockstep_tests::lockstep::{cli, command};
 use lockstep_tests::process::{Process, Signal};
 use lockstep_tests::{Client, Lockstep, Provider, Request, long, poll, until};
@@ -63,6 +63,26 @@ fn a_directory_of_records_forgets_what_is_too_old() {
 }
 
 #[test]
+fn what_a_translation_does_not_keep_is_told() {
+    let provider = Provider::start("c");
+    let claude =
+        json!({"kind": "anthropic", "base_url": provider.url(), "api_key": {"value": "sk-c-0123456789"}});
+    let instance = audited(&provider).provider("c", claude).model("claude", &[("c", "ok")]).start();
+    let mut body = chat_body("claude");
+    body["seed"] = json!(7);
+    body["temperature"] = json!(1.8);
+    assert_eq!(instance.send(&post("/v1/chat/completions", &body)).status(), 200);
+    let (records, _dir) = ended(instance.proxy);
+    let changes = json!([
+        "request: translated",
+        "request: seed not kept",
+        "request: temperature not kept",
+        "response: translated"
+    ]);
+    assert_eq!(records[0]["changes"], changes);
+}
+
+#[test]
 fn an_upload_that_is_cut_is_told_as_far_as_it_came() {
     let provider = Provider::start("a");
     let instance = audited(&provider).set("timeouts", json!({"total": "1s"})).start();
@@ -72,7 +92,11 @@ fn an_upload_that_is_cut_is_told_as_far_as_it_came() {
     assert_eq!(client.response().status(), 504);
     let (records, _dir) = ended(instance.proxy);
     let request = &records[0]["request"];
-    assert_eq!((&request["bytes"], &records[0]["outcome"]), (&json!(5), &json!("error")), "{records:?}");
+    assert_eq!(
+        (&request["bytes"], &records[0]["outcome"]),
+        (&json!(5), &json!("upstream_error")),
+        "{records:?}"
+    );
     assert_eq!(request["sha256"], "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
 }
 

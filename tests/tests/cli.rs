@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use lockstep_tests::lockstep::cli;
+use lockstep_tests::lockstep::{cli, command};
 use lockstep_tests::{COOKIE, Config, HOST, Lockstep, Origin, until};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -178,6 +178,25 @@ fn versions_are_listed_and_changed() {
         history.lines().any(|line| line.contains("v1") && line.contains("promoted") && line.contains("ops"));
     assert!(promoted, "{history}");
     assert!(shop.json(&["versions", "history", "shop"]).to_string().contains("promoted"));
+}
+
+#[test]
+fn what_is_named_counts_before_the_environment() {
+    let shop = Shop::start();
+    let ask = |admin: &str, arguments: &[&str]| {
+        command().env("LOCKSTEP_ADMIN", admin).args(["versions", "list"]).args(arguments).output()
+    };
+    let (file, wrong) = (shop.proxy.config_file(), "http://127.0.0.1:1");
+    let file = file.to_str().expect("a path in UTF-8");
+    for (admin, arguments) in
+        [(shop.url.as_str(), &[][..]), (wrong, &["--admin", &shop.url]), ("", &["--admin", &shop.url])]
+    {
+        let output = ask(admin, arguments).expect("it runs");
+        assert!(output.status.success(), "{admin} {arguments:?}: {output:?}");
+    }
+    // Its port is one that the system chose; what matters is who is asked.
+    let by_file = ask(wrong, &["--config", file]).expect("it runs");
+    assert!(!stderr(&by_file).contains(wrong) && !stderr(&by_file).contains("cannot be used"), "{by_file:?}");
 }
 
 #[test]

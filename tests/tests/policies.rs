@@ -80,7 +80,10 @@ fn all_but_page_loads_may_be_rejected() {
     assert!(shop.rejects(Request::get("/api")));
     assert!(shop.rejects(Request::post("/api", "x")));
     assert!(!shop.rejects(Request::get("/").page_load()));
-    assert!(shop.proxy.metrics().refused("pin_expired") >= 2.0);
+    let labels = [("app", "shop"), ("version", "v2"), ("reason", "pin_expired"), ("status", "4xx")];
+    assert!(shop.proxy.metrics().sum("lockstep_requests_total", &labels) >= 2.0);
+    let logged = || shop.proxy.access_log().into_iter().find(|line| line["reason"] == "pin_expired");
+    assert_eq!(lockstep_tests::eventually("it is logged", logged)["app"], "shop");
 }
 
 #[test]
@@ -105,6 +108,11 @@ fn a_sick_version_fails_or_hands_over() {
         if status == 503 {
             assert_eq!(answer.json()["error"], "no_endpoint");
             assert!(answer.header("retry-after").is_some());
+            let labels = [("app", "shop"), ("version", "v1"), ("reason", "no_endpoint"), ("status", "5xx")];
+            assert!(proxy.metrics().sum("lockstep_requests_total", &labels) >= 1.0);
+            let logged = || proxy.access_log().into_iter().find(|line| line["reason"] == "no_endpoint");
+            let line = lockstep_tests::eventually("it is logged", logged);
+            assert_eq!((&line["app"], &line["version"]), (&json!("shop"), &json!("v1")));
         } else {
             assert_eq!(answer.origin(), "v2");
         }

@@ -49,5 +49,8 @@ pub(super) async fn explain(
 ) -> Result<Json<Explanation>, Refusal> {
     let bad = |message: String| Refusal::new(StatusCode::BAD_REQUEST, "bad_question", message);
     let Query(question) = question.map_err(|error| bad(error.body_text()))?;
-    explain::explain(&shared.plane.table(), &question).map(Json).map_err(|error| bad(error.to_string()))
+    let config = shared.plane.config();
+    explain::explain(&shared.plane.table(), config.ai.as_deref(), &question)
+        .map(Json)
+        .map_err(|error| bad(error.to_string()))
 }

@@ -12,10 +12,12 @@ use super::attempts::cooldown::Standing;
 use super::buffers::Buffers;
 use super::keys::UseBook;
 use super::ledger::Ledger;
+use super::route::Prefix;
 use super::snapshot::{Healths, Snapshot};
 use super::upstream::Client;
 use super::upstream::resolve::Resolver;
 use crate::config::Config;
+use crate::config::ai::model::Ai;
 use crate::metrics::Metrics;
 use crate::routing::{RoutingTable, host};
 use crate::tls::authorities::AuthoritiesError;
@@ -85,15 +87,9 @@ impl Gateway {
     #[must_use]
     pub fn owner(&self, table: &RoutingTable, authority: Option<&str>, path: &str) -> Option<Arc<Snapshot>> {
         let snapshot = self.snapshot.load();
-        let snapshot = snapshot.as_ref().filter(|snapshot| snapshot.prefix.owns(path))?;
-        let host = authority.and_then(host::normalize).unwrap_or_default();
-        let hosts = &snapshot.config.hosts;
-        let ours = if hosts.is_empty() {
-            !table.names(&host)
-        } else {
-            hosts.iter().any(|pattern| pattern.matches(&host))
-        };
-        ours.then(|| Arc::clone(snapshot))
+        let owns =
+            |snapshot: &&Arc<Snapshot>| owns(&snapshot.config, &snapshot.prefix, table, authority, path);
+        snapshot.as_ref().filter(owns).cloned()
     }
 
     /// Asks calls that still run to end: streams with an error, and each with its record. Waits for
@@ -144,4 +140,16 @@ impl Gateway {
     pub fn desk(self: &Arc<Self>) -> Arc<Desk> {
         Arc::new(Desk { gateway: Arc::clone(self), client: Client::new(Arc::clone(&self.resolver)) })
     }
+}
+/// Whether a request is the gateway's, by its host and path.
+#[must_use]
+pub fn owns(config: &Ai, prefix: &Prefix, table: &RoutingTable, authority: Option<&str>, path: &str) -> bool {
+    if !prefix.owns(path) {
+        return false;
+    }
+    let host = authority.and_then(host::normalize).unwrap_or_default();
+    if config.hosts.is_empty() {
+        return !table.names(&host);
+    }
+    config.hosts.iter().any(|pattern| pattern.matches(&host))
 }

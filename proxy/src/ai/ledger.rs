@@ -228,7 +228,7 @@ pub struct Attempt {
 }
 
 /// Something that was not passed on as it came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Change {
     /// The provider was asked for the model by its own name.
     RequestModel,
@@ -236,6 +236,8 @@ pub enum Change {
     RequestUsage,
     /// The request was translated into the provider's format.
     RequestTranslated,
+    /// A field of the request has no counterpart in the provider's format, and was left out or weakened.
+    RequestField(Arc<str>),
     /// What a broken stream had delivered was given to the next target as a beginning.
     RequestContinued,
     /// The answer names the model that the client asked for.
@@ -296,13 +298,28 @@ impl Outcome {
 // === impl Change ===
 
 impl Change {
-    /// The text used in records.
+    /// Whether it means that the provider did not get the client's bytes.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
+    pub const fn is_of_request(&self) -> bool {
+        matches!(
+            self,
+            Self::RequestModel
+                | Self::RequestUsage
+                | Self::RequestTranslated
+                | Self::RequestField(_)
+                | Self::RequestContinued
+        )
+    }
+}
+
+impl fmt::Display for Change {
+    /// The text used in records.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::RequestModel => "request: model",
             Self::RequestUsage => "request: stream_options.include_usage",
             Self::RequestTranslated => "request: translated",
+            Self::RequestField(name) => return write!(f, "request: {name} not kept"),
             Self::RequestContinued => "request: continued",
             Self::ResponseModel => "response: model",
             Self::ResponseUsage => "response: usage removed",
@@ -311,22 +328,7 @@ impl Change {
             Self::ResponseDoneAdded => "response: [DONE] added",
             Self::ResponseKeptAlive => "response: keep-alive comments",
             Self::ResponseContinued => "response: continued by another target",
-        }
-    }
-
-    /// Whether it means that the provider did not get the client's bytes.
-    #[must_use]
-    pub const fn is_of_request(self) -> bool {
-        matches!(
-            self,
-            Self::RequestModel | Self::RequestUsage | Self::RequestTranslated | Self::RequestContinued
-        )
-    }
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        })
     }
 }
 

@@ -302,7 +302,7 @@ fn end_head(id: Ulid, end: &End, body: BodyHead, redact: &Redactor) -> EndHead {
         attempts: end.attempts.iter().map(|attempt| attempt_head(attempt, redact)).collect(),
         usage: end.usage.map(usage_head),
         cost_usd: end.cost.map(Cost::usd),
-        changes: end.changes.iter().map(ToString::to_string).collect(),
+        changes: end.changes.iter().map(|change| redact.text(&change.to_string()).into_owned()).collect(),
         request: end.request.map(|digest| BodyHead {
             bytes: digest.bytes,
             sha256: Some(hex::encode(digest.sha256)),

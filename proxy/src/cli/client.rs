@@ -2,11 +2,15 @@
 
 use std::io::{self, BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, RequestBuilder};
 
 use super::{Failure, Instance};
@@ -16,6 +20,10 @@ use crate::config;
 const DEFAULT_ADMIN: &str = "http://127.0.0.1:9901";
 /// The variable with the token.
 const TOKEN: &str = "LOCKSTEP_ADMIN_TOKEN";
+/// The variable with the instance.
+const ADMIN: &str = "LOCKSTEP_ADMIN";
+/// The variable with the roots.
+const CA: &str = "LOCKSTEP_ADMIN_CA";
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// What may stand in a segment of a path as it is (RFC 3986, 2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -34,7 +42,8 @@ struct Refusal {
 
 impl Client {
     pub(super) fn new(instance: &Instance) -> Result<Self, Failure> {
-        let base = match (&instance.admin, &instance.config) {
+        let named = || variable(ADMIN).filter(|_| instance.config.is_none());
+        let base = match (instance.admin.clone().or_else(named), &instance.config) {
             (Some(url), _) => url.trim_end_matches('/').to_owned(),
             (None, Some(file)) => {
                 let config = config::load(file).map_err(Failure::Config)?;
@@ -43,9 +52,12 @@ impl Client {
             }
             (None, None) => DEFAULT_ADMIN.to_owned(),
         };
-        let agent =
-            Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT)).build().into();
-        Ok(Self { agent, base, token: std::env::var(TOKEN).ok().filter(|token| !token.is_empty()) })
+        let agent = Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT));
+        let agent = match instance.ca.clone().or_else(|| variable(CA).map(PathBuf::from)) {
+            Some(file) => agent.tls_config(TlsConfig::builder().root_certs(roots(&file)?).build()),
+            None => agent,
+        };
+        Ok(Self { agent: agent.build().into(), base, token: variable(TOKEN) })
     }
 
     pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
@@ -92,7 +104,12 @@ impl Client {
     ) -> Result<http::Response<Body>, Failure> {
         let base = &self.base;
         let mut answer = answer.map_err(|error| {
-            format!("no answer from {base}: {error}; name the instance with --admin URL or --config FILE")
+            let hint = if error.to_string().contains("certificate") {
+                "name the roots of a private certificate with --ca FILE"
+            } else {
+                "name the instance with --admin URL or --config FILE"
+            };
+            format!("no answer from {base}: {error}; {hint}")
         })?;
         let status = answer.status();
         if status.is_success() {
@@ -104,6 +121,24 @@ impl Client {
             if status == 401 && self.token.is_none() { format!("; set {TOKEN}") } else { String::new() };
         Err(Failure::Other(format!("{message}{hint}")))
     }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The certificates of a file.
+fn roots(file: &Path) -> Result<RootCerts, Failure> {
+    let unusable = |why: String| format!("--ca {}: {why}", file.display());
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect)
+        .map_err(|error| unusable(error.to_string()));
+    let certificates = certificates?;
+    if certificates.is_empty() {
+        return Err(unusable("there is no certificate in it".to_owned()).into());
+    }
+    let owned = |certificate: CertificateDer<'_>| Certificate::from_der(&certificate).to_owned();
+    Ok(RootCerts::new_with_certs(&certificates.into_iter().map(owned).collect::<Vec<_>>()))
 }
 
 /// Encodes one segment of a path.

@@ -97,12 +97,12 @@ fn from_file(file: &Path, question: &Question) -> Result<Explanation, Failure> {
     let records = Store::new(&config.server.data_dir).peek().map_err(|error| error.to_string())?;
     let kept = Kept::new(&config.server.data_dir).peek().map_err(|error| error.to_string())?;
     let kept = if config.kubernetes.enabled { kept } else { VersionSnapshot::default() };
-    let specs = config.app_specs();
+    let (specs, ai) = (config.app_specs(), config.ai.clone());
     let plane = Plane::new(config, metrics);
     let snapshot = lockstep_controller::controller::preview(records, specs, &*plane);
     plane.route(&Arc::new(snapshot)).map_err(|error| error.to_string())?;
     plane.route_cluster(&Arc::new(kept)).map_err(|error| error.to_string())?;
-    Ok(explain::explain(&plane.table(), question).map_err(|error| error.to_string())?)
+    Ok(explain::explain(&plane.table(), ai.as_deref(), question).map_err(|error| error.to_string())?)
 }
 
 fn show(explanation: &Explanation) {

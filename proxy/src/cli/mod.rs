@@ -62,12 +62,15 @@ struct ConfigFile {
 /// Which running instance is asked.
 #[derive(Debug, Args)]
 struct Instance {
-    /// The admin API to ask.
-    #[arg(long, value_name = "URL", global = true, env = "LOCKSTEP_ADMIN")]
+    /// The admin API to ask; else the one that LOCKSTEP_ADMIN names.
+    #[arg(long, value_name = "URL", global = true)]
     admin: Option<String>,
     /// The configuration file whose admin address is asked.
     #[arg(long, short, value_name = "FILE", global = true, conflicts_with = "admin")]
     config: Option<PathBuf>,
+    /// Roots for an admin API whose certificate is a private one, in PEM; else those that LOCKSTEP_ADMIN_CA names.
+    #[arg(long, value_name = "FILE", global = true)]
+    ca: Option<PathBuf>,
     /// Print JSON instead of a table.
     #[arg(long, global = true)]
     json: bool,

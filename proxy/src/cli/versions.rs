@@ -88,6 +88,9 @@ struct Version {
     desired: usize,
     in_flight: u64,
     since: Timestamp,
+    /// It is pending for longer than it should be.
+    #[serde(default)]
+    stalled: bool,
     #[serde(flatten)]
     more: serde_json::Map<String, serde_json::Value>,
 }
@@ -198,7 +201,7 @@ fn show(apps: &[App]) {
             [
                 name.clone(),
                 version.id.clone(),
-                version.state.clone(),
+                if version.stalled { format!("{}, stalled", version.state) } else { version.state.clone() },
                 version.reason.clone(),
                 version.actor.clone(),
                 format!("{}/{}", version.ready, version.desired),

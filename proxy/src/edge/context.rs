@@ -8,6 +8,7 @@ use arc_swap::Guard;
 use http::{HeaderValue, Method, Uri};
 
 use super::Edge;
+use super::request::Refused;
 use crate::ai::call::serve::Summary;
 use crate::config::model::Limits;
 use crate::endpoints::Endpoint;
@@ -29,6 +30,8 @@ pub struct RequestContext {
     pub(crate) table: Guard<Arc<RoutingTable>>,
     /// Where it goes, once that is decided.
     pub(crate) routed: Option<Routed>,
+    /// What kept it from going anywhere, if that was decided.
+    pub(crate) refused: Option<Box<Refused>>,
     /// Why it is refused, once it is.
     pub(crate) refusal: Option<Reason>,
     /// What the access log says of its head.
@@ -116,6 +119,7 @@ impl RequestContext {
             started: Instant::now(),
             table,
             routed: None,
+            refused: None,
             refusal: None,
             seen: None,
             https: false,
@@ -142,6 +146,20 @@ impl RequestContext {
     #[must_use]
     pub fn reason(&self) -> Reason {
         self.refusal.or(self.routed.as_ref().map(|routed| routed.reason)).unwrap_or(Reason::Internal)
+    }
+
+    /// The app that it is for, if it got that far.
+    #[must_use]
+    pub fn app(&self) -> Option<&Arc<AppRoute>> {
+        let refused = || self.refused.as_ref()?.app.as_ref();
+        self.routed.as_ref().map(|routed| &routed.app).or_else(refused)
+    }
+
+    /// The version that was chosen, if it got that far.
+    #[must_use]
+    pub fn version(&self) -> Option<&Arc<VersionRoute>> {
+        let refused = || self.refused.as_ref()?.version.as_ref();
+        self.routed.as_ref().map(|routed| &routed.version).or_else(refused)
     }
 
     /// The limits of the table's configuration.

@@ -6,7 +6,9 @@ use pingora::protocols::http::server::Session as HttpSession;
 use pingora_proxy::Session;
 
 use super::context::{RequestContext, Seen};
+use super::response;
 use crate::access_log::Line;
+use crate::ai::ledger::Outcome;
 use crate::front::Connection;
 use crate::reason::Reason;
 
@@ -16,7 +18,7 @@ impl RequestContext {
         self.finished = true;
         self.seen.get_or_insert_with(|| Box::new(Seen::of(session)));
         let took = self.elapsed();
-        let written = session.response_written().map(|response| response.status.as_u16());
+        let written = session.response_written().and_then(response::final_status);
         let reason = self.reason();
         let status = written.or_else(|| reason.status()).unwrap_or(500);
         self.count(reason, status, took);
@@ -31,17 +33,26 @@ impl RequestContext {
     }
 
     fn count(&self, reason: Reason, status: u16, took: Duration) {
-        match &self.routed {
-            Some(routed) => routed.version.stats().record(reason, status, took),
+        // Whom an app turns away counts with the version that should have served it, or the active one.
+        let version = self.version().or_else(|| self.app().and_then(|app| app.active()));
+        match version {
+            Some(version) => version.stats().record(reason, status, took),
             // Calls are counted by the gateway itself.
             None if self.ai.is_some() => {}
             None => self.edge.metrics.refuse(reason),
         }
     }
 
+    /// Whether it is among those that always leave a line in the access log.
+    fn has_failed(&self) -> bool {
+        match (&self.ai, self.refusal) {
+            (Some(call), Some(Reason::Ai)) => call.outcome != Some(Outcome::Complete),
+            (_, refusal) => refusal.is_some(),
+        }
+    }
+
     fn log(&self, status: u16, took: Duration, (bytes_in, bytes_out): (u64, u64)) {
-        let Some(seen) =
-            self.seen.as_ref().filter(|_| self.edge.access_log.wants(status, self.refusal.is_some()))
+        let Some(seen) = self.seen.as_ref().filter(|_| self.edge.access_log.wants(status, self.has_failed()))
         else {
             return;
         };
@@ -55,8 +66,8 @@ impl RequestContext {
             host: seen.host.clone(),
             path: seen.uri.path().to_owned(),
             status,
-            app: self.routed.as_ref().map(|routed| routed.app.config().id.clone()),
-            version: self.routed.as_ref().map(|routed| routed.version.id().clone()),
+            app: self.app().map(|app| app.config().id.clone()),
+            version: self.version().map(|version| version.id().clone()),
             reason: self.reason(),
             endpoint: endpoint.or(self.attempts.tried.last().copied()),
             bytes_in,

@@ -96,6 +96,7 @@ impl ProxyHttp for Edge {
                 if let Some(app) = &refused.app {
                     context.capture = context.edge.tee.capture(app.config().audit, session, connection);
                 }
+                let refused = context.refused.insert(refused);
                 // Boxed: nearly all requests go on, and need no room for this.
                 Box::pin(respond(session, refused.reason, refused.conflict.as_ref())).await.map(|()| true)
             }

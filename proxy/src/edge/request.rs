@@ -11,7 +11,7 @@ use super::hygiene;
 use crate::config::model::Preview;
 use crate::reason::Reason;
 use crate::routing::pins::Pins;
-use crate::routing::{AppRoute, RoutingTable, Visit, decide, host, page};
+use crate::routing::{AppRoute, RoutingTable, VersionRoute, Visit, decide, host, page};
 
 /// The header in which previews of staged versions are asked for (`preview: token`).
 pub const PREVIEW_HEADER: &str = "x-lockstep-preview";
@@ -24,6 +24,8 @@ pub struct Refused {
     pub conflict: Option<Conflict>,
     /// The app that it was for, if it got that far.
     pub app: Option<Arc<AppRoute>>,
+    /// The version that was chosen, if it got that far, and could not serve.
+    pub version: Option<Arc<VersionRoute>>,
 }
 
 /// The versions that a 409 names.
@@ -40,8 +42,8 @@ pub struct Conflict {
 /// # Errors
 /// [`Refused`], if there is no such app, or none of its versions may serve.
 pub fn route(table: &RoutingTable, request: &RequestHeader) -> Result<Routed, Box<Refused>> {
-    let app = find(table, request)
-        .ok_or_else(|| Box::new(Refused { reason: Reason::NoRoute, conflict: None, app: None }))?;
+    let nowhere = || Refused { reason: Reason::NoRoute, conflict: None, app: None, version: None };
+    let app = find(table, request).ok_or_else(|| Box::new(nowhere()))?;
     let pins = Pins::of(&request.headers, request.uri.query(), app.skew());
     let visit = Visit {
         method: &request.method,
@@ -55,7 +57,8 @@ pub fn route(table: &RoutingTable, request: &RequestHeader) -> Result<Routed, Bo
             pinned: rejection.pinned.map(ToString::to_string).unwrap_or_default(),
             latest: app.active().map(|active| active.id().to_string()),
         });
-        Box::new(Refused { reason: rejection.reason, conflict, app: Some(Arc::clone(app)) })
+        let (app, version) = (Some(Arc::clone(app)), rejection.chosen.cloned());
+        Box::new(Refused { reason: rejection.reason, conflict, app, version })
     })?;
     let version = Arc::clone(decision.version);
     Ok(Routed {

@@ -16,6 +16,8 @@ use crate::tls::{CertificateError, Certificates};
 /// Takes changed configurations over.
 pub(super) struct Reloader {
     shared: Shared,
+    /// The configuration that the process started with: what needs a restart is still as it says.
+    started: Arc<Config>,
     access_log: AccessLog,
     /// The certificates of the TLS listeners, by configured address, and of the admin API.
     certificates: Vec<(SocketAddr, Arc<Certificates>)>,
@@ -41,6 +43,7 @@ impl Reloader {
                 .filter_map(|(configured, bound)| Some((configured.addr, certificates(bound)?)))
                 .collect(),
             admin_certificates: certificates(admin),
+            started: configured,
             shared,
             access_log,
         }
@@ -68,7 +71,7 @@ impl Reloader {
 
     async fn take_over(&self, config: Config) -> Result<(), String> {
         let Shared { plane, controller, problems, ai, .. } = &self.shared;
-        let restart = config::needs_restart(&plane.config(), &config);
+        let restart = config::needs_restart(&self.started, &config);
         for change in &restart {
             tracing::warn!(%change, "takes effect after a restart");
         }

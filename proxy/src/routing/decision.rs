@@ -65,6 +65,8 @@ pub struct Rejection<'t> {
     pub reason: Reason,
     /// The version that the request was pinned to.
     pub pinned: Option<&'t VersionId>,
+    /// The version that was chosen and can't serve.
+    pub chosen: Option<&'t Arc<VersionRoute>>,
 }
 
 /// Where a pin came from, by rank.
@@ -158,7 +160,11 @@ fn honour<'t>(
             (OnUnhealthy::Active, Some(active)) if !is_active && active.pool().is_usable() => {
                 Ok(Decision::new(active, Reason::Unhealthy, Pinning::Leave))
             }
-            _ => Err(Rejection { reason: Reason::NoEndpoint, pinned: Some(version.id()) }),
+            _ => Err(Rejection {
+                reason: Reason::NoEndpoint,
+                pinned: Some(version.id()),
+                chosen: Some(version),
+            }),
         };
     }
     let renews = is_active && visit.page_load && source == Source::Cookie;
@@ -185,7 +191,7 @@ fn expired<'t>(
 ) -> Result<Decision<'t>, Rejection<'t>> {
     let rejected = app.skew().on_expired.rejects(visit.method, visit.page_load);
     if rejected {
-        return Err(Rejection { reason: Reason::PinExpired, pinned: Some(version) });
+        return Err(Rejection { reason: Reason::PinExpired, pinned: Some(version), chosen: None });
     }
     // A stale header or query says nothing about the cookie, which other tabs share.
     let pinning = if source == Source::Cookie { Pinning::Pin } else { Pinning::Leave };
@@ -210,9 +216,10 @@ fn unpinned<'t>(app: &'t AppRoute, unknown: bool, visit: Visit<'_>) -> Result<De
 }
 
 fn serve_active(app: &AppRoute, reason: Reason, pinning: Pinning) -> Result<Decision<'_>, Rejection<'_>> {
-    let active = app.active().ok_or(Rejection { reason: Reason::NoVersion, pinned: None })?;
+    let none = Rejection { reason: Reason::NoVersion, pinned: None, chosen: None };
+    let active = app.active().ok_or(none)?;
     if !active.pool().is_usable() {
-        return Err(Rejection { reason: Reason::NoEndpoint, pinned: None });
+        return Err(Rejection { reason: Reason::NoEndpoint, chosen: Some(active), ..none });
     }
     Ok(Decision::new(active, reason, pinning))
 }

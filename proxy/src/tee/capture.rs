@@ -106,10 +106,10 @@ impl Capture {
             client: self.client,
             user_agent: self.user_agent,
             request_id: context.request_id.as_ref().map(text),
-            route: context.routed.as_ref().map(|routed| Route {
-                app: routed.app.config().id.clone(),
-                version: routed.version.id().clone(),
-                reason: routed.reason,
+            route: context.app().map(|app| Route {
+                app: app.config().id.clone(),
+                version: context.version().map(|version| version.id().clone()),
+                reason: context.routed.as_ref().map_or(context.reason(), |routed| routed.reason),
             }),
             method: self.method,
             path: self.path,

@@ -46,14 +46,14 @@ pub struct Record {
     pub response: Side,
 }
 
-/// Who answered a request.
+/// Who answered a request, or should have.
 #[derive(Debug)]
 pub struct Route {
     /// The app.
     pub app: AppId,
-    /// The version.
-    pub version: VersionId,
-    /// Why this one.
+    /// The version, if one was chosen.
+    pub version: Option<VersionId>,
+    /// Why this one, or why none.
     pub reason: Reason,
 }
 
@@ -95,7 +95,7 @@ impl Record {
                 "request_id": masked(&self.request_id),
             },
             "route": self.route.as_ref().map(|route| json!({
-                "app": route.app.to_string(), "version": route.version.as_str(), "reason": route.reason.as_str(),
+                "app": route.app.to_string(), "version": route.version.as_ref().map(VersionId::as_str), "reason": route.reason.as_str(),
             })),
             "request": self.request.to_json(rules, [("method", json!(self.method.as_str())), ("path", json!(rules.redact.text(&self.path)))]),
             "response": self.response.to_json(rules, [("status", json!(self.status))]),
@@ -178,7 +178,7 @@ mod tests {
         };
         let route = Route {
             app: "shop".parse().unwrap(),
-            version: "v1".parse().unwrap(),
+            version: Some("v1".parse().unwrap()),
             reason: Reason::NoEndpoint,
         };
         let record = Record {

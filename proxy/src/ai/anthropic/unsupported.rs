@@ -37,7 +37,8 @@ fn asks_for_nothing(name: &str, value: &Value) -> bool {
         Value::Number(number) => number.as_u64() == Some(if name == "n" { 1 } else { 0 }),
         Value::Bool(on) => !on,
         Value::Array(list) => list.iter().all(|member| name == "modalities" && member == "text"),
-        Value::Object(map) => map.is_empty(),
+        // Options may all be left at their defaults.
+        Value::Object(map) => map.is_empty() && name != "web_search_options",
         Value::String(text) => name == "function_call" && text == "none",
         Value::Null => true,
     }

@@ -44,6 +44,7 @@ impl<'s> Answering<'_, 's> {
     /// Tells an error of ours.
     pub(crate) async fn refuse(self, error: &ApiError, outcome: Outcome) -> Served {
         let endpoint = self.head.endpoint();
+        self.record.code = Some(error.code);
         match error.header() {
             Ok(header) => self.whole(header, error.body(endpoint), outcome).await,
             Err(_) => Served::Cut,

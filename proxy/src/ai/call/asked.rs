@@ -28,6 +28,10 @@ const MAX_TOKENS: u64 = 8192;
 /// The longest name of a model, in bytes: it stands in records, the log and messages.
 const MAX_MODEL: usize = 256;
 
+/// Fields of a request that are named where they are left out: so many, and none that is longer in bytes.
+const MAX_FIELDS: usize = 32;
+const MAX_FIELD: usize = 64;
+
 /// The head of a call.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
@@ -195,6 +199,8 @@ impl Asked {
         let translated = translate_request(&self.body, asked).map_err(ApiError::untranslatable)?;
         let mut changes = vec![Change::RequestTranslated, Change::ResponseTranslated];
         changes.extend((!prefill.is_empty()).then_some(Change::RequestContinued));
+        let named = translated.changed.iter().filter(|name| name.len() <= MAX_FIELD).take(MAX_FIELDS);
+        changes.extend(named.map(|name| Change::RequestField(name.as_str().into())));
         let answer = Translated { include_usage: translated.include_usage, trimmed: translated.trimmed };
         Ok(Outgoing {
             pieces: vec![translated.body.into()],

@@ -41,6 +41,8 @@ pub(crate) struct Record {
     pub(crate) request: Option<Digest>,
     /// The model that was asked for.
     pub(crate) model: Option<String>,
+    /// The code of the error that the gateway itself answered with.
+    pub(crate) code: Option<&'static str>,
     /// How the call ended, once it has.
     pub(crate) outcome: Option<Outcome>,
     /// Its place among the key's requests at once. Free before the end of the answer leaves: a client that
@@ -77,6 +79,7 @@ impl Record {
             streamed: false,
             request: None,
             model: None,
+            code: None,
             outcome: None,
             place: None,
         }
@@ -205,7 +208,7 @@ impl Record {
             attempts: self.attempts.clone(),
             usage: self.usage,
             cost: self.cost(),
-            changes: self.changes.iter().copied().collect(),
+            changes: self.changes.iter().cloned().collect(),
             request: self.request,
         }
     }

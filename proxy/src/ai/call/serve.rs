@@ -42,6 +42,8 @@ pub(crate) struct Summary {
     pub(crate) target: Option<String>,
     pub(crate) usage: Option<Usage>,
     pub(crate) outcome: Option<Outcome>,
+    /// The code of the error that the gateway itself answered with.
+    pub(crate) code: Option<&'static str>,
 }
 
 impl Summary {
@@ -52,6 +54,7 @@ impl Summary {
             "model": self.model,
             "target": self.target,
             "outcome": self.outcome.map(Outcome::as_str),
+            "code": self.code,
             "tokens": self.usage,
         })
     }
@@ -61,11 +64,12 @@ impl Summary {
         let or_dash = |text: &Option<String>| text.as_deref().unwrap_or("-").escape_default().to_string();
         let usage = self.usage.unwrap_or_default();
         format!(
-            " key={} model={} target={} outcome={} tokens_in={} tokens_out={}",
+            " key={} model={} target={} outcome={} code={} tokens_in={} tokens_out={}",
             or_dash(&self.key),
             or_dash(&self.model),
             or_dash(&self.target),
             self.outcome.map_or("-", Outcome::as_str),
+            self.code.unwrap_or("-"),
             usage.input,
             usage.output,
         )
@@ -133,7 +137,7 @@ async fn turn_away(
         reason: error.code,
     });
     let sent = Client::new(session, record.id).refuse(&error, endpoint).await;
-    let summary = Summary { outcome: Some(Outcome::Rejected), ..Summary::default() };
+    let summary = Summary { outcome: Some(Outcome::Rejected), code: Some(error.code), ..Summary::default() };
     (if sent.is_ok() { Served::Done } else { Served::Cut }, summary)
 }
 
@@ -374,5 +378,6 @@ fn summary(record: &Record) -> Summary {
         target,
         usage: record.usage,
         outcome: record.outcome,
+        code: record.code,
     }
 }

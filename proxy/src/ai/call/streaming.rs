@@ -60,7 +60,7 @@ impl Call<'_, '_> {
             ending: &self.desk.gateway.ending,
         };
         let ended = relay.run().await;
-        self.record.changes.extend(pump.changes.iter().copied());
+        self.record.changes.extend(pump.changes.iter().cloned());
         self.desk.gateway.metrics.ai.dropped(&to.target.provider.name, pump.dropped);
         self.record.usage = pump.usage();
         self.record.conclude(pump.usage(), why(ended));

@@ -60,7 +60,7 @@ impl Call<'_, '_> {
     /// Asks a target, and answers the client if it answers.
     pub(super) async fn ask(&mut self, to: &Destination, prepared: &mut Prepared, trial: Trial) -> Turn {
         let endpoint = self.head.endpoint();
-        self.record.changes.extend(prepared.outgoing.changes.iter().copied());
+        self.record.changes.extend(prepared.outgoing.changes.iter().cloned());
         let Ok(request) = self.request(to, prepared).head(&to.target.provider) else {
             return Turn::Failed(Failure::Malformed, None);
         };

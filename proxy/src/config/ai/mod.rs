@@ -43,7 +43,7 @@ pub(super) fn read(map: &Mapping<'_>, listen: &[Listener]) -> Ai {
     Ai {
         hosts: map.list("hosts").iter().filter_map(|at| at.parse(str::parse)).collect(),
         path: path.or_else(|| "/v1".parse().ok()).unwrap_or_else(PathPrefix::root),
-        auth: auth(map, listen),
+        auth: auth(map, listen, &providers),
         allow_anonymous: map.flag("allow_anonymous", false),
         keys: keys::read(map),
         models: models::read(map, &providers, timeouts),
@@ -57,7 +57,7 @@ pub(super) fn read(map: &Mapping<'_>, listen: &[Listener]) -> Ai {
     }
 }
 
-fn auth(map: &Mapping<'_>, listen: &[Listener]) -> Auth {
+fn auth(map: &Mapping<'_>, listen: &[Listener], providers: &Providers) -> Auth {
     let Some(at) = map.get("auth") else { return Auth::Keys };
     let auth = at.parse(choice(AUTH)).unwrap_or(Auth::Keys);
     let open = listen.iter().find(|listener| !listener.addr.ip().is_loopback());
@@ -66,6 +66,9 @@ fn auth(map: &Mapping<'_>, listen: &[Listener]) -> Auth {
             "lets everybody who reaches {} spend your money; listen on loopback only, or say allow_anonymous: true",
             open.addr
         ));
+    }
+    if auth == Auth::Passthrough && !providers.all.iter().any(|provider| provider.accepts_caller_key) {
+        at.error("sends the caller's own key on, and no provider has accepts_caller_key: true");
     }
     auth
 }
