@@ -96,7 +96,7 @@ impl Failure {
             Self::Connect => "connect failed",
             Self::Reset => "connection reset",
             Self::Timeout => "timeout",
-            Self::CallerTimeout => "caller's time is over",
+            Self::CallerTimeout => "caller timeout",
             Self::Malformed => "malformed answer",
             Self::Refused(refusal) => match refusal.meaning {
                 Meaning::Unable => "provider error",

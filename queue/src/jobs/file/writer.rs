@@ -131,8 +131,10 @@ impl Writer {
     fn look_after(&mut self) {
         self.weight = self.state.index.lock().as_ref().map(Index::weight).unwrap_or_default();
         let is_paused = self.paused_until.is_some_and(|until| Instant::now() < until);
-        if !is_paused
-            && self.log.is_long()
+        // One that does not fit is no failure: it will, once ended jobs have expired.
+        let is_due = self.log.is_long() && self.log.check_snapshot(self.weight).is_ok();
+        if is_due
+            && !is_paused
             && let Err(error) = self.compact()
         {
             self.paused_until = Some(Instant::now() + PAUSE);

@@ -140,15 +140,15 @@ async fn damage_to_a_sealed_batch_becomes_a_gap_and_the_rest_arrives() {
     assert_eq!(shipper.stats().changed, 2, "the damaged one and the one that follows its last line");
 }
 
-/// Overwrites the journal from one text to another, in the only segment that has them.
-fn damage(dir: &Path, from: &[u8], to: &[u8]) {
+/// Overwrites the journal from behind one text to the end of another, in the only segment that has them.
+fn damage(dir: &Path, behind: &[u8], to: &[u8]) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let mut bytes = std::fs::read(&path).unwrap();
-        let place = |text: &[u8]| bytes.windows(text.len()).position(|window| window == text);
-        if let (Some(from), Some(to)) = (place(from), place(to)) {
+        let end =
+            |text: &[u8]| Some(bytes.windows(text.len()).position(|window| window == text)? + text.len());
+        if let (Some(from), Some(to)) = (end(behind), end(to)) {
             bytes[from..to].fill(b'x');
-            bytes[to] = b'x';
             std::fs::write(path, bytes).unwrap();
         }
     }
@@ -165,7 +165,7 @@ async fn damage_beyond_the_end_of_a_sealed_batch_is_told_in_the_next() {
         append(&journal, SINGLE, 0, text).await;
     }
     journal.shutdown().await.unwrap();
-    damage(dir.path(), b"r5", b"r6");
+    damage(dir.path(), b"r4", b"r6");
     let (journal, recovery) = open(dir.path());
     assert_eq!(recovery.gaps.len(), 1, "{recovery:?}");
     let second = shipper(&journal, &recovery, &sink, &options());
@@ -179,7 +179,7 @@ async fn damage_to_a_whole_sealed_batch_and_its_neighbours_costs_no_other_record
     let dir = tempfile::tempdir().unwrap();
     let sink = Arc::new(MemSink::default());
     first_process(dir.path(), &sink, "node", 0).await;
-    damage(dir.path(), b"r1", b"r4");
+    damage(dir.path(), b"r0", b"r4");
     let (journal, recovery) = open(dir.path());
     assert_eq!(recovery.gaps.len(), 1, "{recovery:?}");
     let second = shipper(&journal, &recovery, &sink, &options());
