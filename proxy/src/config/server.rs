@@ -39,9 +39,16 @@ pub(super) fn read(map: &Mapping<'_>) -> Option<Server> {
     })
 }
 
-pub(super) fn directory(text: &str) -> Result<PathBuf, &'static str> {
-    let valid = !text.is_empty() && !text.contains('\0');
-    valid.then(|| PathBuf::from(text)).ok_or("must be the path of a directory")
+/// A directory that is there, or could be made.
+pub(super) fn directory(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() || text.contains('\0') {
+        return Err(String::from("must be the path of a directory"));
+    }
+    let path = PathBuf::from(text);
+    match path.ancestors().find(|above| above.exists()) {
+        Some(file) if !file.is_dir() => Err(format!("{} is no directory", file.display())),
+        _ => Ok(path),
+    }
 }
 
 fn threads(text: &str) -> Result<Threads, String> {

@@ -81,6 +81,7 @@ fn mistakes_are_named() {
     let cases = [
         ("  {auth: none}", "ai.auth: lets everybody"),
         ("  {auth: some}", "keys, passthrough, none"),
+        ("  {auth: passthrough}", "no provider has accepts_caller_key"),
         ("  {keys: [{id: a, sha256: sk-plain}]}", "ai.keys[0].sha256: is not a SHA-256"),
         ("  {keys: [{id: 'a b', sha256: ''}]}", "ai.keys[0].id: \"a b\" is not an id"),
         (

@@ -57,6 +57,7 @@ fn mistakes_are_told_with_their_place() {
         ("{batch: {records: 0}}", "audit.batch.records"),
         ("{sink: {kind: ftp}}", "audit.sink.kind"),
         ("{sink: {}}", "audit.sink.kind"),
+        ("{sink: {kind: dir, path: /dev/null/audit}}", "audit.sink.path"),
         ("{sink: {kind: dir, bucket: b}}", "audit.sink.bucket"),
         ("{sink: {kind: s3}}", "audit.sink.bucket"),
         ("{sink: {kind: s3, bucket: logs, endpoint: localhost}}", "audit.sink.endpoint"),
