@@ -284,9 +284,12 @@ impl Storage for RedisStorage {
         local::check_ends(&ends)?;
         if next.is_some() && !ends.is_empty() && self.0.link.waits_for_replicas() {
             // What is claimed in a step whose answer is then withheld would wait for its lease to expire.
-            let Finished { outcomes, .. } = self.finish_at_once(queue, ends, None).await?;
-            let claimed = self.finish_at_once(queue, Vec::new(), next).await?;
-            return Ok(Finished { outcomes, ..claimed });
+            let ended = self.finish_at_once(queue, ends, None).await?;
+            return Ok(match self.finish_at_once(queue, Vec::new(), next).await {
+                Ok(claimed) => Finished { outcomes: ended.outcomes, ..claimed },
+                // What ended has, whatever became of the claim. The next one will tell what is wrong.
+                Err(_) => Finished { next_in: Some(Duration::ZERO), ..ended },
+            });
         }
         self.finish_at_once(queue, ends, next).await
     }
