@@ -17,8 +17,8 @@ pub trait DataPlane: Send + Sync {
     /// `None` if it is not routed at all.
     fn routed(&self, app: &AppId, version: &VersionId) -> Option<usize>;
 
-    /// The traffic of a version.
-    fn traffic(&self, app: &AppId, version: &VersionId) -> Traffic;
+    /// The traffic of a version; `None` as long as it was never routed, of which nothing follows.
+    fn traffic(&self, app: &AppId, version: &VersionId) -> Option<Traffic>;
 }
 
 /// The traffic of one version.

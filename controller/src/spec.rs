@@ -46,6 +46,12 @@ impl AppSpec {
         self.canary.as_ref().filter(|canary| canary.share.as_fraction() < 1.0)
     }
 
+    /// Whether `id` is named as a canary whose share is the whole, which says that all may have it.
+    #[must_use]
+    pub fn is_for_all(&self, id: &VersionId) -> bool {
+        self.canary.as_ref().is_some_and(|canary| canary.version == *id) && self.canary().is_none()
+    }
+
     /// Whether `id` is the canary.
     #[must_use]
     pub fn is_canary(&self, id: &VersionId) -> bool {

@@ -231,10 +231,8 @@ impl DataPlane for Plane {
         self.compiler.pool(app, version).map_or(0, |pool| pool.ready().min(pool.available()))
     }
 
-    fn traffic(&self, app: &AppId, version: &VersionId) -> Traffic {
-        self.compiler
-            .stats(app, version)
-            .map_or(Traffic { in_flight: 0, idle_for: std::time::Duration::MAX }, |stats| stats.traffic())
+    fn traffic(&self, app: &AppId, version: &VersionId) -> Option<Traffic> {
+        self.compiler.stats(app, version).map(|stats| stats.traffic())
     }
 }
 

@@ -90,6 +90,20 @@ fn a_superseded_version_ends_when_it_is_idle_and_not_before() {
 }
 
 #[test]
+fn a_restart_knows_of_no_idleness() {
+    let origins = [Origin::echo("v1"), Origin::echo("v2")];
+    let config = timed(&origins, &[("grace", "500ms"), ("idle_window", "1m")]);
+    let Lockstep { mut process, dir, .. } = Lockstep::start(&config);
+    let begun = Instant::now();
+    until("the grace is over", || begun.elapsed() > Duration::from_millis(600));
+    process.kill();
+    drop(process);
+    let proxy = Lockstep::start_in(dir, &config);
+    assert_eq!(proxy.send(&Request::get("/").pinned("v1")).origin(), "v1");
+    assert_eq!(proxy.state("shop", "v1").as_deref(), Some("draining"));
+}
+
+#[test]
 fn an_open_stream_is_traffic() {
     let streaming = Origin::answering("v1", |_, reply| {
         reply.begin(&[])?;

@@ -74,6 +74,18 @@ fn a_broken_certificate_file_leaves_the_old_one_in_force() {
 }
 
 #[test]
+fn a_file_that_is_refused_keeps_no_certificate_from_being_renewed() {
+    let (dir, origin) = (dir(), Origin::echo("v1"));
+    let old = Certificate::write(dir.path(), "shop", &[HOST]);
+    let config = config(&origin, &[&old]);
+    let proxy = Lockstep::start_in(dir, &config);
+    proxy.write(&config.set("server.limits.connections", 0));
+    until("the edit is refused", || proxy.metrics().sum("lockstep_config_stale", &[]) == 1.0);
+    let new = Certificate::write(proxy.dir.path(), "shop", &[HOST]);
+    until("the new certificate is served", || accepted(HOST, proxy.tls_addr(), &new.cert));
+}
+
+#[test]
 fn an_edit_adds_a_certificate() {
     let (dir, origin) = (dir(), Origin::echo("v1"));
     let shop = Certificate::write(dir.path(), "shop", &[HOST]);
@@ -161,6 +173,27 @@ fn origins_may_speak_tls_too() {
     assert_eq!(misnamed.send(&Request::get("/")).status(), 502);
     let wary = outer(json!({"tls": true}));
     assert_eq!(wary.send(&Request::get("/")).status(), 502, "nobody vouches for the certificate");
+}
+
+#[test]
+fn new_authorities_of_origins_take_the_place_of_the_old() {
+    let (dir, bundles, origin) = (dir(), tempfile::tempdir().expect("a directory"), Origin::echo("v1"));
+    let old = Certificate::write(dir.path(), "shop", &[HOST]);
+    let bundle = bundles.path().join("ca.pem");
+    std::fs::copy(&old.cert, &bundle).expect("it is written");
+    let inner = Lockstep::start_in(dir, &config(&origin, &[&old]));
+    let upstream = json!({"tls": true, "ca": bundle, "idle_timeout": "100ms"});
+    let outer = app("outer").version("v1", &[inner.tls_addr()]).set("upstream", upstream);
+    let outer = Lockstep::start(&Config::new().app(outer));
+    assert_eq!(outer.send(&Request::get("/")).origin(), "v1");
+    let (before, begun) = (outer.reloads(), std::time::Instant::now());
+    let new = Certificate::write(inner.dir.path(), "shop", &[HOST]);
+    std::fs::copy(&new.cert, &bundle).expect("it is written");
+    until("both have the new one, and no connection is left of before", || {
+        let reloaded = outer.reloads() > before && accepted(HOST, inner.tls_addr(), &new.cert);
+        reloaded && begun.elapsed() > std::time::Duration::from_millis(500)
+    });
+    assert_eq!(outer.send(&Request::get("/")).origin(), "v1");
 }
 
 #[test]

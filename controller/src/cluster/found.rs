@@ -92,6 +92,8 @@ pub enum ProblemReason {
     InvalidVersion,
     /// Two Deployments of an app carry one id.
     DuplicateVersion,
+    /// A Deployment was given another id while pods of the last one run.
+    VersionReplaced,
     /// There is no port to send requests to.
     NoPort,
     /// Another app has the host and path.
@@ -112,6 +114,7 @@ impl ProblemReason {
             Self::InvalidApp => "InvalidApp",
             Self::InvalidVersion => "InvalidVersion",
             Self::DuplicateVersion => "DuplicateVersion",
+            Self::VersionReplaced => "VersionReplaced",
             Self::NoPort => "NoPort",
             Self::RouteConflict => "RouteConflict",
             Self::HostNotAllowed => "HostNotAllowed",

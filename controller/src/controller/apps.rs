@@ -228,7 +228,7 @@ impl World for AppWorld<'_> {
     }
 
     fn traffic(&self, version: &VersionId) -> Option<Traffic> {
-        Some(self.data_plane.traffic(self.app, version))
+        self.data_plane.traffic(self.app, version)
     }
 
     fn everyone_can_route(&self, _: &VersionId) -> bool {
@@ -236,7 +236,8 @@ impl World for AppWorld<'_> {
     }
 
     fn everyone_stopped(&self, version: &VersionId) -> bool {
-        self.routes_record && self.data_plane.traffic(self.app, version).in_flight == 0
+        let traffic = self.data_plane.traffic(self.app, version);
+        self.routes_record && traffic.is_none_or(|traffic| traffic.in_flight == 0)
     }
 
     /// Nothing runs a version of the file that we could end.

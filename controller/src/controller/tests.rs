@@ -17,8 +17,8 @@ impl DataPlane for Idle {
     fn routed(&self, _: &AppId, _: &VersionId) -> Option<usize> {
         Some(1)
     }
-    fn traffic(&self, _: &AppId, _: &VersionId) -> Traffic {
-        Traffic { in_flight: 0, idle_for: Duration::MAX }
+    fn traffic(&self, _: &AppId, _: &VersionId) -> Option<Traffic> {
+        Some(Traffic { in_flight: 0, idle_for: Duration::MAX })
     }
 }
 

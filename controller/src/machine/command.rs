@@ -80,12 +80,13 @@ impl Step<'_> {
             return Err(CommandError::UnknownVersion { app: spec.id.to_string(), version: id.to_owned() });
         };
         let (id, state, present) = (version.id.clone(), version.state, version.present);
+        let awaits = state == VersionState::Draining && version.reason == Cause::AwaitingApproval;
         match command {
             Command::Promote => self.promote(spec, &id, state, present, Cause::Promoted),
-            Command::Approve if state == VersionState::Staged => {
+            Command::Approve if state == VersionState::Staged || awaits => {
                 self.promote(spec, &id, state, present, Cause::Approved)
             }
-            Command::Reject if state == VersionState::Staged => {
+            Command::Reject if state == VersionState::Staged || awaits => {
                 self.transit(&id, VersionState::Expiring, Cause::Rejected);
                 Ok(())
             }
@@ -145,6 +146,8 @@ impl Step<'_> {
                 });
             }
             VersionState::Expired => {}
+            // It may be on its way faster than that.
+            VersionState::Expiring if !now => {}
             VersionState::Draining if !now => {
                 let actor = self.actor.to_owned();
                 if let Some(version) = self.record.version_mut(id) {

@@ -146,30 +146,37 @@ impl<'s> Step<'s> {
         self.transit(id, VersionState::Active, reason);
     }
 
-    /// Decides what a version that was never active should be.
-    fn judge(&mut self, spec: &AppSpec, id: &VersionId) {
+    /// Decides what a version that was never active should be. One with visitors, who came by its share as a canary,
+    /// is still theirs, whatever it waits for.
+    fn judge(&mut self, spec: &AppSpec, id: &VersionId, has_visitors: bool) {
+        let waits = if has_visitors { VersionState::Draining } else { VersionState::Staged };
         if spec.active.as_ref().is_some_and(|fixed| fixed != id) {
-            self.transit(id, VersionState::Staged, Cause::Held);
+            self.transit(id, waits, Cause::Held);
         } else if spec.is_canary(id) {
             self.transit(id, VersionState::Staged, Cause::Canary);
         } else if !self.is_newest(id) {
-            self.transit(id, VersionState::Staged, Cause::Superseded);
-        } else if spec.policy.requires_approval {
-            self.transit(id, VersionState::Staged, Cause::AwaitingApproval);
+            self.transit(id, waits, Cause::Superseded);
+        } else if spec.policy.requires_approval && !spec.is_for_all(id) {
+            self.transit(id, waits, Cause::AwaitingApproval);
         } else {
             self.make_pending(id, Cause::New);
+            if let Some(version) = self.record.version_mut(id).filter(|_| has_visitors) {
+                version.drained_at = Some(self.now);
+            }
         }
     }
 
-    /// Whether no newer version is active, on its way there or waiting for approval.
+    /// Whether no newer version is active, on its way there, a canary or waiting for approval.
     fn is_newest(&self, id: &VersionId) -> bool {
         let revision = self.record.version(id).map_or(0, |version| version.revision);
         !self.record.versions.iter().any(|other| {
             other.revision > revision
                 && match other.state {
                     VersionState::Active | VersionState::Pending => other.present,
-                    VersionState::Staged => {
-                        other.present && matches!(other.reason, Cause::AwaitingApproval | Cause::Held)
+                    VersionState::Staged | VersionState::Draining => {
+                        let waits =
+                            matches!(other.reason, Cause::AwaitingApproval | Cause::Held | Cause::Canary);
+                        other.present && waits
                     }
                     _ => false,
                 }

@@ -14,7 +14,7 @@ impl Step<'_> {
             self.first_sight(spec);
         } else {
             for id in &new {
-                self.judge(spec, id);
+                self.judge(spec, id, false);
             }
         }
         self.follow_canary(spec);
@@ -108,14 +108,19 @@ impl Step<'_> {
     }
 
     /// A version that became the canary is staged, unless somebody wants it to be the active one; one that was
-    /// it is judged afresh, and so is one that was held back by a fixed version.
+    /// it is judged afresh, and so is one that was held back by a fixed version. Where another is named instead, it
+    /// was found wanting, and is not what all get next.
     fn follow_canary(&mut self, spec: &AppSpec) {
         self.recall_canary(spec);
         let waiting: Vec<_> = self
             .record
             .versions
             .iter()
-            .filter(|version| matches!(version.state, VersionState::Staged | VersionState::Pending))
+            .filter(|version| match version.state {
+                VersionState::Staged | VersionState::Pending => true,
+                VersionState::Draining => version.reason == Cause::Held,
+                _ => false,
+            })
             .map(|version| (version.id.clone(), version.state, version.reason))
             .collect();
         for (id, state, reason) in waiting {
@@ -128,13 +133,23 @@ impl Step<'_> {
                     ));
             if becomes {
                 self.transit(&id, VersionState::Staged, Cause::Canary);
-            } else if state == VersionState::Staged
-                && ((reason == Cause::Canary && !is_canary)
-                    || (reason == Cause::Held && spec.active.is_none()))
-            {
-                self.judge(spec, &id);
+            } else if state == VersionState::Staged && reason == Cause::Canary && !is_canary {
+                if self.gave_way(spec, &id) {
+                    self.transit(&id, VersionState::Draining, Cause::Superseded);
+                } else {
+                    self.judge(spec, &id, true);
+                }
+            } else if state != VersionState::Pending && reason == Cause::Held && spec.active.is_none() {
+                self.judge(spec, &id, state == VersionState::Draining);
             }
         }
+    }
+
+    /// Whether a newer version, or one that is still to come, is the canary instead of this one.
+    fn gave_way(&self, spec: &AppSpec, id: &VersionId) -> bool {
+        let revision = |id: &VersionId| self.record.version(id).map(|version| version.revision);
+        spec.canary()
+            .is_some_and(|canary| revision(&canary.version).is_none_or(|new| Some(new) > revision(id)))
     }
 
     /// A version that was rolled back may be the canary once more. One that is active, or older than

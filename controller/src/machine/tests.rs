@@ -220,6 +220,71 @@ fn a_canary_is_judged_afresh_when_it_ends() {
     }
 }
 
+/// An app whose second version is the canary.
+fn with_canary() -> Bench {
+    let mut app = Bench::new(&["v1"]);
+    app.reconcile();
+    app.spec.canary = Some(Canary { version: id("v2"), share: "10%".parse().unwrap() });
+    app.deploy(&["v1", "v2"]);
+    app.expect(&[("v1", Active), ("v2", Staged)]);
+    app
+}
+
+#[test]
+fn visitors_of_a_canary_that_ends_keep_it() {
+    // Another one takes its place: it was found wanting, and does not become active.
+    for first_named in [false, true] {
+        let mut app = with_canary();
+        app.spec.canary = Some(Canary { version: id("v3"), share: "10%".parse().unwrap() });
+        if first_named {
+            app.reconcile();
+            app.expect(&[("v1", Active), ("v2", Draining)]);
+        }
+        app.deploy(&["v1", "v2", "v3"]);
+        app.expect(&[("v1", Active), ("v2", Draining), ("v3", Staged)]);
+    }
+    // A newer one is active meanwhile.
+    let mut app = with_canary();
+    app.deploy(&["v1", "v2", "v3"]);
+    app.spec.canary = None;
+    app.reconcile();
+    app.expect(&[("v1", Draining), ("v2", Draining), ("v3", Active)]);
+    // A newer one comes before it is ready.
+    let mut app = with_canary();
+    app.spec.health_checked = true;
+    app.spec.canary = None;
+    app.reconcile();
+    app.expect(&[("v1", Active), ("v2", Pending)]);
+    app.deploy(&["v1", "v2", "v3"]);
+    app.expect(&[("v1", Active), ("v2", Draining), ("v3", Pending)]);
+    // Another one is fixed, until it is not.
+    let mut app = with_canary();
+    app.spec.active = Some(id("v1"));
+    app.spec.canary = None;
+    app.reconcile();
+    app.expect(&[("v1", Active), ("v2", Draining)]);
+    app.spec.active = None;
+    app.reconcile();
+    app.expect(&[("v1", Draining), ("v2", Active)]);
+}
+
+#[test]
+fn a_canary_waits_for_approval_with_its_visitors() {
+    let mut app = with_canary();
+    app.spec.policy.requires_approval = true;
+    app.spec.canary = None;
+    app.reconcile();
+    app.expect(&[("v1", Active), ("v2", Draining)]);
+    app.command("v2", Command::Approve).unwrap();
+    app.expect(&[("v1", Draining), ("v2", Active)]);
+    // A share that is the whole says that all may have it.
+    let mut app = with_canary();
+    app.spec.policy.requires_approval = true;
+    app.spec.canary = Some(Canary { version: id("v2"), share: "100%".parse().unwrap() });
+    app.reconcile();
+    app.expect(&[("v1", Draining), ("v2", Active)]);
+}
+
 #[test]
 fn a_canary_may_be_promoted_whatever_its_entry_says() {
     let mut app = Bench::new(&["v1"]);

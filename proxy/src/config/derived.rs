@@ -22,7 +22,7 @@ impl Config {
             .flat_map(|tls| &tls.certificates)
             .flat_map(|files| [&files.cert, &files.key]);
         let providers = self.ai.iter().flat_map(|ai| &ai.providers);
-        let authorities = self.every_app().filter_map(|app| app.upstream.ca.as_ref());
+        let authorities = self.every_app().filter_map(|app| Some(&app.upstream.ca.as_ref()?.path));
         let authorities = authorities.chain(providers.filter_map(|provider| provider.ca.as_ref()));
         let secrets = self.secrets().filter_map(|secret| match secret.source() {
             Source::File(path) => Some(path),

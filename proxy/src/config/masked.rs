@@ -151,7 +151,7 @@ fn upstream_json(upstream: &Upstream) -> Value {
         "read_timeout": duration_text(upstream.read_timeout),
         "idle_timeout": duration_text(upstream.idle_timeout),
         "tls": upstream.tls,
-        "ca": upstream.ca.as_deref().map(path_text),
+        "ca": upstream.ca.as_ref().map(|bundle| path_text(&bundle.path)),
         "sni": upstream.sni,
         "http2": upstream.http2,
         "retries": upstream.retries,

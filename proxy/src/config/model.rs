@@ -253,6 +253,15 @@ pub enum Balance {
     LeastLoaded,
 }
 
+/// A PEM bundle of authorities: another one under the same path is another bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Bundle {
+    /// Where it is.
+    pub path: PathBuf,
+    /// SHA-256 of what it held when it was read.
+    pub sha256: [u8; 32],
+}
+
 /// Section `apps[].upstream`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
@@ -265,7 +274,7 @@ pub struct Upstream {
     /// Whether to speak TLS to the endpoints.
     pub tls: bool,
     /// PEM bundle of private authorities; the system's when absent.
-    pub ca: Option<PathBuf>,
+    pub ca: Option<Bundle>,
     /// Server name for TLS; the request's host when absent.
     pub sni: Option<String>,
     /// HTTP/2 to the endpoints (h2c without TLS).

@@ -1,13 +1,13 @@
 //! Section `apps[].upstream`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
+use sha2::{Digest as _, Sha256};
 
 use super::cursor::Cursor;
 use super::mapping::Mapping;
-use super::model::Upstream;
+use super::model::{Bundle, Upstream};
 use super::value::{duration_in, number_in, quoted};
 use crate::tls::authorities;
 
@@ -40,10 +40,11 @@ pub(super) fn read(map: &Mapping<'_>) -> Upstream {
     }
 }
 
-fn bundle(at: &Cursor<'_>) -> Option<PathBuf> {
+fn bundle(at: &Cursor<'_>) -> Option<Bundle> {
     let path = at.file()?;
     authorities::load(&path).map_err(|error| at.error(error)).ok()?;
-    Some(path)
+    let bytes = std::fs::read(&path).map_err(|error| at.error(error)).ok()?;
+    Some(Bundle { path, sha256: Sha256::digest(bytes).into() })
 }
 
 fn server_name(text: &str) -> Result<String, String> {

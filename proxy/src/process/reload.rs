@@ -64,7 +64,10 @@ impl Reloader {
                 Ok(()) => self.succeeded(),
                 Err(error) => self.refused([error]),
             },
-            Err(errors) => self.refused(errors.iter().map(ToString::to_string)),
+            Err(errors) => {
+                self.refused(errors.iter().map(ToString::to_string));
+                self.renew_certificates();
+            }
         }
         contents
     }
@@ -89,6 +92,13 @@ impl Reloader {
         self.access_log.reconfigure(access_log);
         problems.report(Source::Restart, restart.iter().map(|change| format!("{change}: needs a restart")));
         Ok(())
+    }
+
+    /// Certificates are renewed whatever else the file says: they would expire while nobody mends it.
+    fn renew_certificates(&self) {
+        if let Err(error) = self.reload_certificates(&self.shared.plane.config()) {
+            tracing::error!(%error, "certificates can't be read again; those in force stay");
+        }
     }
 
     fn reload_certificates(&self, config: &Config) -> Result<(), CertificateError> {

@@ -17,7 +17,7 @@ use super::cookies::Cookies;
 use super::resolve::Resolver;
 use super::table::{AppRoute, CanaryRoute, RoutingTable, VersionRoute};
 use crate::config::Config;
-use crate::config::model::{App, Upstream};
+use crate::config::model::{App, Bundle, Upstream};
 use crate::endpoints::health::HttpCheck;
 use crate::endpoints::{Pool, PoolSettings};
 use crate::metrics::Metrics;
@@ -287,7 +287,7 @@ impl Compiler {
     }
 
     fn authorities(&self, app: &App, loaded: &mut Authorities) -> Result<Option<Arc<CaType>>, CompileError> {
-        let Some(path) = &app.upstream.ca else { return Ok(None) };
+        let Some(Bundle { path, .. }) = &app.upstream.ca else { return Ok(None) };
         if let Some(known) = loaded.get(path) {
             return Ok(Some(Arc::clone(known)));
         }

@@ -129,9 +129,9 @@ impl DataPlane for Plane {
         usize::MAX
     }
 
-    fn traffic(&self, _: &AppId, version: &VersionId) -> Traffic {
+    fn traffic(&self, _: &AppId, version: &VersionId) -> Option<Traffic> {
         let in_flight = self.in_flight.lock().get(version.as_str()).copied().unwrap_or(0);
-        Traffic { in_flight, idle_for: if in_flight > 0 { Duration::ZERO } else { Duration::MAX } }
+        Some(Traffic { in_flight, idle_for: if in_flight > 0 { Duration::ZERO } else { Duration::MAX } })
     }
 }
 

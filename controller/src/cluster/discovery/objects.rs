@@ -195,6 +195,11 @@ impl Kept for Pod {
         let labels = metadata.labels.clone().unwrap_or_default();
         let status = status.unwrap_or_default();
         let deleting = metadata.deletion_timestamp.is_some();
+        // What was evicted, or ended with its node, stays as an object for long, and runs nothing
+        // (<https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase>).
+        if matches!(status.phase.as_deref(), Some("Failed" | "Succeeded")) {
+            return None;
+        }
         Some(Self {
             deployment: deployment(&metadata, &labels)?,
             created: created(&metadata),

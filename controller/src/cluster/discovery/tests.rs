@@ -322,11 +322,13 @@ fn what_is_wrong_is_said_and_the_rest_goes_on() {
         .deployment("shouting", 3, &app("SHOP"), &none())
         .deployment("unordered", 4, &shop("v2"), &revision)
         .deployment("portless", 5, &shop("v3"), &portless)
-        .deployment("other", 6, &json!({"app": "db"}), &none());
+        .deployment("other", 6, &json!({"app": "db"}), &none())
+        .pods("unordered", &shop("v1"), &[9]);
     let problems = [
         "! shouting InvalidApp",
         "! empty InvalidVersion",
         "! twice DuplicateVersion",
+        "! unordered VersionReplaced",
         "! unordered InvalidSettings",
         "! portless NoPort",
     ];

@@ -72,11 +72,16 @@ impl<'o> Scope<'_, 'o> {
                 return None;
             }
         };
-        let belongs = |pod: &Pod| {
-            pod.labels.get(&self.options.app).is_some_and(|of| of == app)
-                && pod.labels.get(label) == Some(text)
-        };
-        let members = self.members(deployment, belongs);
+        let of_app = |pod: &Pod| pod.labels.get(&self.options.app).is_some_and(|of| of == app);
+        let members = self.members(deployment, |pod| of_app(pod) && pod.labels.get(label) == Some(text));
+        let left = self.members(deployment, |pod| of_app(pod) && pod.labels.get(label) != Some(text));
+        if let Some((_, pod)) = left.iter().find(|(_, pod)| pod.ready.is_some()) {
+            let old = pod.labels.get(label).map_or("another", String::as_str);
+            let message = format!(
+                "pods of version {old} still run in it, and get no requests: its label says {id} now. Give each version a Deployment of its own"
+            );
+            self.problem(deployment, ProblemReason::VersionReplaced, &message);
+        }
         Some(Candidate { deployment, id, revision: self.revision(deployment), members })
     }
 

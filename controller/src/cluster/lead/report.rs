@@ -132,8 +132,10 @@ impl Said {
         Self {
             life: Life::new(version.state, version.since),
             routed: routed.map(|endpoints| u64::try_from(endpoints).unwrap_or(u64::MAX)),
-            in_flight: traffic.in_flight,
-            idle_ms: u64::try_from(traffic.idle_for.as_millis()).unwrap_or(u64::MAX),
+            in_flight: traffic.map_or(0, |traffic| traffic.in_flight),
+            idle_ms: traffic
+                .and_then(|traffic| u64::try_from(traffic.idle_for.as_millis()).ok())
+                .unwrap_or(u64::MAX),
         }
     }
 
@@ -203,9 +205,9 @@ mod tests {
             1
         }
 
-        fn traffic(&self, _: &AppId, version: &VersionId) -> Traffic {
+        fn traffic(&self, _: &AppId, version: &VersionId) -> Option<Traffic> {
             let number: u64 = version.as_str().trim_start_matches('v').parse().unwrap();
-            Traffic { in_flight: number % 2, idle_for: Duration::MAX }
+            Some(Traffic { in_flight: number % 2, idle_for: Duration::MAX })
         }
     }
 
