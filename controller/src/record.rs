@@ -165,6 +165,15 @@ impl WorkloadRecord {
     }
 }
 
+impl VersionRecord {
+    /// Whether it drains only until somebody decides on it: it was a canary, and nothing took its place. Who asked for
+    /// its end has decided.
+    pub(crate) fn waits(&self) -> bool {
+        let undecided = matches!(self.reason, Cause::Held | Cause::AwaitingApproval);
+        self.state == VersionState::Draining && undecided && self.expiry_asked_by.is_none()
+    }
+}
+
 impl AppRecord {
     /// The version of that id.
     #[must_use]
@@ -174,6 +183,13 @@ impl AppRecord {
 
     pub(crate) fn version_mut(&mut self, id: &VersionId) -> Option<&mut VersionRecord> {
         self.versions.iter_mut().find(|version| version.id == *id)
+    }
+
+    /// Whether a version was a canary and never the active one, as far back as the history goes.
+    pub(crate) fn was_only_canary(&self, id: &VersionId) -> bool {
+        let past = || self.history.iter().filter(|past| past.version == *id);
+        let was_active = past().any(|past| past.to == VersionState::Active);
+        !was_active && past().any(|past| past.reason == Cause::Canary)
     }
 
     /// Ids of the versions in `state`, newest first.

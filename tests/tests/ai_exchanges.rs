@@ -304,3 +304,17 @@ fn a_client_that_takes_nothing_is_cut_and_told_apart() {
     assert_eq!(sum("lockstep_ai_attempts_total", ("result", "client_too_slow")), 1.0);
     drop(client);
 }
+
+#[test]
+fn calls_that_go_well_are_logged_by_their_share() {
+    let provider = Provider::start("a");
+    let section = gateway(&[("a", &provider)]).set("models", json!({})).model("known", &[("a", "ok")]);
+    let proxy = section.configured("server.access_log", json!({"sample": "0%"})).start();
+    assert_eq!(proxy.chat("known").status(), 200);
+    assert_eq!(proxy.chat("unknown").status(), 404);
+    until("the refused one is logged", || !proxy.proxy.access_log().is_empty());
+    let log = proxy.proxy.access_log();
+    assert_eq!((log.len(), &log[0]["ai"]["code"]), (1, &json!("model_not_found")));
+    let explained = proxy.proxy.api("explain?host=any.test&path=/v1/models");
+    assert_eq!((&explained["reason"], &explained["status"]), (&json!("ai"), &json!(null)));
+}

@@ -90,14 +90,14 @@ impl Step<'_> {
         if self.record.active.is_some() {
             return;
         }
-        let was_active = self.record.history.iter().any(|past| past.to == VersionState::Active);
+        let had_active = self.record.history.iter().any(|past| past.to == VersionState::Active);
         let awaits = |version: &VersionRecord| {
             version.state == VersionState::Pending
                 && !version.stalled
                 && is_ready(spec, world, Some(version), 1)
         };
         let awaited = self.record.versions.iter().any(awaits);
-        if !was_active && awaited {
+        if !had_active && awaited {
             return;
         }
         if let Some(successor) = self.successor(spec, world) {
@@ -106,23 +106,38 @@ impl Step<'_> {
     }
 
     fn successor(&self, spec: &AppSpec, world: &dyn World) -> Option<VersionId> {
-        let mut draining = self.record.in_state(VersionState::Draining).into_iter();
-        draining.find(|id| is_ready(spec, world, self.record.version(id), 1))
+        let works = |id: &VersionId| {
+            let version = self.record.version(id);
+            is_ready(spec, world, version, 1) && !version.is_some_and(VersionRecord::waits)
+        };
+        let mut working = self.record.in_state(VersionState::Draining).into_iter().filter(works).peekable();
+        let newest = working.peek().cloned();
+        // A canary that ended was never good enough for all.
+        working.find(|id| !self.record.was_only_canary(id)).or(newest)
     }
 
     fn expire_drained(&mut self, policy: &Policy, world: &dyn World) {
-        let draining = self.record.in_state(VersionState::Draining);
+        let mut rank = 0;
         let kept = policy.max_versions.unwrap_or(usize::MAX);
-        for (rank, id) in draining.iter().enumerate() {
+        for id in &self.record.in_state(VersionState::Draining) {
             let Some(version) = self.record.version(id) else { continue };
             let drained = elapsed(version.drained_at.unwrap_or(version.since), self.now);
             let idle = world
                 .traffic(id)
                 .is_some_and(|traffic| traffic.in_flight == 0 && traffic.idle_for >= policy.idle_window);
+            if version.waits() {
+                let reason = version.reason;
+                if drained >= policy.grace && idle {
+                    // Its visitors are gone; what it waits for is still to come.
+                    self.transit(id, VersionState::Staged, reason);
+                }
+                continue;
+            }
+            rank += 1;
             let asked = version.expiry_asked_by.clone();
             if drained >= policy.max_alive {
                 self.transit(id, VersionState::Expiring, Cause::MaxAlive);
-            } else if rank >= kept {
+            } else if rank > kept {
                 self.transit(id, VersionState::Expiring, Cause::MaxVersions);
             } else if drained >= policy.grace && idle && world.may_expire(id) {
                 self.transit(id, VersionState::Expiring, Cause::Idle);

@@ -80,7 +80,7 @@ impl Step<'_> {
             return Err(CommandError::UnknownVersion { app: spec.id.to_string(), version: id.to_owned() });
         };
         let (id, state, present) = (version.id.clone(), version.state, version.present);
-        let awaits = state == VersionState::Draining && version.reason == Cause::AwaitingApproval;
+        let awaits = version.waits() && version.reason == Cause::AwaitingApproval;
         match command {
             Command::Promote => self.promote(spec, &id, state, present, Cause::Promoted),
             Command::Approve if state == VersionState::Staged || awaits => {
@@ -93,7 +93,7 @@ impl Step<'_> {
             Command::Approve | Command::Reject => Err(CommandError::State {
                 version: id,
                 state,
-                rule: "only staged versions are approved or rejected",
+                rule: "only versions that are staged, or wait for approval, are approved or rejected",
             }),
             Command::Expire { now } => self.expire(&id, state, now),
         }

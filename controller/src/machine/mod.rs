@@ -190,6 +190,8 @@ fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
 }
 
 #[cfg(test)]
+mod canary_tests;
+#[cfg(test)]
 mod cluster_tests;
 #[cfg(feature = "kube")]
 #[cfg(test)]

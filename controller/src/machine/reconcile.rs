@@ -134,7 +134,7 @@ impl Step<'_> {
             if becomes {
                 self.transit(&id, VersionState::Staged, Cause::Canary);
             } else if state == VersionState::Staged && reason == Cause::Canary && !is_canary {
-                if self.gave_way(spec, &id) {
+                if self.is_replaced_as_canary(spec) {
                     self.transit(&id, VersionState::Draining, Cause::Superseded);
                 } else {
                     self.judge(spec, &id, true);
@@ -145,11 +145,15 @@ impl Step<'_> {
         }
     }
 
-    /// Whether a newer version, or one that is still to come, is the canary instead of this one.
-    fn gave_way(&self, spec: &AppSpec, id: &VersionId) -> bool {
-        let revision = |id: &VersionId| self.record.version(id).map(|version| version.revision);
-        spec.canary()
-            .is_some_and(|canary| revision(&canary.version).is_none_or(|new| Some(new) > revision(id)))
+    /// Whether another version is the canary now, or will be once it is there.
+    fn is_replaced_as_canary(&self, spec: &AppSpec) -> bool {
+        let Some(canary) = spec.canary() else { return false };
+        self.record.version(&canary.version).is_none_or(|version| self.is_newer_than_active(version.revision))
+    }
+
+    fn is_newer_than_active(&self, revision: u64) -> bool {
+        let active = self.record.active.as_ref().and_then(|active| self.record.version(active));
+        active.is_none_or(|active| revision > active.revision)
     }
 
     /// A version that was rolled back may be the canary once more. One that is active, or older than
@@ -159,10 +163,10 @@ impl Step<'_> {
             return;
         };
         let (id, state, revision) = (canary.id.clone(), canary.state, canary.revision);
-        let active = self.record.active.as_ref().and_then(|active| self.record.version(active));
-        let newer = active.is_none_or(|active| revision > active.revision);
         match state {
-            VersionState::Draining if newer => self.transit(&id, VersionState::Staged, Cause::Canary),
+            VersionState::Draining if self.is_newer_than_active(revision) => {
+                self.transit(&id, VersionState::Staged, Cause::Canary);
+            }
             VersionState::Staged | VersionState::Pending => {}
             _ => {
                 let why = "not a newer version than the active one";

@@ -9,9 +9,9 @@ use crate::{AppId, Canary, Cleanup, Policy, VersionSpec};
 use VersionState::{Active, Draining, Expired, Expiring, Pending, Staged};
 
 /// An app, a clock and a world that a test moves by hand.
-struct Bench {
-    spec: AppSpec,
-    record: AppRecord,
+pub(super) struct Bench {
+    pub(super) spec: AppSpec,
+    pub(super) record: AppRecord,
     now: Timestamp,
     ready: HashMap<String, usize>,
     traffic: RefCell<HashMap<String, Traffic>>,
@@ -43,12 +43,12 @@ impl World for Bench {
     }
 }
 
-fn id(text: &str) -> VersionId {
+pub(super) fn id(text: &str) -> VersionId {
     text.parse().unwrap()
 }
 
 impl Bench {
-    fn new(versions: &[&str]) -> Self {
+    pub(super) fn new(versions: &[&str]) -> Self {
         let policy = Policy { cleanup: Cleanup::None, ..Policy::default() };
         let mut bench = Self {
             spec: AppSpec {
@@ -88,33 +88,33 @@ impl Bench {
         made
     }
 
-    fn reconcile(&mut self) {
+    pub(super) fn reconcile(&mut self) {
         self.step(|step, spec| step.reconcile(spec));
     }
 
-    fn deploy(&mut self, versions: &[&str]) {
+    pub(super) fn deploy(&mut self, versions: &[&str]) {
         self.versions(versions);
         self.reconcile();
     }
 
-    fn pass(&mut self, seconds: i64) {
+    pub(super) fn pass(&mut self, seconds: i64) {
         self.now += SignedDuration::from_secs(seconds);
         self.step(|_, _| {});
     }
 
-    fn command(&mut self, version: &str, command: Command) -> Result<(), CommandError> {
+    pub(super) fn command(&mut self, version: &str, command: Command) -> Result<(), CommandError> {
         let mut result = Ok(());
         self.step(|step, spec| result = step.command(spec, version, command));
         result
     }
 
-    fn busy(&self, version: &str, in_flight: u64, idle: u64) {
+    pub(super) fn busy(&self, version: &str, in_flight: u64, idle: u64) {
         let traffic = Traffic { in_flight, idle_for: Duration::from_secs(idle) };
         self.traffic.borrow_mut().insert(version.to_owned(), traffic);
     }
 
     #[track_caller]
-    fn expect(&self, expected: &[(&str, VersionState)]) {
+    pub(super) fn expect(&self, expected: &[(&str, VersionState)]) {
         let found: Vec<_> = self.record.versions.iter().map(|v| (v.id.as_str(), v.state)).collect();
         assert_eq!(found, expected);
         let active: Vec<_> = self.record.in_state(Active);
@@ -204,115 +204,6 @@ fn approval_is_waited_for() {
     app.expect(&[("v1", Draining), ("v2", Expired), ("v3", Active)]);
     let refused = app.command("v1", Command::Approve);
     assert!(matches!(refused, Err(CommandError::State { state: Draining, .. })));
-}
-
-#[test]
-fn a_canary_is_judged_afresh_when_it_ends() {
-    for end in [None, Some("100%")] {
-        let mut app = Bench::new(&["v1"]);
-        app.reconcile();
-        app.spec.canary = Some(Canary { version: id("v2"), share: "10%".parse().unwrap() });
-        app.deploy(&["v1", "v2"]);
-        app.expect(&[("v1", Active), ("v2", Staged)]);
-        app.spec.canary = end.map(|share| Canary { version: id("v2"), share: share.parse().unwrap() });
-        app.reconcile();
-        app.expect(&[("v1", Draining), ("v2", Active)]);
-    }
-}
-
-/// An app whose second version is the canary.
-fn with_canary() -> Bench {
-    let mut app = Bench::new(&["v1"]);
-    app.reconcile();
-    app.spec.canary = Some(Canary { version: id("v2"), share: "10%".parse().unwrap() });
-    app.deploy(&["v1", "v2"]);
-    app.expect(&[("v1", Active), ("v2", Staged)]);
-    app
-}
-
-#[test]
-fn visitors_of_a_canary_that_ends_keep_it() {
-    // Another one takes its place: it was found wanting, and does not become active.
-    for first_named in [false, true] {
-        let mut app = with_canary();
-        app.spec.canary = Some(Canary { version: id("v3"), share: "10%".parse().unwrap() });
-        if first_named {
-            app.reconcile();
-            app.expect(&[("v1", Active), ("v2", Draining)]);
-        }
-        app.deploy(&["v1", "v2", "v3"]);
-        app.expect(&[("v1", Active), ("v2", Draining), ("v3", Staged)]);
-    }
-    // A newer one is active meanwhile.
-    let mut app = with_canary();
-    app.deploy(&["v1", "v2", "v3"]);
-    app.spec.canary = None;
-    app.reconcile();
-    app.expect(&[("v1", Draining), ("v2", Draining), ("v3", Active)]);
-    // A newer one comes before it is ready.
-    let mut app = with_canary();
-    app.spec.health_checked = true;
-    app.spec.canary = None;
-    app.reconcile();
-    app.expect(&[("v1", Active), ("v2", Pending)]);
-    app.deploy(&["v1", "v2", "v3"]);
-    app.expect(&[("v1", Active), ("v2", Draining), ("v3", Pending)]);
-    // Another one is fixed, until it is not.
-    let mut app = with_canary();
-    app.spec.active = Some(id("v1"));
-    app.spec.canary = None;
-    app.reconcile();
-    app.expect(&[("v1", Active), ("v2", Draining)]);
-    app.spec.active = None;
-    app.reconcile();
-    app.expect(&[("v1", Draining), ("v2", Active)]);
-}
-
-#[test]
-fn a_canary_waits_for_approval_with_its_visitors() {
-    let mut app = with_canary();
-    app.spec.policy.requires_approval = true;
-    app.spec.canary = None;
-    app.reconcile();
-    app.expect(&[("v1", Active), ("v2", Draining)]);
-    app.command("v2", Command::Approve).unwrap();
-    app.expect(&[("v1", Draining), ("v2", Active)]);
-    // A share that is the whole says that all may have it.
-    let mut app = with_canary();
-    app.spec.policy.requires_approval = true;
-    app.spec.canary = Some(Canary { version: id("v2"), share: "100%".parse().unwrap() });
-    app.reconcile();
-    app.expect(&[("v1", Draining), ("v2", Active)]);
-}
-
-#[test]
-fn a_canary_may_be_promoted_whatever_its_entry_says() {
-    let mut app = Bench::new(&["v1"]);
-    app.reconcile();
-    app.spec.canary = Some(Canary { version: id("v2"), share: "10%".parse().unwrap() });
-    app.deploy(&["v1", "v2"]);
-    app.expect(&[("v1", Active), ("v2", Staged)]);
-    // Not ready yet: it waits.
-    app.spec.health_checked = true;
-    app.command("v2", Command::Promote).unwrap();
-    app.reconcile();
-    app.expect(&[("v1", Active), ("v2", Pending)]);
-}
-
-#[test]
-fn a_version_that_was_rolled_back_may_be_the_canary_again() {
-    let mut app = Bench::new(&["v1", "v2"]);
-    app.reconcile();
-    app.command("v1", Command::Promote).unwrap();
-    app.expect(&[("v1", Active), ("v2", Draining)]);
-    app.spec.canary = Some(Canary { version: id("v2"), share: "10%".parse().unwrap() });
-    app.reconcile();
-    app.expect(&[("v1", Active), ("v2", Staged)]);
-    app.spec.canary = Some(Canary { version: id("v1"), share: "10%".parse().unwrap() });
-    app.reconcile();
-    app.expect(&[("v1", Draining), ("v2", Active)]);
-    app.reconcile();
-    app.expect(&[("v1", Draining), ("v2", Active)]);
 }
 
 #[test]

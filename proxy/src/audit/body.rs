@@ -43,8 +43,12 @@ impl BodyRules {
     /// Keeps what the rules allow of a whole body.
     #[must_use]
     pub fn keep(&self, body: &Bytes, headers: &HeaderMap) -> Kept {
-        let wanted = self.wants(kind(headers));
-        let masked = if wanted { self.redact.body(body, is_json(headers)) } else { Masked::Hidden };
+        let kind = kind(headers);
+        let wanted = self.wants(kind);
+        // What is compressed, or no text, can't be looked into.
+        let opaque = kind == Kind::Binary && !self.redact.is_empty();
+        let masked =
+            if wanted && !opaque { self.redact.body(body, is_json(headers)) } else { Masked::Hidden };
         let unmasked = masked == Masked::Same;
         let shown = match masked {
             Masked::Same => body.clone(),
@@ -107,6 +111,12 @@ fn is_json(headers: &HeaderMap) -> bool {
 #[must_use]
 pub fn says_json(content_type: &str) -> bool {
     media(content_type).ends_with("json")
+}
+
+/// Whether a content type is that of a stream of events.
+#[must_use]
+pub fn says_events(content_type: &str) -> bool {
+    media(content_type) == "text/event-stream"
 }
 
 /// The media type without its parameters.

@@ -173,7 +173,7 @@ impl Call {
             streamed,
             route: Route { model: begin.model.as_deref(), provider: provider.as_deref() },
             attempts,
-            message: streamed.then(|| message::assemble(begin.format, &answer)).flatten(),
+            message: streamed.then(|| message::assemble(begin.format, &answer, body.truncated)).flatten(),
             request: known.then(|| Request {
                 method: &begin.method,
                 path: &begin.path,

@@ -137,12 +137,13 @@ impl Delivery {
         self.unwritten += bytes.len() as u64;
         self.digest.update(bytes);
         self.since.get_or_insert_with(Instant::now);
-        if self.keeps.is_none() {
+        let keeps = self.keeps.unwrap_or_else(|| self.keeps(bytes));
+        if self.keeps.replace(keeps).is_none() {
             self.binary = !is_text(bytes);
             // What can't be masked is not kept where masking is asked for.
-            self.truncated = is_wanted(&self.rules, bytes) && !keeps(&self.rules, bytes);
+            self.truncated = is_wanted(&self.rules, bytes) && !keeps;
         }
-        if *self.keeps.get_or_insert_with(|| keeps(&self.rules, bytes)) {
+        if keeps {
             if self.mask.is_none() && !self.rules.redact.is_empty() {
                 self.mask = Some(StreamMask::new(self.rules.redact.clone()));
             }
@@ -195,6 +196,13 @@ impl Delivery {
         Rest { head, bytes: std::mem::take(&mut self.gathered), refused: self.refused.take() }
     }
 
+    /// Whether what begins like this is kept: where masking is asked for, only if it says that it is a stream of events,
+    /// and looks like one.
+    fn keeps(&self, first: &[u8]) -> bool {
+        let says_so = self.begun.as_ref().is_none_or(|begun| begun.streamed);
+        is_wanted(&self.rules, first) && (self.rules.redact.is_empty() || (says_so && is_events(first)))
+    }
+
     fn gather(&mut self, shown: &Bytes) {
         let room = self.rules.max.saturating_sub(self.kept);
         let kept = shown.slice(..shown.len().min(room));
@@ -234,11 +242,6 @@ impl Delivery {
 /// Whether what begins like this is to be kept, as far as it is known how to mask it.
 fn is_wanted(rules: &BodyRules, first: &[u8]) -> bool {
     rules.capture == Capture::Full && (rules.binary || is_text(first))
-}
-
-/// Whether what begins like this is kept.
-fn keeps(rules: &BodyRules, first: &[u8]) -> bool {
-    is_wanted(rules, first) && (rules.redact.is_empty() || is_events(first))
 }
 
 /// Whether bytes begin like a stream of events.

@@ -78,7 +78,10 @@ impl Reloader {
         for change in &restart {
             tracing::warn!(%change, "takes effect after a restart");
         }
-        self.reload_certificates(&config).map_err(|error| error.to_string())?;
+        self.reload_certificates(&config)
+            .into_iter()
+            .try_for_each(|read| read)
+            .map_err(|error| error.to_string())?;
         plane.prepare(&config).map_err(|error| error.to_string())?;
         let ai = ai.prepare(&config).map_err(|error| error.to_string())?;
         let access_log = config.server.access_log;
@@ -96,25 +99,24 @@ impl Reloader {
 
     /// Certificates are renewed whatever else the file says: they would expire while nobody mends it.
     fn renew_certificates(&self) {
-        if let Err(error) = self.reload_certificates(&self.shared.plane.config()) {
-            tracing::error!(%error, "certificates can't be read again; those in force stay");
+        let read = self.reload_certificates(&self.shared.plane.config());
+        for error in read.into_iter().filter_map(Result::err) {
+            tracing::error!(%error, "a certificate can't be read again; the one in force stays");
         }
     }
 
-    fn reload_certificates(&self, config: &Config) -> Result<(), CertificateError> {
+    /// Reads the certificates of each listener, and of the admin API; what can't be read concerns no other.
+    fn reload_certificates(&self, config: &Config) -> Vec<Result<(), CertificateError>> {
         let tls_at = |addr: SocketAddr, nth: usize| -> Option<&Tls> {
             config.server.listen.iter().filter(|l| l.addr == addr).filter_map(|l| l.tls.as_ref()).nth(nth)
         };
-        for (index, (addr, certificates)) in self.certificates.iter().enumerate() {
+        let of_listener = |(index, (addr, certificates)): (usize, &(SocketAddr, Arc<Certificates>))| {
             let same_before = self.certificates.iter().take(index).filter(|(other, _)| other == addr).count();
-            if let Some(tls) = tls_at(*addr, same_before) {
-                certificates.reload(tls)?;
-            }
-        }
-        if let (Some(certificates), Some(tls)) = (&self.admin_certificates, &config.server.admin.tls) {
-            certificates.reload(tls)?;
-        }
-        Ok(())
+            Some(certificates.reload(tls_at(*addr, same_before)?))
+        };
+        let of_admin = self.admin_certificates.iter().zip(&config.server.admin.tls);
+        let listeners = self.certificates.iter().enumerate().filter_map(of_listener);
+        listeners.chain(of_admin.map(|(certificates, tls)| certificates.reload(tls))).collect()
     }
 
     fn succeeded(&self) {

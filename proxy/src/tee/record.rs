@@ -9,10 +9,10 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::capture::Body;
-use crate::audit::body::{BodyRules, Capture, says_json};
+use crate::audit::body::{BodyRules, Capture, says_events, says_json};
 use crate::audit::contents::Headers;
 use crate::audit::json_body;
-use crate::audit::redact::Masked;
+use crate::audit::redact::{Masked, StreamMask};
 use crate::reason::Reason;
 
 /// What is recorded of one request.
@@ -141,8 +141,15 @@ impl Side {
         }
         let bytes = Bytes::from(self.body.parts.concat());
         let content_type = self.headers.iter().find(|(name, _)| name == "content-type");
-        let masked = match rules.redact.body(&bytes, content_type.is_some_and(|(_, value)| says_json(value)))
-        {
+        let says = |what: fn(&str) -> bool| content_type.is_some_and(|(_, value)| what(value));
+        let masked = if says(says_events) && !rules.redact.is_empty() {
+            let mut mask = StreamMask::new(rules.redact.clone());
+            mask.push(&bytes);
+            Masked::Changed(mask.finish())
+        } else {
+            rules.redact.body(&bytes, says(says_json))
+        };
+        let masked = match masked {
             Masked::Same => bytes,
             Masked::Changed(masked) => masked,
             Masked::Hidden => return (None, true),
@@ -168,6 +175,21 @@ mod tests {
         side.body.push(&Bytes::from_static(body.as_bytes()));
         let mut json = side.to_json(&rules, []);
         (json["body"].take(), json["truncated"].take())
+    }
+
+    #[test]
+    fn streams_of_events_are_masked_as_such() {
+        let redact = Redactor::new(
+            vec![Pointer::parse("/user").unwrap()],
+            vec![regex::Regex::new(r"\d{3}-\d{2}").unwrap()],
+        );
+        let rules = BodyRules { max: 1000, redact, ..BodyRules::default() };
+        let headers = vec![("content-type".to_owned(), "text/event-stream; charset=utf-8".to_owned())];
+        let mut side = Side { headers, body: Body::new(true) };
+        let stream = "data: {\"user\":\"anna\",\"text\":\"123\"}\n\ndata: {\"text\":\"-45\"}\n\n";
+        side.body.push(&Bytes::from_static(stream.as_bytes()));
+        let shown = side.to_json(&rules, [])["body"].as_str().unwrap().to_owned();
+        assert!(!shown.contains("anna") && !shown.contains("123") && !shown.contains("-45"), "{shown}");
     }
 
     #[test]

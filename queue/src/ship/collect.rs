@@ -11,7 +11,7 @@ use super::key::hour_of;
 use super::options::Limits;
 use super::seal::{Mark, Seal};
 use super::source::Source;
-use crate::journal::{Item, Position, Stamp};
+use crate::journal::{Gap, Item, Position, Stamp};
 
 /// Records in the order in which they ended.
 #[derive(Debug)]
@@ -86,16 +86,28 @@ impl Collector {
         self.ready.front().or(self.open.as_ref()).map(Batch::since)
     }
 
-    /// Takes the next item of the journal.
+    /// Takes the next item of the journal. What is missing may cross the ends of batches that were sealed: each tells its
+    /// part, as one that is in the sink already stays as it is, and tells nothing.
     pub(crate) fn take(&mut self, item: Item) {
-        let to = item.end();
-        if matches!(item, Item::Gap(_)) {
-            // What is missing may begin in one batch and end behind it: it is told in the one in which it ends, as nothing
-            // is added to those that were sealed.
-            while self.sealed.front().is_some_and(|seal| seal.to < to.as_u64()) {
+        let Item::Gap(mut gap) = item else {
+            self.take_part(item);
+            return;
+        };
+        while let Some(end) =
+            self.sealed.front().map(|seal| Position::new(seal.to)).filter(|end| *end < gap.to)
+        {
+            if end > gap.from {
+                self.take_part(Item::Gap(Gap { to: end, ..gap }));
+                gap.from = end;
+            } else {
                 self.close();
             }
         }
+        self.take_part(Item::Gap(gap));
+    }
+
+    fn take_part(&mut self, item: Item) {
+        let to = item.end();
         if let Some((source, at)) = Source::of(item, &mut self.groups, &*self.assemble) {
             self.add(source, at, to);
         }

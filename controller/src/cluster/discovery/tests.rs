@@ -212,7 +212,8 @@ fn without_a_service_its_ready_pods_are_taken() {
         .pods("shop-v1", &shop("v1"), &[1])
         // A pod of an earlier template of the same Deployment is no part of the version.
         .pods("shop-v1", &shop("v0"), &[2]);
-    assert_eq!(cluster.found(&options()), format!("{WEB}  v1 - [10.0.0.1:3000]\n"));
+    let replaced = "! shop-v1 VersionReplaced";
+    assert_eq!(cluster.found(&options()), format!("{WEB}  v1 - [10.0.0.1:3000]\n{replaced}\n"));
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::ai::errors::{self, ApiError};
 use crate::ai::ledger::{self, Outcome};
 use crate::ai::upstream::exchange::{ExchangeError, Upstream};
 use crate::ai::upstream::head::stays;
+use crate::audit::body::says_events;
 
 const TARGET: HeaderName = HeaderName::from_static("x-lockstep-target");
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -128,6 +129,8 @@ impl<'s> Answering<'_, 's> {
         let length = header.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let bodyless = self.head.method == Method::HEAD || matches!(header.status.as_u16(), 204 | 304);
         header.remove_header(&CONTENT_LENGTH);
+        let content_type = header.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        self.record.streamed = content_type.is_some_and(says_events);
         let status = header.status.as_u16();
         let outcome = if status < 400 { Outcome::Complete } else { Outcome::UpstreamError };
         if bodyless || length == Some(0) {

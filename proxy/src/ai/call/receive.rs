@@ -17,8 +17,10 @@ use crate::config::ai::model::Limits;
 use crate::edge::errors as edge;
 use crate::reason::Reason;
 
-/// The least that is reserved for a body at once.
+/// The least that is reserved for a body of unknown length.
 const STEP: u64 = 64 << 10;
+/// So much of what is announced is reserved with its first bytes.
+const WHOLE: u64 = 512 << 10;
 
 /// Why there is no body.
 pub(crate) enum NotReceived {
@@ -98,19 +100,20 @@ pub(crate) async fn receive(
     let mut pieces = Joined::default();
     let mut room = 0;
     while let Some(piece) = timeout_at(until, read(client, ending)).await.unwrap_or_else(late)? {
-        pieces.add(piece, announced.unwrap_or(room));
-        let length = pieces.length();
+        let length = pieces.length().saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
         if length > limits.body_bytes {
             return Err(NotReceived::Refused(ApiError::too_large(limits.body_bytes)));
         }
         if length > room {
-            let wanted = length.max(room.saturating_mul(2)).max(STEP);
+            let least = announced.map_or(STEP, |announced| announced.min(WHOLE));
+            let wanted = length.max(room.saturating_mul(2)).max(least);
             let wanted = announced.map_or(wanted, |announced| wanted.min(announced).max(length));
             if !reserved.grow(wanted - room, limits.buffered) {
                 return Err(NotReceived::Refused(ApiError::buffers_full()));
             }
             room = wanted;
         }
+        pieces.add(piece, room);
     }
     Ok(pieces.finish())
 }

@@ -89,7 +89,8 @@ fn read_choice(draft: &mut Draft, choice: Choice) {
     if let Some(delta) = choice.delta.0 {
         read_delta(draft, index, delta);
     }
-    if let Some(reason) = choice.finish_reason.text() {
+    // Some say nothing with an empty text.
+    if let Some(reason) = choice.finish_reason.text().filter(|reason| !reason.is_empty()) {
         draft.finish(index, reason);
     }
 }

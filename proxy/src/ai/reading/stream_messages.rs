@@ -40,7 +40,9 @@ fn read_block(draft: &mut Draft, index: u32, block: Option<Block<'_>>) {
     let Some(block) = block else { return };
     match block.kind.text() {
         Some("text") => draft.add_content(0, block.text.text().unwrap_or_default()),
-        Some("tool_use") => draft.name_tool(0, index, block.id.text(), block.name.text()),
+        Some("tool_use" | "server_tool_use" | "mcp_tool_use") => {
+            draft.name_tool(0, index, block.id.text(), block.name.text());
+        }
         _ => {}
     }
 }

@@ -58,7 +58,9 @@ pub(super) fn read(draft: &mut Draft, name: Option<&str>, data: &[u8]) -> bool {
         Some("response.output_item.added") => read_item(draft, index, event.item.0),
         Some("response.output_text.delta") => draft.add_content(0, delta),
         Some("response.refusal.delta") => draft.add_refusal(0, delta),
-        Some("response.function_call_arguments.delta") => draft.add_arguments(0, index, delta),
+        Some("response.function_call_arguments.delta" | "response.custom_tool_call_input.delta") => {
+            draft.add_arguments(0, index, delta);
+        }
         Some("response.completed" | "response.incomplete") => read_end(draft, event.response.0),
         Some("response.failed") => {
             read_end(draft, event.response.0);
@@ -74,7 +76,9 @@ fn read_item(draft: &mut Draft, index: u32, item: Option<Item>) {
     let Some(item) = item else { return };
     match item.kind.text() {
         Some("message") => draft.begin(0, item.role.text()),
-        Some("function_call") => draft.name_tool(0, index, item.call_id.text(), item.name.text()),
+        Some("function_call" | "custom_tool_call") => {
+            draft.name_tool(0, index, item.call_id.text(), item.name.text());
+        }
         _ => {}
     }
 }

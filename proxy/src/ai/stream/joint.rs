@@ -51,7 +51,8 @@ impl Identity {
         let [id, model, created] = json::find(event.data()?, ["id", "model", "created"]).ok()?;
         let text = |value: Option<&serde_json::value::RawValue>| value.and_then(json::string);
         Some(Self {
-            id: text(id)?,
+            // The first chunk of some says only what they think of the prompt.
+            id: text(id).filter(|id| !id.is_empty())?,
             model: text(model)?,
             created: created.and_then(|created| created.get().parse().ok()).unwrap_or(0),
         })
@@ -99,12 +100,14 @@ impl Joint {
         let Some(choice) = chunk.pointer_mut("/choices/0").and_then(Value::as_object_mut) else {
             return Joined::Known;
         };
-        let finishes = choice.get("finish_reason").is_some_and(|reason| !reason.is_null());
+        let finishes =
+            choice.get("finish_reason").and_then(Value::as_str).is_some_and(|reason| !reason.is_empty());
         let Some(delta) = choice.get_mut("delta").and_then(Value::as_object_mut) else {
             return if finishes { self.finish(chunk) } else { Joined::Known };
         };
         delta.remove("role");
-        if delta.contains_key("tool_calls") || delta.get("refusal").is_some_and(|text| !text.is_null()) {
+        let says = |field: &str| delta.get(field).is_some_and(|value| !value.is_null());
+        if says("tool_calls") || says("refusal") {
             return Joined::Other;
         }
         let text = delta.get("content").and_then(Value::as_str).unwrap_or_default();

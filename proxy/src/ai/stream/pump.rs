@@ -14,6 +14,8 @@ use crate::ai::ledger::Change;
 use crate::ai::reading::{Assembler, Event, Format, Last, Read, Splitter, Usage};
 
 const DONE: &[u8] = b"data: [DONE]\n\n";
+/// In one of so many events at the beginning a stream says what it is.
+const FIRST: usize = 3;
 
 /// How far a stream is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +50,8 @@ pub(crate) struct Pump {
     translator: Option<Box<StreamTranslator>>,
     /// Of a stream that goes on where another broke off.
     joint: Option<Box<Joint>>,
-    /// The first event of a stream that may have to be continued.
-    first: Option<Event>,
+    /// The first events of a stream that may have to be continued.
+    first: Vec<Event>,
     waiting: VecDeque<Event>,
     rest: Bytes,
     /// How many events said something, and which of them was left out last.
@@ -73,7 +75,7 @@ impl Pump {
             last: None,
             translator: None,
             joint: None,
-            first: None,
+            first: Vec::new(),
             waiting: events,
             rest,
             events: 0,
@@ -193,7 +195,7 @@ impl Pump {
                 model: known.model,
                 created: translator.created(),
             }),
-            None => self.first.as_ref().and_then(Identity::of),
+            None => self.first.iter().find_map(Identity::of),
         };
         Some(Said { identity: identity?, text })
     }
@@ -303,8 +305,8 @@ impl Pump {
         if self.format == Format::Responses {
             self.last = Some(event.clone());
         }
-        if self.first.is_none() {
-            self.first = Some(event.clone());
+        if self.first.len() < FIRST {
+            self.first.push(event.clone());
         }
         if !self.hide_usage {
             self.out.push(event.into_raw());

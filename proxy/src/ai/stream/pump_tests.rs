@@ -45,6 +45,7 @@ fn a_missing_end_is_added_where_all_was_said() {
         (format!("{CHUNK}{STOP}"), Progress::Ended, "data: [DONE]\n\n"),
         (format!("{CHUNK}{STOP}data: [DONE]"), Progress::Ended, "data: [DONE]\n\n"),
         (CHUNK.to_owned(), Progress::Broken, ""),
+        (STOP.replace("\"stop\"", "\"\""), Progress::Broken, ""),
         (format!("{CHUNK}data: {{\"choi"), Progress::Broken, ""),
         (String::new(), Progress::Broken, ""),
     ];

@@ -265,8 +265,12 @@ impl Upstream {
     fn error(&mut self, error: &pingora::Error) -> ExchangeError {
         self.broken = true;
         let prompt = self.sent.is_none_or(|sent| sent.elapsed() < PROMPT);
-        let unheard = matches!(error.retry, RetryType::ReusedOnly | RetryType::Decided(true));
-        if self.reused && (error.etype() == &ErrorType::WriteError || (unheard && prompt)) {
+        let stale = match error.retry {
+            // The provider says that it did nothing.
+            RetryType::Decided(unheard) => unheard,
+            RetryType::ReusedOnly => prompt,
+        };
+        if self.reused && (error.etype() == &ErrorType::WriteError || stale) {
             return ExchangeError::Stale;
         }
         match error.etype() {

@@ -4,13 +4,14 @@
 mod ahead;
 mod pointer;
 mod stream;
+mod unique;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use regex::Regex;
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::contents::Headers;
 
@@ -20,6 +21,8 @@ pub use stream::StreamMask;
 
 /// What stands in the place of what was masked.
 pub const MASK: &str = "[redacted]";
+/// Integers below it are read digit by digit.
+const TOO_LARGE: f64 = 9_223_372_036_854_775_808.0;
 /// What some put before JSON, which must not be there.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -67,7 +70,8 @@ impl Redactor {
     pub fn body(&self, body: &Bytes, is_json: bool) -> Masked {
         let Some(rules) = self.rules.as_deref() else { return Masked::Same };
         if let Ok(mut value) = serde_json::from_slice::<Value>(body) {
-            let masked = rules.value(&mut value);
+            // Of a name that comes twice only the last value was looked at, and only that is shown.
+            let masked = rules.value(&mut value) | !unique::are_names(body);
             return if masked { Masked::Changed(Bytes::from(value.to_string())) } else { Masked::Same };
         }
         if rules.may_point_into(body, is_json) {
@@ -140,11 +144,11 @@ impl Rules {
     }
 
     fn value(&self, value: &mut Value) -> bool {
-        self.pointed(value) | self.leaves(value)
+        self.pointed(value) | self.names_and_numbers(value) | self.texts(value)
     }
 
-    /// Masks matches in every text and number; whether there was one.
-    fn leaves(&self, value: &mut Value) -> bool {
+    /// Masks matches in every text; whether there was one.
+    fn texts(&self, value: &mut Value) -> bool {
         match value {
             Value::String(text) => match self.text(text) {
                 Cow::Borrowed(_) => false,
@@ -153,19 +157,54 @@ impl Rules {
                     true
                 }
             },
+            Value::Array(items) => items.iter_mut().fold(false, |masked, item| self.texts(item) | masked),
+            Value::Object(fields) => {
+                fields.values_mut().fold(false, |masked, field| self.texts(field) | masked)
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+
+    /// Masks matches in every number, and in every name of a field; whether there was one.
+    fn names_and_numbers(&self, value: &mut Value) -> bool {
+        if self.patterns.is_empty() {
+            return false;
+        }
+        match value {
             Value::Number(number) => {
-                let found = self.patterns.iter().any(|pattern| pattern.is_match(&number.to_string()));
+                let found = self.matches(number);
                 if found {
                     *value = Value::from(MASK);
                 }
                 found
             }
-            Value::Array(items) => items.iter_mut().fold(false, |masked, item| self.leaves(item) | masked),
-            Value::Object(fields) => {
-                fields.values_mut().fold(false, |masked, field| self.leaves(field) | masked)
+            Value::Array(items) => {
+                items.iter_mut().fold(false, |masked, item| self.names_and_numbers(item) | masked)
             }
-            Value::Null | Value::Bool(_) => false,
+            Value::Object(fields) => {
+                let inside =
+                    fields.values_mut().fold(false, |masked, field| self.names_and_numbers(field) | masked);
+                let named = fields.keys().any(|name| matches!(self.name(name), Cow::Owned(_)));
+                if named {
+                    let masked = std::mem::take(fields).into_iter();
+                    fields.extend(masked.map(|(name, field)| (self.name(&name).into_owned(), field)));
+                }
+                inside | named
+            }
+            Value::Null | Value::Bool(_) | Value::String(_) => false,
         }
+    }
+
+    /// The name of a field. One of small letters is what an API calls its fields, not what somebody entered.
+    fn name<'t>(&self, name: &'t str) -> Cow<'t, str> {
+        let is_of_api = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        if is_of_api { Cow::Borrowed(name) } else { self.text(name) }
+    }
+
+    fn matches(&self, number: &Number) -> bool {
+        // The digits of one that is too large for them are lost: nobody can say what they were.
+        let is_unknown = number.as_f64().is_some_and(|number| number.abs() >= TOO_LARGE) && !number.is_u64();
+        is_unknown || self.patterns.iter().any(|pattern| pattern.is_match(&number.to_string()))
     }
 
     fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {

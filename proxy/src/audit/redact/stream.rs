@@ -22,6 +22,9 @@ const MAX_PLACES: usize = 256;
 /// What ends a stream; no JSON, though it begins like some.
 const DONE: &[u8] = b"[DONE]";
 
+/// Where fields of an object say which of several texts a piece is of, in every format that providers speak.
+const INDEXES: [&str; 4] = ["index", "output_index", "content_index", "summary_index"];
+
 /// Fields that are whole in every event, in every format that providers speak: they continue nothing.
 const WHOLE: [&str; 12] = [
     "id",
@@ -58,18 +61,35 @@ struct Event {
     /// The lines before the data, with their breaks.
     before: Vec<u8>,
     data: Value,
-    /// Where texts stand in the data.
-    places: Vec<String>,
+    /// The texts in the data.
+    places: Vec<Place>,
     size: usize,
 }
 
-/// The pieces of one text: which event, and the range of the whole text that it holds.
-type Pieces = Vec<(usize, Range<usize>)>;
+/// A text, or a piece of one, in an event.
+#[derive(Debug)]
+struct Place {
+    /// The same for all pieces of a text.
+    text: String,
+    /// Where it stands in this event.
+    pointer: String,
+}
+
+/// A piece of a text.
+#[derive(Debug)]
+struct Piece {
+    /// Which of the events that are held has it.
+    event: usize,
+    /// Which of its places.
+    place: usize,
+    /// What it holds of the whole text.
+    range: Range<usize>,
+}
 
 /// One text of what is held, and what was found in it.
 struct Text {
-    place: String,
-    pieces: Pieces,
+    name: String,
+    pieces: Vec<Piece>,
     /// Up to here it is known whether a match begins.
     settled: usize,
     matches: Vec<Range<usize>>,
@@ -93,8 +113,8 @@ impl StreamMask {
         }
         if self.partial.len() > MAX_HELD {
             let event = self.partial.split();
-            self.hold(&event);
             self.goes_on = true;
+            self.hold(&event);
         }
     }
 
@@ -114,7 +134,7 @@ impl StreamMask {
 
     fn hold(&mut self, event: &[u8]) {
         let Some(rules) = self.redactor.rules.as_deref() else { return };
-        let event = if self.goes_on && !rules.pointers.is_empty() {
+        let event = if self.goes_on {
             // Nobody can say what is where in it.
             Event::hidden(event.len())
         } else {
@@ -141,46 +161,50 @@ impl StreamMask {
         released.freeze()
     }
 
-    /// The texts of what is held, by place.
-    fn texts(&self) -> BTreeMap<String, Pieces> {
-        let mut texts: BTreeMap<String, Pieces> = BTreeMap::new();
+    /// The texts of what is held.
+    fn texts(&self) -> BTreeMap<String, Vec<Piece>> {
+        let mut texts: BTreeMap<String, Vec<Piece>> = BTreeMap::new();
         for (index, event) in self.held.iter().enumerate() {
-            for place in &event.places {
+            for (place, at) in event.places.iter().enumerate() {
                 let length = event.text(place).map_or(0, str::len);
-                let pieces = texts.entry(place.clone()).or_default();
-                let before = self.before.get(place).map_or(0, |before| before.len_utf8());
-                let start = pieces.last().map_or(before, |(_, range)| range.end);
-                pieces.push((index, start..start + length));
+                let pieces = texts.entry(at.text.clone()).or_default();
+                let before = self.before.get(&at.text).map_or(0, |before| before.len_utf8());
+                let start = pieces.last().map_or(before, |piece| piece.range.end);
+                pieces.push(Piece { event: index, place, range: start..start + length });
             }
         }
         texts
     }
 
+    fn piece(&self, piece: &Piece) -> Option<&str> {
+        self.held.get(piece.event)?.text(piece.place)
+    }
+
     /// Looks for matches in one text.
-    fn search(&self, rules: &Rules, (place, pieces): (String, Pieces), all: bool) -> Text {
-        let mut text: String = self.before.get(&place).into_iter().collect();
-        text.extend(pieces.iter().filter_map(|(index, _)| self.held.get(*index)?.text(&place)));
-        let start = pieces.first().map_or(0, |(_, range)| range.start);
+    fn search(&self, rules: &Rules, (name, pieces): (String, Vec<Piece>), all: bool) -> Text {
+        let mut text: String = self.before.get(&name).into_iter().collect();
+        text.extend(pieces.iter().filter_map(|piece| self.piece(piece)));
+        let start = pieces.first().map_or(0, |piece| piece.range.start);
         let from = text.len().saturating_sub(WINDOW).max(start);
         let settled = if all { text.len() } else { rules.settled(&text, from) };
         // What begins later may go on.
         let found = rules.patterns.iter().flat_map(|pattern| matches(pattern, &text, start));
-        let matches = found.filter(|found| found.start < settled).collect();
-        Text { place, pieces, settled, matches }
+        let matches = in_order(found.filter(|found| found.start < settled).collect());
+        Text { name, pieces, settled, matches }
     }
 
     /// Masks what is released of a text, and notes with what it ended before that.
     fn mask_text(&mut self, text: &Text, keep_from: usize) {
-        for (index, range) in text.pieces.iter().filter(|(index, _)| *index < keep_from) {
-            let Some(event) = self.held.get_mut(*index) else { continue };
-            if let Some(last) = event.text(&text.place).and_then(|piece| piece.chars().next_back()) {
+        for piece in text.pieces.iter().filter(|piece| piece.event < keep_from) {
+            let Some(event) = self.held.get_mut(piece.event) else { continue };
+            if let Some(last) = event.text(piece.place).and_then(|piece| piece.chars().next_back()) {
                 // Of places nobody knows how many there are, so not of all of them.
                 if self.before.len() >= MAX_PLACES {
                     self.before.clear();
                 }
-                self.before.insert(text.place.clone(), last);
+                self.before.insert(text.name.clone(), last);
             }
-            event.mask(&text.place, range, &text.matches);
+            event.mask(piece.place, &piece.range, &text.matches);
         }
     }
 }
@@ -188,18 +212,18 @@ impl StreamMask {
 impl Text {
     /// The first event that must be held.
     fn first_unsettled(&self) -> Option<usize> {
-        let unsettled = |(_, range): &&(usize, Range<usize>)| range.end > self.settled && !range.is_empty();
-        self.pieces.iter().find(unsettled).map(|(index, _)| *index)
+        let unsettled = |piece: &&Piece| piece.range.end > self.settled && !piece.range.is_empty();
+        self.pieces.iter().find(unsettled).map(|piece| piece.event)
     }
 
     /// The event in which a match begins that goes on in one that is held.
     fn first_parted(&self, keep_from: usize) -> Option<usize> {
         let parted = self.matches.iter().filter_map(|found| {
-            let mut touched =
-                self.pieces.iter().filter(|(_, piece)| piece.start < found.end && found.start < piece.end);
-            let (first, _) = touched.next()?;
-            let (last, _) = touched.next_back()?;
-            (*first < keep_from && *last >= keep_from).then_some(*first)
+            let touches = |piece: &&Piece| piece.range.start < found.end && found.start < piece.range.end;
+            let mut touched = self.pieces.iter().filter(touches);
+            let first = touched.next()?.event;
+            let last = touched.next_back()?.event;
+            (first < keep_from && last >= keep_from).then_some(first)
         });
         parted.min()
     }
@@ -232,14 +256,16 @@ impl Event {
             || Value::from(rules.unread(&data)),
             |mut data| {
                 rules.pointed(&mut data);
+                rules.names_and_numbers(&mut data);
                 data
             },
         );
         let mut places = Vec::new();
         if !data.is_string() {
-            collect_places(&data, &mut String::new(), &mut places);
+            collect_places(&data, &mut String::new(), &mut String::new(), &mut places);
         }
-        places.retain(|place| !mask_whole(&mut data, place, rules));
+        places.retain(|place| !mask_whole(&mut data, &place.pointer, rules));
+        let before = rules.text(&String::from_utf8_lossy(&before)).into_owned().into_bytes();
         Self { before, data, places, size: event.len() }
     }
 
@@ -248,13 +274,14 @@ impl Event {
         Self { before: Vec::new(), data: Value::from(MASK), places: Vec::new(), size }
     }
 
-    fn text(&self, place: &str) -> Option<&str> {
-        self.data.pointer(place)?.as_str()
+    fn text(&self, place: usize) -> Option<&str> {
+        self.data.pointer(&self.places.get(place)?.pointer)?.as_str()
     }
 
     /// Masks the part of matches that lies in this piece. The mask stands in the piece where a match begins.
-    fn mask(&mut self, place: &str, piece: &Range<usize>, matches: &[Range<usize>]) {
-        let Some(Value::String(text)) = self.data.pointer_mut(place) else { return };
+    fn mask(&mut self, place: usize, piece: &Range<usize>, matches: &[Range<usize>]) {
+        let Some(place) = self.places.get(place) else { return };
+        let Some(Value::String(text)) = self.data.pointer_mut(&place.pointer) else { return };
         for found in matches.iter().rev().filter(|found| found.start < piece.end && piece.start < found.end) {
             let from = found.start.max(piece.start) - piece.start;
             let to = (found.end.min(piece.end) - piece.start).min(text.len());
@@ -325,6 +352,19 @@ fn mask_whole(data: &mut Value, place: &str, rules: &Rules) -> bool {
     is_whole
 }
 
+/// What several patterns found, in order; what overlaps is one match.
+fn in_order(mut matches: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    matches.sort_by_key(|found| found.start);
+    matches.dedup_by(|next, last| {
+        let overlaps = next.start < last.end;
+        if overlaps {
+            last.end = last.end.max(next.end);
+        }
+        overlaps
+    });
+    matches
+}
+
 /// Matches in a text that begin at a place or behind it.
 fn matches(pattern: &Regex, text: &str, mut at: usize) -> Vec<Range<usize>> {
     let mut matches = Vec::new();
@@ -341,23 +381,42 @@ fn matches(pattern: &Regex, text: &str, mut at: usize) -> Vec<Range<usize>> {
     matches
 }
 
-/// Pointers to every text in a value.
-fn collect_places(value: &Value, path: &mut String, places: &mut Vec<String>) {
-    let length = path.len();
-    let mut descend = |segment: &str, value: &Value| {
-        path.push('/');
-        path.push_str(segment);
-        collect_places(value, path, places);
-        path.truncate(length);
-    };
+/// Every text in a value. An item that says which one it is, is that one wherever it stands.
+fn collect_places(value: &Value, pointer: &mut String, text: &mut String, places: &mut Vec<Place>) {
+    let lengths = (pointer.len(), text.len());
     match value {
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(index, item)| descend(&index.to_string(), item));
+            for (position, item) in items.iter().enumerate() {
+                let named = item.get("index").is_some_and(Value::is_u64);
+                push(pointer, &position.to_string());
+                push(text, &if named { "*".to_owned() } else { position.to_string() });
+                collect_places(item, pointer, text, places);
+                pointer.truncate(lengths.0);
+                text.truncate(lengths.1);
+            }
         }
-        Value::Object(fields) => fields
-            .iter()
-            .for_each(|(name, field)| descend(&name.replace('~', "~0").replace('/', "~1"), field)),
-        Value::String(_) => places.push(path.clone()),
+        Value::Object(fields) => {
+            for index in INDEXES.iter().filter_map(|name| fields.get(*name)?.as_u64()) {
+                text.push('#');
+                text.push_str(&index.to_string());
+            }
+            let own = text.len();
+            for (name, field) in fields {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                push(pointer, &name);
+                push(text, &name);
+                collect_places(field, pointer, text, places);
+                pointer.truncate(lengths.0);
+                text.truncate(own);
+            }
+            text.truncate(lengths.1);
+        }
+        Value::String(_) => places.push(Place { text: text.clone(), pointer: pointer.clone() }),
         _ => {}
     }
+}
+
+fn push(path: &mut String, segment: &str) {
+    path.push('/');
+    path.push_str(segment);
 }

@@ -113,6 +113,65 @@ fn masked(redactor: &Redactor, stream: &str, size: usize) -> String {
 }
 
 #[test]
+fn several_patterns_mask_in_one_text() {
+    let redactor = redactor(&[], &[NUMBER, r"[a-z.]+@[a-z.-]+", r"4567 and"]);
+    let stream = event("mail anna.long.name@example-company.com, no 123-45-6789 nor 987-65-4567 and so on.");
+    for size in [1, stream.len()] {
+        let delivered = delivered(&masked(&redactor, &stream, size));
+        assert_eq!(delivered, "mail [redacted], no [redacted] nor [redacted] so on.", "{size}");
+    }
+}
+
+#[test]
+fn choices_are_texts_of_their_own_wherever_they_stand() {
+    let redactor = redactor(&[], &[NUMBER]);
+    let choice = |index: u32, text: &str| json!({"index": index, "delta": {"content": text}});
+    let events = [
+        json!({"choices": [choice(0, "it is 123-"), choice(1, "Hi ")]}),
+        json!({"choices": [choice(1, "there 12")]}),
+        json!({"choices": [choice(0, "45-6789.")]}),
+        json!({"type": "response.output_text.delta", "output_index": 0, "delta": "987-"}),
+        json!({"type": "response.output_text.delta", "output_index": 1, "delta": "other"}),
+        json!({"type": "response.output_text.delta", "output_index": 0, "delta": "65-4321"}),
+    ];
+    let stream: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+    let masked = masked(&redactor, &stream, stream.len());
+    for part in ["it is [redacted]", "there 12", "other"] {
+        assert!(masked.contains(part), "{part}: {masked}");
+    }
+    for secret in ["123-", "6789", "987-", "4321"] {
+        assert!(!masked.contains(secret), "{secret}: {masked}");
+    }
+}
+
+#[test]
+fn all_lines_of_an_event_are_masked() {
+    let redactor = redactor(&[], &[NUMBER, r"^4\d{15}$"]);
+    let stream = format!(
+        ": 123-45-6789\nid: 7\nno: 123-45-6789\ndata: {{\"123-45-6789\":4111111111111111,\"n\":0.5}}\n\ndata: {}\n\n",
+        "x".repeat(300 * 1024) + " 987-65-4321"
+    );
+    let masked = masked(&redactor, &stream, 64 * 1024);
+    assert!(masked.starts_with(": [redacted]\nid: 7\nno: [redacted]\n"), "{}", &masked[..200]);
+    assert!(masked.contains(r#"data: {"[redacted]":"[redacted]","n":0.5}"#), "{}", &masked[..200]);
+    assert!(!masked.contains("987-65-4321"), "what is too long to be looked into is not shown");
+}
+
+#[test]
+fn what_only_some_parsers_see_is_not_shown() {
+    let redactor = redactor(&["/a/user"], &[NUMBER, r"^4\d{19}$"]);
+    for (body, expected) in [
+        (r#"{"m":[{"c":"123-45-6789","c":"hi"}]}"#, r#"{"m":[{"c":"hi"}]}"#),
+        (r#"{"a":{"user":"x"},"a":1}"#, r#"{"a":1}"#),
+        (r#"{"123-45-6789":{"123-45-6789":1}}"#, r#"{"[redacted]":{"[redacted]":1}}"#),
+        (r#"{"n":41111111111111111111,"t":0.7}"#, r#"{"n":"[redacted]","t":0.7}"#),
+    ] {
+        let masked = redactor.body(&Bytes::from_static(body.as_bytes()), true);
+        assert_eq!(masked, Masked::Changed(Bytes::from_static(expected.as_bytes())), "{body}");
+    }
+}
+
+#[test]
 fn a_match_that_spans_events_is_masked() {
     let redactor = redactor(&["/id"], &[NUMBER]);
     let text = ["My number is 12", "3-", "45-678", "9, or 987-65-4321", " again"];

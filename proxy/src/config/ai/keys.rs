@@ -83,7 +83,9 @@ fn digest(text: &str) -> Result<[u8; 32], &'static str> {
 /// A moment, or the end of a day in UTC.
 fn moment(text: &str) -> Result<Timestamp, String> {
     let end_of = |date: Date| TimeZone::UTC.to_timestamp(date.checked_add(1.day()).ok()?.at(0, 0, 0, 0)).ok();
-    let end = || text.parse::<Date>().ok().and_then(end_of);
+    // A date with a time would be read as the date alone.
+    let is_day = text.len() == "2027-06-30".len();
+    let end = || text.parse::<Date>().ok().filter(|_| is_day).and_then(end_of);
     text.parse::<Timestamp>().ok().or_else(end).ok_or_else(|| {
         format!(
             "{} is not a date; write the last day on which it is valid, such as 2027-06-30, or a moment such as 2027-06-30T12:00:00Z",

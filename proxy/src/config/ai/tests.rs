@@ -84,6 +84,7 @@ fn mistakes_are_named() {
         ("  {auth: passthrough}", "no provider has accepts_caller_key"),
         ("  {keys: [{id: a, sha256: sk-plain}]}", "ai.keys[0].sha256: is not a SHA-256"),
         ("  {keys: [{id: 'a b', sha256: ''}]}", "ai.keys[0].id: \"a b\" is not an id"),
+        ("  {keys: [{id: a, sha256: '', expires: '2027-06-30T12:00:00'}]}", "is not a date"),
         (
             "  {providers: {a: {kind: azure, base_url: 'https://x'}}}",
             "ai.providers.a: is of kind azure, which needs",

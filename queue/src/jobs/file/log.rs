@@ -32,7 +32,7 @@ const OF_JOBS: u64 = 3;
 const OF_REMOVALS: u64 = 16;
 /// A snapshot may come out longer than its records say by this part.
 const INACCURACY: u64 = 8;
-/// From this part on a log is replaced when it has grown by the other part, so that new jobs seldom meet the limit.
+/// From this part on a log is replaced when that frees the other part, so that new jobs seldom meet the limit.
 const CROWDED: u64 = 4;
 const PAYS: u64 = 12;
 
@@ -51,7 +51,9 @@ pub(super) struct Log {
 
 /// The log has taken what it may.
 #[derive(Debug, Error)]
-#[error("the log has {bytes} bytes, and {what} up to {limit}, of the {capacity} that `max_bytes` allows")]
+#[error(
+    "the log has, or jobs need, {bytes} bytes, and {what} up to {limit}, of the {capacity} that `max_bytes` allows"
+)]
 struct NoRoom {
     what: &'static str,
     bytes: u64,
@@ -130,18 +132,16 @@ impl Log {
     /// If there is not.
     pub(super) fn check_room(&self, step: &Step, weight: Weight) -> Result<(), StorageError> {
         let Stats { bytes_on_disk, capacity, .. } = self.journal.stats();
-        let (what, limit) = match step {
-            Step::Enqueue(_) if longest(weight.lasting) > capacity / OF_JOBS => {
-                ("jobs that last are taken", 0)
-            }
-            Step::Enqueue(_) => ("new jobs are taken", capacity / OF_JOBS),
+        let (written, lasting) = (bytes_on_disk + self.unwritten, longest(weight.lasting));
+        let (what, bytes, limit) = match step {
+            // Their snapshot has to have a third, too.
+            Step::Enqueue(_) => ("new jobs are taken", written.max(lasting), capacity / OF_JOBS),
             Step::Cancel(_) | Step::Remove(_) | Step::Reap { .. } => return Ok(()),
             _ => {
-                let kept = longest(weight.lasting) + capacity / OF_REMOVALS;
-                ("what becomes of jobs is taken", capacity.saturating_sub(kept))
+                let kept = lasting + capacity / OF_REMOVALS;
+                ("what becomes of jobs is taken", written, capacity.saturating_sub(kept))
             }
         };
-        let bytes = bytes_on_disk + self.unwritten;
         if bytes <= limit {
             return Ok(());
         }
@@ -163,12 +163,13 @@ impl Log {
     }
 
     /// Whether so much was written since the last snapshot that another one pays.
-    pub(super) fn is_long(&self) -> bool {
+    pub(super) fn is_long(&self, weight: Weight) -> bool {
         let (at, size) = self.snapshot;
         let Stats { durable, bytes_on_disk, capacity, .. } = self.journal.stats();
         let grown = durable.as_u64().saturating_sub(at);
         let is_crowded = bytes_on_disk > capacity / CROWDED;
-        grown > COMPACT_AFTER.max(2 * size) || (is_crowded && grown > capacity / PAYS)
+        let freed = bytes_on_disk.saturating_sub(longest(weight.all));
+        grown > COMPACT_AFTER.max(2 * size) || (is_crowded && freed > capacity / PAYS)
     }
 
     /// Writes a snapshot, and says where it begins once it counts. Not on a thread of an async runtime.

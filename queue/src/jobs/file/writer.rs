@@ -132,7 +132,7 @@ impl Writer {
         self.weight = self.state.index.lock().as_ref().map(Index::weight).unwrap_or_default();
         let is_paused = self.paused_until.is_some_and(|until| Instant::now() < until);
         // One that does not fit is no failure: it will, once ended jobs have expired.
-        let is_due = self.log.is_long() && self.log.check_snapshot(self.weight).is_ok();
+        let is_due = self.log.is_long(self.weight) && self.log.check_snapshot(self.weight).is_ok();
         if is_due
             && !is_paused
             && let Err(error) = self.compact()
@@ -143,7 +143,6 @@ impl Writer {
     }
 
     fn compact(&mut self) -> Result<(), StorageError> {
-        self.log.check_snapshot(self.weight)?;
         let Some(begin) = self.log.write_snapshot(pieces(&self.state.index, self.last)?)? else {
             return Ok(());
         };

@@ -67,8 +67,12 @@ impl Record {
     /// Bytes that it takes in a log, roughly.
     #[must_use]
     pub fn size(&self) -> usize {
-        let output = if let Place::Completed { output, .. } = &self.place { output.len() } else { 0 };
-        128 + self.id.as_str().len() + self.payload.len() + output + self.error.as_ref().map_or(0, Bytes::len)
+        let place = match &self.place {
+            Place::Completed { output, .. } => output.len(),
+            Place::Active { worker, .. } => worker.as_str().len(),
+            Place::Line | Place::Dead { .. } => 0,
+        };
+        96 + self.id.as_str().len() + self.payload.len() + place + self.error.as_ref().map_or(0, Bytes::len)
     }
 
     /// Whether it is forgotten in the end without being asked to go.

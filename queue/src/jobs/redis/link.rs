@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::failure::Failure;
 use super::keys::Prefix;
 use super::options::{NotReplicated, RedisOptions, WaitReplicas};
-use super::script::Call;
+use super::script::{Call, Replication};
 use crate::jobs::error::StorageError;
 
 /// The layout of keys and values that this release writes and reads.
@@ -179,8 +179,11 @@ impl Link {
             }
             answer => answer?,
         };
-        if let Some(wait) = self.options.wait_replicas.filter(|_| call.is_replicated) {
-            self.wait_replicas(wait).await?;
+        if let Some(wait) = self.options.wait_replicas.filter(|_| call.replication != Replication::Unneeded) {
+            match self.wait_replicas(wait).await {
+                Err(Failure::NotReplicated(_)) if call.replication == Replication::Tried => {}
+                waited => waited?,
+            }
         }
         Ok(answer)
     }

@@ -36,7 +36,7 @@ use self::keys::Prefix;
 use self::link::Link;
 pub use self::options::{NotReplicated, RedisOptions, WaitReplicas};
 use self::reply::Reply;
-use self::script::Call;
+use self::script::{Call, Replication};
 #[cfg(feature = "redis-tls")]
 pub use self::tls::{RedisIdentity, RedisTls};
 use super::error::StorageError;
@@ -61,7 +61,8 @@ const AT_ONCE: usize = 1000;
 ///   snapshot.
 /// - A failover loses what the primary had acknowledged and not yet sent to the replica that takes its place:
 ///   replication is asynchronous. [`RedisOptions::wait_replicas`] acknowledges nothing before so many replicas have it;
-///   then a failover to one of those loses nothing that was acknowledged. It is for the operator that such a replica is
+///   then a failover to one of those loses nothing that was acknowledged. Claims wait for them as well, but are answered
+///   when they can't be reached; a failover may forget such a claim, and its token may come again. It is for the operator that such a replica is
 ///   the one to be promoted, and that the old primary does not go on taking writes (`min-replicas-to-write`).
 /// - The server must not evict keys (`maxmemory-policy noeviction`, which is the default): out of memory, steps that
 ///   write fail with [`StorageError::Full`] and change nothing.
@@ -235,7 +236,8 @@ impl RedisStorage {
         Ok(())
     }
 
-    /// Ends and claims in one step. Only ends are waited for by replicas.
+    /// Ends and claims in one step. A claim is answered although no replica has it: kept back, it would hold the job until
+    /// its lease expires, and count as a delivery.
     async fn finish_at_once(
         &self,
         queue: &QueueName,
@@ -245,7 +247,7 @@ impl RedisStorage {
         let count = ends.len();
         let nonce = Bytes::copy_from_slice(&rand::random::<u64>().to_be_bytes());
         let call = script::FINISH.change(self.base(queue)).arg(nonce);
-        let call = if ends.is_empty() { call.unreplicated() } else { call };
+        let call = if ends.is_empty() { call.replicated(Replication::Tried) } else { call };
         let call = match next {
             Some(Claim { worker, max, lease }) => {
                 call.arg(worker.as_str().to_owned()).number(bounded(max)).number(millis(lease))
@@ -308,7 +310,8 @@ impl Storage for RedisStorage {
         lease: Duration,
     ) -> Result<Vec<Extended>, StorageError> {
         let count = leases.len();
-        let call = script::EXTEND.change(self.base(queue)).unreplicated().number(millis(lease));
+        let call =
+            script::EXTEND.change(self.base(queue)).replicated(Replication::Unneeded).number(millis(lease));
         let call = leases
             .into_iter()
             .fold(call, |call, (id, Token(token))| call.arg(id.as_str().to_owned()).number(token));
@@ -356,7 +359,8 @@ impl Storage for RedisStorage {
         let base = self.base(queue);
         if matches!(state, JobState::Waiting | JobState::Delayed) {
             // So that none is listed as delayed whose time has come.
-            self.call(script::REAP.change(base.clone()).unreplicated().number(0).arg("")).await?;
+            self.call(script::REAP.change(base.clone()).replicated(Replication::Unneeded).number(0).arg(""))
+                .await?;
         }
         let (mut jobs, mut after) = (Vec::new(), after.unwrap_or(Generation(0)));
         while jobs.len() < limit {
@@ -417,7 +421,7 @@ impl Storage for RedisStorage {
         lease_expired: Bytes,
     ) -> Result<Reaped, StorageError> {
         local::check_len(lease_expired.len())?;
-        let call = script::REAP.change(self.base(queue)).unreplicated();
+        let call = script::REAP.change(self.base(queue)).replicated(Replication::Unneeded);
         let call = call.number(bounded(limit)).arg(lease_expired);
         self.call(call).await?.reaped()
     }

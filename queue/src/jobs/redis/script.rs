@@ -19,12 +19,23 @@ pub(super) struct Script {
     hash: LazyLock<String>,
 }
 
+/// What is wanted of replicas before a call is answered, where they are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Replication {
+    /// Nothing: it does no harm that a new primary does not know of it.
+    Unneeded,
+    /// That they have it, if they can.
+    Tried,
+    /// That they have it.
+    Needed,
+}
+
 /// A script and what it is called with.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) script: &'static Script,
-    /// Whether its answer waits for replicas, where that is wanted.
-    pub(super) is_replicated: bool,
+    /// What is wanted of replicas before it is answered.
+    pub(super) replication: Replication,
     key: String,
     arguments: Vec<Bytes>,
 }
@@ -64,21 +75,25 @@ scripts! {
 }
 
 impl Script {
+    const fn replication(&self) -> Replication {
+        if self.is_change { Replication::Needed } else { Replication::Unneeded }
+    }
+
     /// A call on the keys that begin with this one.
     pub(super) const fn on(&'static self, key: String) -> Call {
-        Call { script: self, is_replicated: self.is_change, key, arguments: Vec::new() }
+        Call { script: self, replication: self.replication(), key, arguments: Vec::new() }
     }
 
     /// A change of a queue. Its first argument is kept for [`Call::again`].
     pub(super) fn change(&'static self, key: String) -> Call {
-        Call { script: self, is_replicated: true, key, arguments: vec![Bytes::from_static(b"0")] }
+        Call { script: self, replication: self.replication(), key, arguments: vec![Bytes::from_static(b"0")] }
     }
 }
 
 impl Call {
-    /// It does no harm that a new primary does not know of it: a job is delivered again then.
-    pub(super) fn unreplicated(self) -> Self {
-        Self { is_replicated: false, ..self }
+    /// With another wish.
+    pub(super) fn replicated(self, replication: Replication) -> Self {
+        Self { replication, ..self }
     }
 
     /// With one more argument.

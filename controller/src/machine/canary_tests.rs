@@ -1,0 +1,164 @@
+//! What becomes of a canary, and of its visitors.
+
+use super::command::Command;
+use super::tests::{Bench, id};
+use super::*;
+use crate::Canary;
+use VersionState::{Active, Draining, Expiring, Pending, Staged};
+
+/// An app whose second version is the canary.
+fn with_canary() -> Bench {
+    let mut app = Bench::new(&["v1"]);
+    app.reconcile();
+    app.spec.canary = Some(Canary { version: id("v2"), share: "10%".parse().unwrap() });
+    app.deploy(&["v1", "v2"]);
+    app.expect(&[("v1", Active), ("v2", Staged)]);
+    app
+}
+
+#[test]
+fn visitors_of_a_canary_that_ends_keep_it() {
+    // Another one takes its place: it was found wanting, and does not become active.
+    for first_named in [false, true] {
+        let mut app = with_canary();
+        app.spec.canary = Some(Canary { version: id("v3"), share: "10%".parse().unwrap() });
+        if first_named {
+            app.reconcile();
+            app.expect(&[("v1", Active), ("v2", Draining)]);
+        }
+        app.deploy(&["v1", "v2", "v3"]);
+        app.expect(&[("v1", Active), ("v2", Draining), ("v3", Staged)]);
+    }
+    // It becomes the canary once more: then the other one is over.
+    let mut app = with_canary();
+    app.spec.canary = Some(Canary { version: id("v3"), share: "10%".parse().unwrap() });
+    app.deploy(&["v1", "v2", "v3"]);
+    app.spec.canary = Some(Canary { version: id("v2"), share: "10%".parse().unwrap() });
+    app.reconcile();
+    app.expect(&[("v1", Active), ("v2", Staged), ("v3", Draining)]);
+    // A newer one is active meanwhile.
+    let mut app = with_canary();
+    app.deploy(&["v1", "v2", "v3"]);
+    app.spec.canary = None;
+    app.reconcile();
+    app.expect(&[("v1", Draining), ("v2", Draining), ("v3", Active)]);
+    // A newer one comes before it is ready.
+    let mut app = with_canary();
+    app.spec.health_checked = true;
+    app.spec.canary = None;
+    app.reconcile();
+    app.expect(&[("v1", Active), ("v2", Pending)]);
+    app.deploy(&["v1", "v2", "v3"]);
+    app.expect(&[("v1", Active), ("v2", Draining), ("v3", Pending)]);
+    // Another one is fixed, until it is not.
+    let mut app = with_canary();
+    app.spec.active = Some(id("v1"));
+    app.spec.canary = None;
+    app.reconcile();
+    app.expect(&[("v1", Active), ("v2", Draining)]);
+    app.spec.active = None;
+    app.reconcile();
+    app.expect(&[("v1", Draining), ("v2", Active)]);
+}
+
+#[test]
+fn a_canary_waits_for_approval_with_its_visitors() {
+    let mut app = with_canary();
+    app.spec.policy.requires_approval = true;
+    app.spec.canary = None;
+    app.reconcile();
+    app.expect(&[("v1", Active), ("v2", Draining)]);
+    app.command("v2", Command::Approve).unwrap();
+    app.expect(&[("v1", Draining), ("v2", Active)]);
+    // A share that is the whole says that all may have it.
+    let mut app = with_canary();
+    app.spec.policy.requires_approval = true;
+    app.spec.canary = Some(Canary { version: id("v2"), share: "100%".parse().unwrap() });
+    app.reconcile();
+    app.expect(&[("v1", Draining), ("v2", Active)]);
+}
+
+#[test]
+fn what_waits_for_a_decision_does_not_end_without_one() {
+    let mut app = with_canary();
+    app.spec.policy.requires_approval = true;
+    app.spec.canary = None;
+    app.reconcile();
+    app.expect(&[("v1", Active), ("v2", Draining)]);
+    // It takes nobody's place, and goes back to where it waits once its visitors are gone.
+    app.busy("v2", 1, 0);
+    app.pass(100_000);
+    app.expect(&[("v1", Active), ("v2", Draining)]);
+    app.busy("v2", 0, 1800);
+    app.pass(1);
+    app.expect(&[("v1", Active), ("v2", Staged)]);
+    app.command("v2", Command::Approve).unwrap();
+    app.expect(&[("v1", Draining), ("v2", Active)]);
+    // Unless somebody asks for its end.
+    let mut app = with_canary();
+    app.spec.active = Some(id("v1"));
+    app.spec.canary = None;
+    app.reconcile();
+    app.command("v2", Command::Expire { now: false }).unwrap();
+    app.pass(3600);
+    app.expect(&[("v1", Active), ("v2", Expiring)]);
+}
+
+#[test]
+fn a_canary_that_ended_takes_over_last() {
+    let mut app = Bench::new(&["v1", "v2"]);
+    app.reconcile();
+    app.expect(&[("v1", Draining), ("v2", Active)]);
+    for canary in ["v3", "v4"] {
+        app.spec.canary = Some(Canary { version: id(canary), share: "10%".parse().unwrap() });
+        app.deploy(&["v1", "v2", "v3"]);
+    }
+    app.expect(&[("v1", Draining), ("v2", Active), ("v3", Draining)]);
+    app.spec.versions.retain(|version| version.id != id("v2"));
+    app.reconcile();
+    assert_eq!(app.record.active, Some(id("v1")), "what was good enough for all");
+}
+
+#[test]
+fn a_canary_is_judged_afresh_when_it_ends() {
+    for end in [None, Some("100%")] {
+        let mut app = Bench::new(&["v1"]);
+        app.reconcile();
+        app.spec.canary = Some(Canary { version: id("v2"), share: "10%".parse().unwrap() });
+        app.deploy(&["v1", "v2"]);
+        app.expect(&[("v1", Active), ("v2", Staged)]);
+        app.spec.canary = end.map(|share| Canary { version: id("v2"), share: share.parse().unwrap() });
+        app.reconcile();
+        app.expect(&[("v1", Draining), ("v2", Active)]);
+    }
+}
+
+#[test]
+fn a_canary_may_be_promoted_whatever_its_entry_says() {
+    let mut app = Bench::new(&["v1"]);
+    app.reconcile();
+    app.spec.canary = Some(Canary { version: id("v2"), share: "10%".parse().unwrap() });
+    app.deploy(&["v1", "v2"]);
+    app.expect(&[("v1", Active), ("v2", Staged)]);
+    // Not ready yet: it waits.
+    app.spec.health_checked = true;
+    app.command("v2", Command::Promote).unwrap();
+    app.reconcile();
+    app.expect(&[("v1", Active), ("v2", Pending)]);
+}
+
+#[test]
+fn a_version_that_was_rolled_back_may_be_the_canary_again() {
+    let mut app = Bench::new(&["v1", "v2"]);
+    app.reconcile();
+    app.command("v1", Command::Promote).unwrap();
+    app.expect(&[("v1", Active), ("v2", Draining)]);
+    app.spec.canary = Some(Canary { version: id("v2"), share: "10%".parse().unwrap() });
+    app.reconcile();
+    app.expect(&[("v1", Active), ("v2", Staged)]);
+    app.spec.canary = Some(Canary { version: id("v1"), share: "10%".parse().unwrap() });
+    app.reconcile();
+    app.expect(&[("v1", Draining), ("v2", Active)]);
+    app.reconcile();
+    app.expect(&[("v1", Draining), ("v2", Active)]);
+}
