@@ -127,7 +127,7 @@ impl Step<'_> {
                 .is_some_and(|traffic| traffic.in_flight == 0 && traffic.idle_for >= policy.idle_window);
             if version.waits() {
                 let reason = version.reason;
-                if drained >= policy.grace && idle {
+                if drained >= policy.grace && idle && world.may_expire(id) {
                     // Its visitors are gone; what it waits for is still to come.
                     self.transit(id, VersionState::Staged, reason);
                 }

@@ -94,7 +94,16 @@ fn what_waits_for_a_decision_does_not_end_without_one() {
     app.expect(&[("v1", Active), ("v2", Staged)]);
     app.command("v2", Command::Approve).unwrap();
     app.expect(&[("v1", Draining), ("v2", Active)]);
-    // Unless somebody asks for its end.
+    // Unless a newer one is active, or somebody asks for its end.
+    let mut app = with_canary();
+    app.spec.policy.requires_approval = true;
+    app.spec.canary = None;
+    app.reconcile();
+    app.deploy(&["v1", "v2", "v3"]);
+    app.command("v3", Command::Approve).unwrap();
+    app.expect(&[("v1", Draining), ("v2", Draining), ("v3", Active)]);
+    app.pass(3600);
+    app.expect(&[("v1", Expiring), ("v2", Expiring), ("v3", Active)]);
     let mut app = with_canary();
     app.spec.active = Some(id("v1"));
     app.spec.canary = None;

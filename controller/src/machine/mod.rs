@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::record::{AppRecord, Cause, Transition, WorkloadRecord};
+use crate::record::{AppRecord, Cause, Transition, VersionRecord, WorkloadRecord};
 use crate::{AppSpec, Traffic, VersionId, VersionState};
 
 /// Who does what happens by itself.
@@ -144,6 +144,18 @@ impl<'s> Step<'s> {
             }
         }
         self.transit(id, VersionState::Active, reason);
+        self.supersede_waiting(id);
+    }
+
+    /// What waits for a decision is not waited for any more once a newer version is active.
+    fn supersede_waiting(&mut self, active: &VersionId) {
+        let revision = self.record.version(active).map_or(0, |version| version.revision);
+        let waits = |version: &&VersionRecord| version.waits() && version.revision < revision;
+        let waiting: Vec<_> =
+            self.record.versions.iter().filter(waits).map(|version| version.id.clone()).collect();
+        for id in waiting {
+            self.transit(&id, VersionState::Draining, Cause::Superseded);
+        }
     }
 
     /// Decides what a version that was never active should be. One with visitors, who came by its share as a canary,

@@ -93,12 +93,17 @@ fn kind(headers: &HeaderMap) -> Kind {
     if of(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Kind::Binary;
     }
-    let Some(media) = of(header::CONTENT_TYPE).map(media) else { return Kind::Text };
-    let text = media.starts_with("text/")
+    if of(header::CONTENT_TYPE).is_none_or(says_text) { Kind::Text } else { Kind::Binary }
+}
+
+/// Whether a content type is one of text.
+#[must_use]
+pub fn says_text(content_type: &str) -> bool {
+    let media = media(content_type);
+    media.starts_with("text/")
         || ["json", "xml", "x-www-form-urlencoded", "javascript", "x-ndjson", "graphql"]
             .iter()
-            .any(|suffix| media.strip_suffix(suffix).is_some_and(|rest| rest.ends_with(['/', '+', '-'])));
-    if text { Kind::Text } else { Kind::Binary }
+            .any(|suffix| media.strip_suffix(suffix).is_some_and(|rest| rest.ends_with(['/', '+', '-'])))
 }
 
 /// Whether a body claims to be JSON.

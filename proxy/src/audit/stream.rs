@@ -245,12 +245,12 @@ fn is_wanted(rules: &BodyRules, first: &[u8]) -> bool {
 }
 
 /// Whether bytes begin like a stream of events.
-fn is_events(bytes: &[u8]) -> bool {
+pub(crate) fn is_events(bytes: &[u8]) -> bool {
     [&b"data:"[..], b"event:", b"id:", b"retry:", b":"].iter().any(|field| bytes.starts_with(field))
 }
 
 /// Whether bytes are text, the last character of which may be cut.
-fn is_text(bytes: &[u8]) -> bool {
+pub(crate) fn is_text(bytes: &[u8]) -> bool {
     !bytes.contains(&0)
         && std::str::from_utf8(bytes).map_or_else(|error| error.error_len().is_none(), |_| true)
 }

@@ -9,10 +9,11 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::capture::Body;
-use crate::audit::body::{BodyRules, Capture, says_events, says_json};
+use crate::audit::body::{BodyRules, Capture, says_events, says_json, says_text};
 use crate::audit::contents::Headers;
 use crate::audit::json_body;
-use crate::audit::redact::{Masked, StreamMask};
+use crate::audit::redact::{Masked, Redactor, StreamMask};
+use crate::audit::stream::{is_events, is_text};
 use crate::reason::Reason;
 
 /// What is recorded of one request.
@@ -141,15 +142,7 @@ impl Side {
         }
         let bytes = Bytes::from(self.body.parts.concat());
         let content_type = self.headers.iter().find(|(name, _)| name == "content-type");
-        let says = |what: fn(&str) -> bool| content_type.is_some_and(|(_, value)| what(value));
-        let masked = if says(says_events) && !rules.redact.is_empty() {
-            let mut mask = StreamMask::new(rules.redact.clone());
-            mask.push(&bytes);
-            Masked::Changed(mask.finish())
-        } else {
-            rules.redact.body(&bytes, says(says_json))
-        };
-        let masked = match masked {
+        let masked = match mask(&rules.redact, &bytes, content_type.map(|(_, value)| value.as_str())) {
             Masked::Same => bytes,
             Masked::Changed(masked) => masked,
             Masked::Hidden => return (None, true),
@@ -160,12 +153,29 @@ impl Side {
     }
 }
 
+/// A body with everything masked, as far as it can be looked into.
+fn mask(redact: &Redactor, bytes: &Bytes, content_type: Option<&str>) -> Masked {
+    let says = |what: fn(&str) -> bool| content_type.is_some_and(what);
+    let is_readable = is_text(bytes) && content_type.is_none_or(says_text);
+    if redact.is_empty() {
+        Masked::Same
+    } else if !is_readable {
+        Masked::Hidden
+    } else if says(says_events) && is_events(bytes) {
+        let mut mask = StreamMask::new(redact.clone());
+        mask.push(bytes);
+        Masked::Changed(mask.finish())
+    } else {
+        redact.body(bytes, says(says_json))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use lockstep_queue::journal::Stamp;
 
     use super::*;
-    use crate::audit::redact::{Pointer, Redactor};
+    use crate::audit::redact::Pointer;
 
     fn shown(body: &'static str, max: usize) -> (Value, Value) {
         let redact = Redactor::new(vec![Pointer::parse("/user").unwrap()], Vec::new());
@@ -190,6 +200,14 @@ mod tests {
         side.body.push(&Bytes::from_static(stream.as_bytes()));
         let shown = side.to_json(&rules, [])["body"].as_str().unwrap().to_owned();
         assert!(!shown.contains("anna") && !shown.contains("123") && !shown.contains("-45"), "{shown}");
+        for body in [&b"{\"user\":\"anna\"}"[..], b"event: error\n{\"user\":\"anna\"}\n\n", b"\x1f\x8b\xff"] {
+            let headers = vec![("content-type".to_owned(), "text/event-stream".to_owned())];
+            let mut side = Side { headers, body: Body::new(true) };
+            side.body.push(&Bytes::copy_from_slice(body));
+            let shown = side.to_json(&rules, []);
+            assert!(!shown["body"].to_string().contains("anna"), "{shown}");
+            assert_eq!(shown["truncated"], body.starts_with(b"\x1f"), "{shown}");
+        }
     }
 
     #[test]

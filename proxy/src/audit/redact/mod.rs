@@ -186,8 +186,14 @@ impl Rules {
                     fields.values_mut().fold(false, |masked, field| self.names_and_numbers(field) | masked);
                 let named = fields.keys().any(|name| matches!(self.name(name), Cow::Owned(_)));
                 if named {
-                    let masked = std::mem::take(fields).into_iter();
-                    fields.extend(masked.map(|(name, field)| (self.name(&name).into_owned(), field)));
+                    for (name, field) in std::mem::take(fields) {
+                        let name = self.name(&name).into_owned();
+                        // Those that look alike now are still several.
+                        let free = (2..).map(|number| format!("{name} {number}"));
+                        let name =
+                            std::iter::once(name.clone()).chain(free).find(|name| !fields.contains_key(name));
+                        fields.extend(name.map(|name| (name, field)));
+                    }
                 }
                 inside | named
             }
@@ -195,9 +201,9 @@ impl Rules {
         }
     }
 
-    /// The name of a field. One of small letters is what an API calls its fields, not what somebody entered.
+    /// The name of a field. One of letters is what an API calls its fields, not what somebody entered.
     fn name<'t>(&self, name: &'t str) -> Cow<'t, str> {
-        let is_of_api = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        let is_of_api = name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
         if is_of_api { Cow::Borrowed(name) } else { self.text(name) }
     }
 

@@ -2,6 +2,7 @@
 //! can span events: the end of a text, of [`WINDOW`] at most, is held back where a match may begin in it,
 //! until what follows is known. A piece belongs to the text of the pieces that stood at the same place of earlier events.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
@@ -18,6 +19,9 @@ const MAX_HELD: usize = 256 * 1024;
 
 /// Of so many texts it is known with what they ended.
 const MAX_PLACES: usize = 256;
+
+/// How lines begin that are no data.
+const FIELDS: [&str; 4] = ["event:", "id:", "retry:", ":"];
 
 /// What ends a stream; no JSON, though it begins like some.
 const DONE: &[u8] = b"[DONE]";
@@ -238,6 +242,12 @@ fn hold_whole(texts: &[Text], mut keep_from: usize) -> usize {
 }
 
 impl Rules {
+    /// What is shown of a line that is no data. One that has no place in an event may be what pointers point into.
+    fn line<'l>(&self, line: &'l str) -> Cow<'l, str> {
+        let is_field = !line.contains('\r') && FIELDS.iter().any(|field| line.starts_with(field));
+        if is_field || self.pointers.is_empty() { self.text(line) } else { Cow::Borrowed(MASK) }
+    }
+
     /// What is shown of data that is not JSON.
     fn unread(&self, data: &[u8]) -> String {
         if data != DONE && self.may_point_into(data, false) {
@@ -262,10 +272,14 @@ impl Event {
         );
         let mut places = Vec::new();
         if !data.is_string() {
-            collect_places(&data, &mut String::new(), &mut String::new(), &mut places);
+            let is_typed = data.get("type").is_some_and(Value::is_string);
+            collect_places(&data, is_typed, &mut String::new(), &mut String::new(), &mut places);
         }
         places.retain(|place| !mask_whole(&mut data, &place.pointer, rules));
-        let before = rules.text(&String::from_utf8_lossy(&before)).into_owned().into_bytes();
+        let before = String::from_utf8_lossy(&before);
+        let before =
+            before.lines().flat_map(|line| [rules.line(line), Cow::Borrowed("\n")]).collect::<String>();
+        let before = before.into_bytes();
         Self { before, data, places, size: event.len() }
     }
 
@@ -381,8 +395,15 @@ fn matches(pattern: &Regex, text: &str, mut at: usize) -> Vec<Range<usize>> {
     matches
 }
 
-/// Every text in a value. An item that says which one it is, is that one wherever it stands.
-fn collect_places(value: &Value, pointer: &mut String, text: &mut String, places: &mut Vec<Place>) {
+/// Every text in a value. An item that says which one it is, is that one wherever it stands; so is what an event with a
+/// type is about. Others may have numbers that only count them.
+fn collect_places(
+    value: &Value,
+    says_which: bool,
+    pointer: &mut String,
+    text: &mut String,
+    places: &mut Vec<Place>,
+) {
     let lengths = (pointer.len(), text.len());
     match value {
         Value::Array(items) => {
@@ -390,13 +411,14 @@ fn collect_places(value: &Value, pointer: &mut String, text: &mut String, places
                 let named = item.get("index").is_some_and(Value::is_u64);
                 push(pointer, &position.to_string());
                 push(text, &if named { "*".to_owned() } else { position.to_string() });
-                collect_places(item, pointer, text, places);
+                collect_places(item, true, pointer, text, places);
                 pointer.truncate(lengths.0);
                 text.truncate(lengths.1);
             }
         }
         Value::Object(fields) => {
-            for index in INDEXES.iter().filter_map(|name| fields.get(*name)?.as_u64()) {
+            let indexes = INDEXES.iter().filter(|_| says_which);
+            for index in indexes.filter_map(|name| fields.get(*name)?.as_u64()) {
                 text.push('#');
                 text.push_str(&index.to_string());
             }
@@ -405,7 +427,7 @@ fn collect_places(value: &Value, pointer: &mut String, text: &mut String, places
                 let name = name.replace('~', "~0").replace('/', "~1");
                 push(pointer, &name);
                 push(text, &name);
-                collect_places(field, pointer, text, places);
+                collect_places(field, false, pointer, text, places);
                 pointer.truncate(lengths.0);
                 text.truncate(own);
             }

@@ -133,13 +133,16 @@ fn choices_are_texts_of_their_own_wherever_they_stand() {
         json!({"type": "response.output_text.delta", "output_index": 0, "delta": "987-"}),
         json!({"type": "response.output_text.delta", "output_index": 1, "delta": "other"}),
         json!({"type": "response.output_text.delta", "output_index": 0, "delta": "65-4321"}),
+        // What only counts events says of no text which one it is.
+        json!({"index": 1, "token": {"text": "321-"}}),
+        json!({"index": 2, "token": {"text": "54-9876"}}),
     ];
     let stream: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
     let masked = masked(&redactor, &stream, stream.len());
     for part in ["it is [redacted]", "there 12", "other"] {
         assert!(masked.contains(part), "{part}: {masked}");
     }
-    for secret in ["123-", "6789", "987-", "4321"] {
+    for secret in ["123-", "6789", "987-", "4321", "321-", "9876"] {
         assert!(!masked.contains(secret), "{secret}: {masked}");
     }
 }
@@ -163,7 +166,10 @@ fn what_only_some_parsers_see_is_not_shown() {
     for (body, expected) in [
         (r#"{"m":[{"c":"123-45-6789","c":"hi"}]}"#, r#"{"m":[{"c":"hi"}]}"#),
         (r#"{"a":{"user":"x"},"a":1}"#, r#"{"a":1}"#),
-        (r#"{"123-45-6789":{"123-45-6789":1}}"#, r#"{"[redacted]":{"[redacted]":1}}"#),
+        (
+            r#"{"123-45-6789":{"123-45-6789":1},"987-65-4321":2,"a":3}"#,
+            r#"{"[redacted]":{"[redacted]":1},"[redacted] 2":2,"a":3}"#,
+        ),
         (r#"{"n":41111111111111111111,"t":0.7}"#, r#"{"n":"[redacted]","t":0.7}"#),
     ] {
         let masked = redactor.body(&Bytes::from_static(body.as_bytes()), true);

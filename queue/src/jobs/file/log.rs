@@ -32,7 +32,8 @@ const OF_JOBS: u64 = 3;
 const OF_REMOVALS: u64 = 16;
 /// A snapshot may come out longer than its records say by this part.
 const INACCURACY: u64 = 8;
-/// From this part on a log is replaced when that frees the other part, so that new jobs seldom meet the limit.
+/// From this part on a log is replaced when it has grown by the other part, or that much of what it holds is forgotten, so
+/// that new jobs seldom meet the limit.
 const CROWDED: u64 = 4;
 const PAYS: u64 = 12;
 
@@ -44,6 +45,8 @@ pub(super) struct Log {
     unwritten: u64,
     /// Where the last snapshot ended, and how long it was.
     snapshot: (u64, u64),
+    /// What all records weighed then, or when it was opened.
+    weight: u64,
     /// Whether steps are lost in it. What is written after them would be lost with them at the next start, so a
     /// snapshot must come first.
     torn: bool,
@@ -97,7 +100,8 @@ impl Log {
             replay.take(item, options.salvage)?;
         }
         let Replay { index, last, torn, snapshot, .. } = replay;
-        let log = Self { journal, unwritten: 0, snapshot, torn };
+        let weight = index.weight().all;
+        let log = Self { journal, unwritten: 0, snapshot, weight, torn };
         Ok((log, Loaded { index, last }))
     }
 
@@ -168,17 +172,18 @@ impl Log {
         let Stats { durable, bytes_on_disk, capacity, .. } = self.journal.stats();
         let grown = durable.as_u64().saturating_sub(at);
         let is_crowded = bytes_on_disk > capacity / CROWDED;
-        let freed = bytes_on_disk.saturating_sub(longest(weight.all));
-        grown > COMPACT_AFTER.max(2 * size) || (is_crowded && freed > capacity / PAYS)
+        let lost = self.weight.saturating_sub(weight.all);
+        grown > COMPACT_AFTER.max(2 * size) || (is_crowded && grown.max(lost) > capacity / PAYS)
     }
 
-    /// Writes a snapshot, and says where it begins once it counts. Not on a thread of an async runtime.
+    /// Writes a snapshot of records that weigh so much, and says where it begins once it counts. Not on a thread of an async runtime.
     ///
     /// # Errors
     /// If the disk has no room for it; the log goes on as it was.
     pub(super) fn write_snapshot(
         &mut self,
         pieces: impl Iterator<Item = Result<Piece, StorageError>>,
+        weight: Weight,
     ) -> Result<Option<Position>, StorageError> {
         let mut span: Option<(Position, Position)> = None;
         let mut appends = Vec::new();
@@ -204,6 +209,7 @@ impl Log {
         }
         self.snapshot =
             span.map_or(self.snapshot, |(begin, end)| (end.as_u64(), end.as_u64() - begin.as_u64()));
+        self.weight = weight.all;
         Ok(span.map(|(begin, _)| begin))
     }
 

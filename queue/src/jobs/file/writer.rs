@@ -143,7 +143,7 @@ impl Writer {
     }
 
     fn compact(&mut self) -> Result<(), StorageError> {
-        let Some(begin) = self.log.write_snapshot(pieces(&self.state.index, self.last)?)? else {
+        let Some(begin) = self.log.write_snapshot(pieces(&self.state.index, self.last)?, self.weight)? else {
             return Ok(());
         };
         // From here on it is what a restart reads.

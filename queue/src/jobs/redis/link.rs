@@ -23,6 +23,9 @@ const SCHEMA: u32 = 1;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest wait between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// How long replicas are waited for where it can go on without them, and how long they are then left alone.
+const MOMENT: Duration = Duration::from_millis(100);
+const REPLICAS_AGAIN: Duration = Duration::from_secs(5);
 /// What a refused address should have been.
 const READ_ADDRESS: &str =
     "read its address: redis://[user:password@]host[:port][/db], or rediss:// with the feature `redis-tls`";
@@ -35,6 +38,8 @@ pub(super) struct Link {
     schema_key: String,
     options: RedisOptions,
     current: Mutex<Current>,
+    /// When replicas could not be reached last.
+    without_replicas: Mutex<Option<Instant>>,
     /// Held by the one who connects.
     connecting: tokio::sync::Mutex<()>,
     /// Which server is the primary; changes when another is.
@@ -71,6 +76,7 @@ impl Link {
             schema_key: prefix.schema(),
             options,
             current: Mutex::default(),
+            without_replicas: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
             primary: watch::Sender::new(None),
             closed: watch::Sender::new(false),
@@ -180,12 +186,26 @@ impl Link {
             answer => answer?,
         };
         if let Some(wait) = self.options.wait_replicas.filter(|_| call.replication != Replication::Unneeded) {
-            match self.wait_replicas(wait).await {
-                Err(Failure::NotReplicated(_)) if call.replication == Replication::Tried => {}
-                waited => waited?,
+            if call.replication == Replication::Tried {
+                self.try_replicas(wait).await?;
+            } else {
+                self.wait_replicas(wait).await?;
             }
         }
         Ok(answer)
+    }
+
+    /// Waits a moment until replicas have all that was written, unless they could not be reached just now: a server that
+    /// waits for them does nothing else on this connection.
+    async fn try_replicas(&self, wait: WaitReplicas) -> Result<(), Failure> {
+        if self.without_replicas.lock().is_some_and(|since| since.elapsed() < REPLICAS_AGAIN) {
+            return Ok(());
+        }
+        match self.wait_replicas(WaitReplicas { timeout: wait.timeout.min(MOMENT), ..wait }).await {
+            Err(Failure::NotReplicated(_)) => *self.without_replicas.lock() = Some(Instant::now()),
+            waited => waited?,
+        }
+        Ok(())
     }
 
     /// Waits until replicas have all that was written. Every change writes something, even one that finds that it was

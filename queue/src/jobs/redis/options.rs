@@ -24,12 +24,13 @@ pub struct RedisOptions {
     pub tls: super::tls::RedisTls,
 }
 
-/// How many replicas must have a change before it is acknowledged.
+/// How many replicas must have a change before it is acknowledged. A claim waits for them a moment at most, and is answered
+/// without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitReplicas {
     /// So many. At least 1.
     pub count: u32,
-    /// How long to wait for them; then the call fails. Whether it took effect is unknown then: the primary has it.
+    /// How long to wait for them; then the call fails, unless it only claims. Whether it took effect is unknown then: the primary has it.
     pub timeout: Duration,
 }
 
