@@ -395,13 +395,13 @@ fn bodies_together_are_bounded() {
 fn what_is_only_announced_keeps_nobody_out_and_has_its_time() {
     let provider = Provider::start("a");
     let proxy = gateway(&[("a", &provider)])
-        .set("limits", json!({"body_bytes": "1MiB", "buffered": "2MiB"}))
-        .set("timeouts", json!({"total": "2s"}))
+        .set("limits", json!({"body_bytes": "4MiB", "buffered": "8MiB"}))
+        .set("timeouts", json!({"total": "4s"}))
         .start();
     let announcing: Vec<_> = (0..4)
         .map(|_| {
             let mut client = Client::connect(proxy.addr());
-            let head = Request::new("POST", "/v1/chat/completions").header("content-length", "1000000");
+            let head = Request::new("POST", "/v1/chat/completions").header("content-length", "4000000");
             client.send(keyed(&head).bytes());
             client.send("{");
             client

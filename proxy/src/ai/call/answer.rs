@@ -171,6 +171,11 @@ impl<'s> Answering<'_, 's> {
             }
         }
         self.record.delivered(&last);
+        self.end_passed(last, status, outcome).await
+    }
+
+    /// Sends the last piece of what passed, once the record is closed.
+    async fn end_passed(self, last: Bytes, status: u16, outcome: Outcome) -> Served {
         let sent = self.client.sent.clone().unwrap_or_default();
         match self.record.close(self.head, self.body, outcome, (status, sent, None)).await {
             Ok(()) if self.client.finish(last).await.is_ok() => Served::Done,
