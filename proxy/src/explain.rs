@@ -43,7 +43,7 @@ pub struct Unaskable {
 }
 
 /// Where a request would go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Explanation {
     /// The app, if one answers for the host and path.
     pub app: Option<String>,
@@ -104,17 +104,10 @@ pub fn explain(table: &RoutingTable, ai: Option<&Ai>, question: &Question) -> Re
 /// Its models and keys are the gateway's to judge.
 fn by_gateway(page_load: bool) -> Explanation {
     Explanation {
-        app: None,
-        version: None,
-        state: None,
         reason: Reason::Ai.as_str().to_owned(),
         why: Reason::Ai.explanation().to_owned(),
-        status: None,
-        pins: false,
-        skew: None,
-        active: None,
-        endpoints: Vec::new(),
         page_load,
+        ..Explanation::default()
     }
 }
 
@@ -126,11 +119,9 @@ fn refusal(refused: &Refused, page_load: bool) -> Explanation {
         reason: refused.reason.as_str().to_owned(),
         why: refused.reason.message().to_owned(),
         status: refused.reason.status(),
-        pins: false,
-        skew: None,
         active: refused.app.as_ref().and_then(|app| app.active()).map(|active| active.id().to_string()),
-        endpoints: Vec::new(),
         page_load,
+        ..Explanation::default()
     }
 }
 

@@ -23,6 +23,7 @@ pub mod explain;
 pub mod front;
 mod gathered;
 pub mod logging;
+mod media_type;
 pub mod metrics;
 pub mod plane;
 pub mod problems;

@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::contents::BodyHead;
 use super::redact::{Masked, Redactor};
+use crate::media_type;
 
 /// Whether bodies are kept at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -93,40 +94,13 @@ fn kind(headers: &HeaderMap) -> Kind {
     if of(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Kind::Binary;
     }
-    if of(header::CONTENT_TYPE).is_none_or(says_text) { Kind::Text } else { Kind::Binary }
-}
-
-/// Whether a content type is one of text.
-#[must_use]
-pub fn says_text(content_type: &str) -> bool {
-    let media = media(content_type);
-    media.starts_with("text/")
-        || ["json", "xml", "x-www-form-urlencoded", "javascript", "x-ndjson", "graphql"]
-            .iter()
-            .any(|suffix| media.strip_suffix(suffix).is_some_and(|rest| rest.ends_with(['/', '+', '-'])))
+    if of(header::CONTENT_TYPE).is_none_or(media_type::is_text) { Kind::Text } else { Kind::Binary }
 }
 
 /// Whether a body claims to be JSON.
 fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    content_type.is_some_and(says_json)
-}
-
-/// Whether a content type is one of JSON.
-#[must_use]
-pub fn says_json(content_type: &str) -> bool {
-    media(content_type).ends_with("json")
-}
-
-/// Whether a content type is that of a stream of events.
-#[must_use]
-pub fn says_events(content_type: &str) -> bool {
-    media(content_type) == "text/event-stream"
-}
-
-/// The media type without its parameters.
-fn media(content_type: &str) -> String {
-    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    content_type.is_some_and(media_type::is_json)
 }
 
 #[cfg(test)]

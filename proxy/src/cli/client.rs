@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -15,6 +13,7 @@ use ureq::{Agent, Body, RequestBuilder};
 
 use super::{Failure, Instance};
 use crate::config;
+use crate::tls::authorities;
 
 /// Where an instance answers that nobody configured otherwise.
 const DEFAULT_ADMIN: &str = "http://127.0.0.1:9901";
@@ -129,16 +128,10 @@ fn variable(name: &str) -> Option<String> {
 
 /// The certificates of a file.
 fn roots(file: &Path) -> Result<RootCerts, Failure> {
-    let unusable = |why: String| format!("--ca {}: {why}", file.display());
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect)
-        .map_err(|error| unusable(error.to_string()));
-    let certificates = certificates?;
-    if certificates.is_empty() {
-        return Err(unusable("there is no certificate in it".to_owned()).into());
-    }
-    let owned = |certificate: CertificateDer<'_>| Certificate::from_der(&certificate).to_owned();
-    Ok(RootCerts::new_with_certs(&certificates.into_iter().map(owned).collect::<Vec<_>>()))
+    let read = authorities::read(file).map_err(|error| format!("--ca {error}"))?;
+    let roots: Vec<_> =
+        read.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
+    Ok(RootCerts::new_with_certs(&roots))
 }
 
 /// Encodes one segment of a path.

@@ -258,7 +258,7 @@ pub enum Balance {
 pub struct Bundle {
     /// Where it is.
     pub path: PathBuf,
-    /// SHA-256 of what it held when it was read.
+    /// SHA-256 of its certificates as they were read.
     pub sha256: [u8; 32],
 }
 

@@ -42,9 +42,9 @@ pub(super) fn read(map: &Mapping<'_>) -> Upstream {
 
 fn bundle(at: &Cursor<'_>) -> Option<Bundle> {
     let path = at.file()?;
-    authorities::load(&path).map_err(|error| at.error(error)).ok()?;
-    let bytes = std::fs::read(&path).map_err(|error| at.error(error)).ok()?;
-    Some(Bundle { path, sha256: Sha256::digest(bytes).into() })
+    let certificates = authorities::read(&path).map_err(|error| at.error(error)).ok()?;
+    let digest = certificates.iter().fold(Sha256::new(), Sha256::chain_update);
+    Some(Bundle { path, sha256: digest.finalize().into() })
 }
 
 fn server_name(text: &str) -> Result<String, String> {

@@ -9,11 +9,12 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::capture::Body;
-use crate::audit::body::{BodyRules, Capture, says_events, says_json, says_text};
+use crate::audit::body::{BodyRules, Capture};
 use crate::audit::contents::Headers;
 use crate::audit::json_body;
 use crate::audit::redact::{Masked, Redactor, StreamMask};
 use crate::audit::stream::{is_events, is_text};
+use crate::media_type;
 use crate::reason::Reason;
 
 /// What is recorded of one request.
@@ -156,17 +157,17 @@ impl Side {
 /// A body with everything masked, as far as it can be looked into.
 fn mask(redact: &Redactor, bytes: &Bytes, content_type: Option<&str>) -> Masked {
     let says = |what: fn(&str) -> bool| content_type.is_some_and(what);
-    let is_readable = is_text(bytes) && content_type.is_none_or(says_text);
+    let is_readable = is_text(bytes) && content_type.is_none_or(media_type::is_text);
     if redact.is_empty() {
         Masked::Same
     } else if !is_readable {
         Masked::Hidden
-    } else if says(says_events) && is_events(bytes) {
+    } else if says(media_type::is_events) && is_events(bytes) {
         let mut mask = StreamMask::new(redact.clone());
         mask.push(bytes);
         Masked::Changed(mask.finish())
     } else {
-        redact.body(bytes, says(says_json))
+        redact.body(bytes, says(media_type::is_json))
     }
 }
 

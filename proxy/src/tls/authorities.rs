@@ -37,11 +37,20 @@ pub enum AuthoritiesError {
     },
 }
 
-/// Reads a PEM bundle.
+/// Reads a PEM bundle for Pingora.
 ///
 /// # Errors
-/// If the file can't be read, is empty, or holds something else than certificates.
+/// As [`read`].
 pub fn load(path: &Path) -> Result<Arc<CaType>, AuthoritiesError> {
+    let wrapped = |certificate: CertificateDer<'_>| WrappedX509::new(certificate.to_vec(), parse_x509);
+    Ok(read(path)?.into_iter().map(wrapped).collect::<Vec<_>>().into())
+}
+
+/// Reads the certificates of a PEM bundle.
+///
+/// # Errors
+/// If the file can't be read, is empty, or holds something else than certificates of authorities.
+pub fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, AuthoritiesError> {
     let unreadable = |source| AuthoritiesError::Unreadable { path: path.to_owned(), source };
     let certificates = CertificateDer::pem_file_iter(path)
         .map_err(unreadable)?
@@ -57,9 +66,5 @@ pub fn load(path: &Path) -> Result<Arc<CaType>, AuthoritiesError> {
             .add(certificate.clone())
             .map_err(|source| AuthoritiesError::Invalid { path: path.to_owned(), source })?;
     }
-    Ok(certificates
-        .into_iter()
-        .map(|certificate| WrappedX509::new(certificate.to_vec(), parse_x509))
-        .collect::<Vec<_>>()
-        .into())
+    Ok(certificates)
 }

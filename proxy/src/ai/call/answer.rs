@@ -18,7 +18,7 @@ use crate::ai::errors::{self, ApiError};
 use crate::ai::ledger::{self, Outcome};
 use crate::ai::upstream::exchange::{ExchangeError, Upstream};
 use crate::ai::upstream::head::stays;
-use crate::audit::body::says_events;
+use crate::media_type;
 
 const TARGET: HeaderName = HeaderName::from_static("x-lockstep-target");
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -130,7 +130,7 @@ impl<'s> Answering<'_, 's> {
         let bodyless = self.head.method == Method::HEAD || matches!(header.status.as_u16(), 204 | 304);
         header.remove_header(&CONTENT_LENGTH);
         let content_type = header.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        self.record.streamed = content_type.is_some_and(says_events);
+        self.record.streamed = content_type.is_some_and(media_type::is_events);
         let status = header.status.as_u16();
         let outcome = if status < 400 { Outcome::Complete } else { Outcome::UpstreamError };
         if bodyless || length == Some(0) {

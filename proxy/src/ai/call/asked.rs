@@ -18,6 +18,7 @@ use crate::ai::reading::Format;
 use crate::ai::route::{Endpoint, ModelField, Route};
 use crate::ai::snapshot::Dialect;
 use crate::config::ai::model::Target;
+use crate::media_type;
 
 /// How long SDKs wait for an answer, as they say themselves; in seconds.
 const PATIENCE: [&str; 2] = ["x-stainless-read-timeout", "x-stainless-timeout"];
@@ -285,7 +286,7 @@ pub(crate) const fn answer_format(endpoint: Endpoint, dialect: Dialect) -> Optio
 }
 
 fn is_json(content_type: &str) -> bool {
-    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let kind = media_type::essence(content_type);
     kind == "application/json" || kind.ends_with("+json")
 }
 

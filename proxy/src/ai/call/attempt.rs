@@ -22,6 +22,7 @@ use crate::ai::snapshot::{Destination, Dialect};
 use crate::ai::stream::opening::{self, NotOpened, Opened};
 use crate::ai::upstream::exchange::{ExchangeError, Upstream};
 use crate::ai::upstream::veil::Veil;
+use crate::media_type;
 
 /// A plain answer up to this size is read whole, and understood.
 const MAX_PLAIN: usize = 16 << 20;
@@ -137,16 +138,16 @@ impl Ask<'_> {
             running.first_byte();
             return Ok(self.refused(header, body));
         }
+        let of = |name| header.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
         let is = |name, text: &str| {
-            let value = header.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
-            value.is_some_and(|value| value.trim().to_ascii_lowercase().starts_with(text))
+            of(name).is_some_and(|value| value.trim().to_ascii_lowercase().starts_with(text))
         };
         let coded = header.headers.contains_key(CONTENT_ENCODING) && !is(CONTENT_ENCODING, "identity");
         if coded && self.dialect != Dialect::Native {
             // It was asked not to, and what can't be read can't be translated.
             return Err(ExchangeError::Malformed);
         }
-        let events = is(CONTENT_TYPE, "text/event-stream");
+        let events = of(CONTENT_TYPE).is_some_and(media_type::is_events);
         if self.goes_on && (coded || !events || !(200..300).contains(&status)) {
             // Nothing else has a place within a stream.
             return Err(ExchangeError::Malformed);

@@ -61,9 +61,10 @@ const AT_ONCE: usize = 1000;
 ///   snapshot.
 /// - A failover loses what the primary had acknowledged and not yet sent to the replica that takes its place:
 ///   replication is asynchronous. [`RedisOptions::wait_replicas`] acknowledges nothing before so many replicas have it;
-///   then a failover to one of those loses nothing that was acknowledged. Claims wait for them as well, but are answered
-///   when they can't be reached; a failover may forget such a claim, and its token may come again. It is for the operator that such a replica is
-///   the one to be promoted, and that the old primary does not go on taking writes (`min-replicas-to-write`).
+///   then a failover to one of those loses nothing that was acknowledged. Claims wait for them a moment as well, but are
+///   answered when they can't be reached; a failover may forget such a claim, and its token may come again. It is for
+///   the operator that such a replica is the one to be promoted, and that the old primary does not go on taking writes
+///   (`min-replicas-to-write`).
 /// - The server must not evict keys (`maxmemory-policy noeviction`, which is the default): out of memory, steps that
 ///   write fail with [`StorageError::Full`] and change nothing.
 ///
