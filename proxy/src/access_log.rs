@@ -187,7 +187,7 @@ impl Line {
 
 /// Milliseconds in steps of a microsecond.
 fn milliseconds(took: Duration) -> f64 {
-    f64::from(u32::try_from(took.as_micros()).unwrap_or(u32::MAX)) / 1000.0
+    (took.as_secs_f64() * 1e6).round() / 1e3
 }
 
 fn write_all(queue: &Receiver<Entry>, output: impl Write, metrics: &Metrics) {
@@ -244,6 +244,15 @@ mod tests {
             retries: 0,
             ai: None,
         })
+    }
+
+    #[test]
+    fn days_are_told_to_the_microsecond() {
+        for (took, told) in
+            [(1, 0.001), (1_500, 1.5), (4_294_967_296, 4_294_967.296), (90_000_000_001, 90_000_000.001)]
+        {
+            assert_eq!(milliseconds(Duration::from_micros(took)).to_string(), told.to_string());
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lockstep_tests::http1;
 use lockstep_tests::origin::Refusing;
+use lockstep_tests::servers::Server;
 use lockstep_tests::{Client, Config, Lockstep, Origin, Request, app, until};
 use serde_json::json;
 
@@ -235,6 +236,19 @@ fn a_post_that_reached_the_origin_is_not_repeated() {
     });
     assert_eq!((answer.status(), answer.json()["error"].as_str()), (502, Some("upstream_failed")));
     assert_eq!(count.load(Ordering::Acquire), 1);
+}
+
+#[test]
+fn a_post_whose_http2_stream_is_reset_is_not_repeated() {
+    let origin = Server::node("h2-origin.js", &[]);
+    let shop = app("shop").version("v1", &[origin.addr]).set("upstream.http2", true);
+    let proxy = Lockstep::start(&Config::new().app(shop));
+    for posts in 0..3 {
+        // Over a connection that was used before, which may be taken for a stale one.
+        assert_eq!(proxy.send(&Request::get("/")).text(), posts.to_string());
+        let answer = proxy.send(&Request::post("/", "pay 1"));
+        assert_eq!((answer.status(), answer.json()["error"].as_str()), (502, Some("upstream_failed")));
+    }
 }
 
 #[test]

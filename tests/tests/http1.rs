@@ -17,6 +17,23 @@ fn proxy(origin: &Origin) -> Lockstep {
 }
 
 #[test]
+fn whoever_is_still_sending_when_refused_gets_the_answer() {
+    let origin = Origin::echo("v1");
+    let proxy = proxy(&origin);
+    let config = Config::shop(&[("v1", origin.addr)]).set("server.limits.body_bytes", "10KiB");
+    let narrow = Lockstep::start(&config);
+    let body = pattern(LARGE);
+    for (proxy, request, status) in [
+        (&proxy, Request::post("/", body.clone()).host("nobody.test"), 404),
+        (&narrow, Request::post("/", body.clone()), 413),
+    ] {
+        let mut client = Client::connect(proxy.addr());
+        client.try_send(request.bytes()).expect("all of it is taken");
+        assert_eq!(client.response().status(), status);
+    }
+}
+
+#[test]
 fn chunked_bodies_pass_both_ways() {
     let origin = Origin::answering("v1", |request, reply| {
         reply.begin(&[("x-body", &request.text())])?;

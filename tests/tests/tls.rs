@@ -1,14 +1,20 @@
 //! TLS: certificates by name, replaced while connections go on.
 
-use std::net::SocketAddr;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
 
 use lockstep_tests::certificates::Certificate;
 use lockstep_tests::curl::Curl;
 use lockstep_tests::lockstep::cli;
-use lockstep_tests::{Config, HOST, Lockstep, Origin, Request, app, until};
+use lockstep_tests::{Config, HOST, Lockstep, Origin, Request, app, poll, until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 fn dir() -> TempDir {
     tempfile::tempdir().expect("a directory")
@@ -46,6 +52,34 @@ fn the_name_chooses_the_certificate() {
     assert!(!accepted("unknown.test", proxy.tls_addr(), &wild.cert));
     let address = Curl::new("https", HOST, proxy.tls_addr(), "/").args(&["--insecure"]).response();
     assert_eq!(address.status(), 200);
+}
+
+#[test]
+fn whoever_agrees_on_http2_and_says_nothing_is_not_waited_for() {
+    let (dir, origin) = (dir(), Origin::echo("v1"));
+    let certificate = Certificate::write(dir.path(), "shop", &[HOST]);
+    let config = config(&origin, &[&certificate]).set("server.limits.header_timeout", "500ms");
+    let proxy = Lockstep::start_in(dir, &config);
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(&certificate.cert).expect("PEM")).expect("an authority");
+    let client = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let client = client.with_safe_default_protocol_versions().expect("versions");
+    let mut client = client.with_root_certificates(roots).with_no_client_auth();
+    client.alpn_protocols = vec![b"h2".to_vec()];
+    for said in ["", "PRI * HTT"] {
+        let name = HOST.try_into().expect("a name");
+        let session = ClientConnection::new(Arc::new(client.clone()), name).expect("a session");
+        let socket = TcpStream::connect(proxy.tls_addr()).expect("connected");
+        socket.set_read_timeout(Some(poll::SOON)).expect("set");
+        let mut stream = StreamOwned::new(session, socket);
+        stream.write_all(said.as_bytes()).and_then(|()| stream.flush()).expect("sent");
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock).expect("a handshake");
+        }
+        let ended = stream.read_to_end(&mut Vec::new());
+        assert!(!ended.is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "it is waited for");
+    }
+    proxy.expect_refused("header_timeout", 2.0);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use lockstep_tests::process::{Process, Signal};
 use lockstep_tests::servers::Server;
-use lockstep_tests::{COOKIE, Config, HOST, Lockstep, Origin, Request, poll, tools, until};
+use lockstep_tests::{COOKIE, Client, Config, HOST, Lockstep, Origin, Request, app, poll, tools, until};
 use serde_json::{Value, json};
 
 fn client(proxy: &Lockstep, host: &str, cookie: &str) -> Command {
@@ -51,6 +51,29 @@ fn other_upgrades_are_not_tunnelled() {
     let mut client = lockstep_tests::Client::connect(proxy.addr());
     assert_eq!(client.exchange(&request).expect("an answer").status(), 200);
     assert_eq!(origin.last().header("upgrade"), None);
+}
+
+#[test]
+fn a_quiet_socket_is_bounded_by_its_app_alone_and_cut_cleanly() {
+    let origin = Server::node("ws-server.js", &["v1"]);
+    for (read_timeout, outlives) in [("60s", true), ("1s", false)] {
+        let shop = app("shop").version("v1", &[origin.addr]).set("upstream.read_timeout", read_timeout);
+        let config = Config::new().app(shop).set("server.limits.idle_timeout", "1s");
+        let proxy = Lockstep::start(&config);
+        let mut holding = Process::start("ws-client.js", client(&proxy, HOST, "").arg("hold"));
+        until("the socket is open", || holding.stdout.find("open").is_some());
+        if outlives {
+            for _ in 0..3 {
+                // Each of them is closed when it has been idle for as long as connections may.
+                assert!(Client::connect(proxy.addr()).closes());
+            }
+            assert!(holding.exited().is_none(), "{:?}", holding.stdout.all());
+            continue;
+        }
+        holding.wait(poll::SOON);
+        let seen: Value = serde_json::from_str(&holding.stdout.all()[1]).expect("what it saw");
+        assert_eq!((&seen["code"], &seen["error"]), (&json!(1006), &Value::Null), "nothing but its end");
+    }
 }
 
 #[test]

@@ -6,8 +6,10 @@ use http::Version;
 use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 
+use super::Edge;
 use super::context::{RequestContext, Seen};
 use super::hygiene;
+use super::linger::linger;
 use super::phases::mark_unfinished;
 use crate::ai::call::answer::Served;
 use crate::ai::call::client::Client;
@@ -17,11 +19,11 @@ use crate::ai::ledger::Outcome;
 use crate::ai::route::Endpoint;
 use crate::ai::snapshot::Snapshot;
 use crate::reason::Reason;
+use crate::routing::RoutingTable;
 
 /// The gateway's configuration, if a request belongs to it.
-pub(super) fn owner(context: &RequestContext, request: &RequestHeader) -> Option<Arc<Snapshot>> {
-    let gateway = &context.edge.ai.gateway;
-    gateway.owner(&context.table, hygiene::authority(request), request.uri.path())
+pub(super) fn owner(edge: &Edge, table: &RoutingTable, request: &RequestHeader) -> Option<Arc<Snapshot>> {
+    edge.ai.gateway.owner(table, hygiene::authority(request), request.uri.path())
 }
 
 /// Serves a request of the gateway's.
@@ -43,7 +45,10 @@ pub(super) async fn serve(
     let gone = summary.outcome == Some(Outcome::ClientClosed);
     context.ai = Some(Box::new(summary));
     match served {
-        Served::Done => Ok(true),
+        Served::Done => {
+            linger(session).await;
+            Ok(true)
+        }
         // What was sent must not look whole.
         Served::Cut => Err(context.refuse(if gone { Reason::ClientClosed } else { Reason::Ai })),
     }
@@ -62,5 +67,7 @@ pub(super) async fn refuse(
     let route = snapshot.prefix.route(&request.method, request.uri.path());
     let endpoint = route.map_or(Endpoint::Raw, |route| route.endpoint);
     let sent = Client::new(session, id).refuse(&ApiError::of_edge(reason), endpoint).await;
-    sent.map_err(|_| pingora::Error::explain(pingora::ErrorType::WriteError, "the client is gone"))
+    sent.map_err(|_| pingora::Error::explain(pingora::ErrorType::WriteError, "the client is gone"))?;
+    linger(session).await;
+    Ok(())
 }

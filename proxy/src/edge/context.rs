@@ -26,8 +26,12 @@ pub struct RequestContext {
     pub(crate) edge: Edge,
     /// When its head was complete.
     pub(crate) started: Instant,
-    /// The table that it was routed by, the same through all its attempts.
-    pub(crate) table: Guard<Arc<RoutingTable>>,
+    /// The table that it is routed by, until that is decided: a stream that runs for hours keeps no old one.
+    pub(crate) table: Option<Guard<Arc<RoutingTable>>>,
+    /// The limits of that table's configuration.
+    pub(crate) limits: Limits,
+    /// Counts it as traffic of the version that serves it.
+    pub(crate) in_flight: Option<InFlight>,
     /// Where it goes, once that is decided.
     pub(crate) routed: Option<Routed>,
     /// What kept it from going anywhere, if that was decided.
@@ -88,8 +92,6 @@ pub struct Routed {
     pub pinning: Pinning,
     /// The pin that could not be honoured.
     pub skew: Option<Skew>,
-    /// Counts it as traffic of the version.
-    pub in_flight: InFlight,
     /// Whether it loads a page.
     pub page_load: bool,
 }
@@ -117,7 +119,9 @@ impl RequestContext {
         Self {
             edge,
             started: Instant::now(),
-            table,
+            limits: table.limits(),
+            table: Some(table),
+            in_flight: None,
             routed: None,
             refused: None,
             refusal: None,
@@ -160,12 +164,6 @@ impl RequestContext {
     pub fn version(&self) -> Option<&Arc<VersionRoute>> {
         let refused = || self.refused.as_ref()?.version.as_ref();
         self.routed.as_ref().map(|routed| &routed.version).or_else(refused)
-    }
-
-    /// The limits of the table's configuration.
-    #[must_use]
-    pub fn limits(&self) -> Limits {
-        self.table.limits()
     }
 
     /// Time since the head was complete.

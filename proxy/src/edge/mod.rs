@@ -8,6 +8,7 @@ pub mod errors;
 mod finish;
 pub mod forwarded;
 pub mod hygiene;
+mod linger;
 mod phases;
 pub mod request;
 pub mod response;

@@ -1,10 +1,11 @@
 //! Pingora's phases. Each only gathers what another module decides on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Version, header};
+use http::{StatusCode, Version, header};
 use pingora::Error;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -12,12 +13,14 @@ use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use super::context::{RequestContext, Seen};
+use super::context::{RequestContext, Routed, Seen};
 use super::errors::{self, Answer};
 use super::forwarded::{self, Client};
 use super::hygiene::{self, Head};
-use super::request::{self, Conflict};
+use super::linger::linger;
+use super::request::{self, Conflict, Refused};
 use super::{Edge, ai, response, upstream};
+use crate::ai::snapshot::Snapshot;
 use crate::front::Connection;
 use crate::reason::Reason;
 
@@ -41,7 +44,7 @@ impl ProxyHttp for Edge {
         session: &mut Session,
         context: &mut RequestContext,
     ) -> pingora::Result<()> {
-        let limits = context.limits();
+        let limits = context.limits;
         if let Some(connection) = Connection::of(session) {
             connection.head_complete();
             context.running = Some(connection.tracked.begin());
@@ -78,15 +81,26 @@ impl ProxyHttp for Edge {
             context.refusal = Some(Reason::RedirectHttps);
             let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
             let answer = errors::redirect(hygiene::authority(request).unwrap_or_default(), target)?;
-            return Box::pin(send(session, answer)).await.map(|()| true);
+            Box::pin(send(session, answer)).await?;
+            Box::pin(linger(session)).await;
+            return Ok(true);
         }
-        if let Some(snapshot) = ai::owner(context, request) {
-            return ai::serve(session, context, snapshot).await;
-        }
+        let destination = {
+            let table = context.table.take().unwrap_or_else(|| self.plane.table_for_request());
+            match ai::owner(self, &table, request) {
+                Some(snapshot) => Destination::Gateway(snapshot),
+                None => Destination::App(request::route(&table, request)),
+            }
+        };
+        let routed = match destination {
+            Destination::Gateway(snapshot) => return ai::serve(session, context, snapshot).await,
+            Destination::App(routed) => routed,
+        };
         context.request_id = Some(forwarded::request_id(request, connection));
         context.seen = context.edge.access_log.is_on().then(|| Box::new(Seen::of(session)));
-        match request::route(&context.table, request) {
+        match routed {
             Ok(routed) => {
+                context.in_flight = Some(routed.version.stats().begin());
                 context.capture = context.edge.tee.capture(routed.app.config().audit, session, connection);
                 context.routed = Some(routed);
                 Ok(false)
@@ -155,7 +169,7 @@ impl ProxyHttp for Edge {
             return Ok(());
         }
         context.body_bytes = context.body_bytes.saturating_add(body.len() as u64);
-        if context.body_bytes > context.limits().body_bytes {
+        if context.body_bytes > context.limits.body_bytes {
             return Err(context.refuse(Reason::BodyTooLarge));
         }
         if let Some(capture) = &mut context.capture {
@@ -177,6 +191,10 @@ impl ProxyHttp for Edge {
             response::rewrite(upstream_response, routed, https)?;
         }
         context.sent.status = response::final_status(upstream_response);
+        if upstream_response.status == StatusCode::SWITCHING_PROTOCOLS {
+            // Who is silent now may have nothing to say: the app's `read_timeout` bounds that.
+            session.set_read_timeout(None);
+        }
         if let Some(endpoint) = context.attempts.endpoint() {
             endpoint.answered();
         }
@@ -244,7 +262,8 @@ impl ProxyHttp for Edge {
         // What has begun is cut: a clean end would make half an answer look whole.
         if reason != Reason::ClientClosed && !upstream::has_responded(session) {
             session.set_keepalive(None);
-            let sent = match ai::owner(context, session.req_header()) {
+            let owner = ai::owner(self, &self.plane.table_for_request(), session.req_header());
+            let sent = match owner {
                 Some(snapshot) => ai::refuse(session, context, &snapshot, reason).await,
                 None => respond(session, reason, None).await,
             };
@@ -284,6 +303,12 @@ impl ProxyHttp for Edge {
     }
 }
 
+/// Who a request is for.
+enum Destination {
+    Gateway(Arc<Snapshot>),
+    App(Result<Routed, Box<Refused>>),
+}
+
 /// Says of an HTTP/1.0 client's connection whether its end would be taken for that of an answer which is not whole.
 pub(super) fn mark_unfinished(session: &Session, unfinished: bool) {
     if let Some(connection) = Connection::of(session) {
@@ -292,7 +317,11 @@ pub(super) fn mark_unfinished(session: &Session, unfinished: bool) {
 }
 
 async fn respond(session: &mut Session, reason: Reason, conflict: Option<&Conflict>) -> pingora::Result<()> {
-    send(session, errors::answer(reason, conflict)?).await
+    send(session, errors::answer(reason, conflict)?).await?;
+    if reason != Reason::BodyTimeout {
+        linger(session).await;
+    }
+    Ok(())
 }
 
 async fn send(session: &mut Session, answer: Answer) -> pingora::Result<()> {

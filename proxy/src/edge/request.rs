@@ -60,11 +60,9 @@ pub fn route(table: &RoutingTable, request: &RequestHeader) -> Result<Routed, Bo
         let (app, version) = (Some(Arc::clone(app)), rejection.chosen.cloned());
         Box::new(Refused { reason: rejection.reason, conflict, app, version })
     })?;
-    let version = Arc::clone(decision.version);
     Ok(Routed {
-        in_flight: version.stats().begin(),
         app: Arc::clone(app),
-        version,
+        version: Arc::clone(decision.version),
         reason: decision.reason,
         pinning: decision.pinning,
         skew: decision.skew,

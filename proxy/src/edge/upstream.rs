@@ -8,6 +8,7 @@ use pingora_proxy::Session;
 
 use super::context::RequestContext;
 use super::hygiene;
+use super::response;
 use super::retry::{Failure, Next, after_failure};
 use crate::endpoints::ejection::{Fault, Verdict};
 use crate::endpoints::peer;
@@ -17,10 +18,10 @@ use crate::routing::host;
 /// How soon the end of a connection shows that had ended before: a round trip and then some.
 const PROMPT: Duration = Duration::from_millis(100);
 
-/// Whether the client has the head of an answer; interim ones (RFC 9110, 15.2) are none.
+/// Whether the client has the head of an answer, or has switched protocols.
 #[must_use]
 pub fn has_responded(session: &Session) -> bool {
-    session.response_written().is_some_and(|response| !response.status.is_informational())
+    session.response_written().and_then(response::final_status).is_some()
 }
 
 /// Chooses the endpoint of the next attempt.
@@ -140,13 +141,18 @@ fn fault(responded: bool, error: &ErrorType) -> Option<Fault> {
     }
 }
 
-/// How an endpoint that closed a pooled connection looks: the write fails, or the connection ends
-/// before a single byte of the response.
+/// How an endpoint that closed a pooled connection looks: the write fails, or the connection ends before a single byte
+/// of the response. One that resets a stream of HTTP/2 has seen its request, unless it says that it did not look
+/// (RFC 9113, 8.7).
 fn is_stale(error: &Error) -> bool {
-    matches!(
-        error.etype(),
-        ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::H2Error
-    )
+    match error.etype() {
+        ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::ReadError => true,
+        ErrorType::H2Error => error
+            .root_cause()
+            .downcast_ref::<h2::Error>()
+            .is_none_or(|cause| !cause.is_reset() || cause.reason() == Some(h2::Reason::REFUSED_STREAM)),
+        _ => false,
+    }
 }
 
 fn server_name(session: &Session) -> Option<String> {
@@ -201,5 +207,16 @@ mod tests {
         for (responded, error, expected) in blamed {
             assert_eq!(fault(responded, &error), expected, "{responded} {error:?}");
         }
+    }
+
+    #[test]
+    fn a_stream_that_was_reset_was_seen_by_the_endpoint_unless_it_says_no() {
+        let ended = |cause: h2::Error| Error::because(ErrorType::H2Error, "while reading", cause);
+        // What else ends a stream is the connection.
+        assert!(is_stale(&ended(h2::Reason::INTERNAL_ERROR.into())));
+        for kind in [ErrorType::WriteError, ErrorType::ConnectionClosed, ErrorType::H2Error] {
+            assert!(is_stale(&Error::new(kind)));
+        }
+        assert!(!is_stale(&Error::new(ErrorType::ReadTimedout)));
     }
 }

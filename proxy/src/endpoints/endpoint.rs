@@ -12,6 +12,8 @@ pub struct Endpoint {
     in_flight: AtomicUsize,
     /// Whether it has ever passed a health check.
     pub(super) proven: AtomicBool,
+    /// Whether it failed health checks and has passed none since. Pools without checks don't look at it.
+    pub(super) down: AtomicBool,
     /// Exchanges in a row without the head of an answer.
     pub(super) failures: AtomicU32,
     /// Answers in a row that it cut.
@@ -34,11 +36,28 @@ impl Endpoint {
             address,
             in_flight: AtomicUsize::new(0),
             proven: AtomicBool::new(false),
+            down: AtomicBool::new(false),
             failures: AtomicU32::new(0),
             cuts: AtomicU32::new(0),
             ejections: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
         }
+    }
+
+    /// Whether it is not known to fail health checks.
+    pub(super) fn is_up(&self) -> bool {
+        !self.down.load(Ordering::Relaxed)
+    }
+
+    /// Whether it passed a health check and has not failed since.
+    pub(super) fn is_proven(&self) -> bool {
+        self.is_up() && self.proven.load(Ordering::Relaxed)
+    }
+
+    /// Notes what health checks say of it.
+    pub(super) fn checked(&self, healthy: bool) {
+        self.down.store(!healthy, Ordering::Relaxed);
+        self.proven.fetch_or(healthy, Ordering::Relaxed);
     }
 
     /// Its address.

@@ -98,6 +98,12 @@ impl HealthCheck for HttpCheck {
         }
     }
 
+    async fn health_status_change(&self, target: &Backend, healthy: bool) {
+        if let Some(endpoint) = self.endpoint(target) {
+            endpoint.checked(healthy);
+        }
+    }
+
     fn health_threshold(&self, success: bool) -> usize {
         if success { 1 } else { FAILURES_TO_FLIP }
     }
@@ -110,7 +116,8 @@ fn judge(asked: pingora::Result<()>, endpoint: &Endpoint) -> pingora::Result<()>
         Err(error) if peer::lacks_socket(&error) && endpoint.proven.load(Ordering::Relaxed) => Ok(()),
         Err(error) => Err(error),
         Ok(()) => {
-            endpoint.proven.store(true, Ordering::Relaxed);
+            // A pool that was made anew takes all for healthy, so that this is no change to it.
+            endpoint.checked(true);
             Ok(())
         }
     }

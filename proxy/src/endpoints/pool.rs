@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::FutureExt as _;
 use lockstep_controller::{AppId, VersionId};
@@ -49,8 +48,6 @@ pub struct Pool {
     templates: Box<[HttpPeer]>,
     /// Made with the first choice, unless health checks need it before: of ten thousand versions few are chosen from.
     balancer: OnceCell<Balancer>,
-    usable: AtomicUsize,
-    ready: AtomicUsize,
 }
 
 /// An endpoint chosen for one attempt.
@@ -97,10 +94,7 @@ impl Pool {
             Some(check) => OnceCell::with_value(Balancer::new(settings.balance, &endpoints, Some(check))),
             None => OnceCell::new(),
         };
-        let usable = AtomicUsize::new(endpoints.len());
-        let proven = endpoints.iter().filter(|endpoint| endpoint.proven.load(Ordering::Relaxed)).count();
-        let ready = AtomicUsize::new(if settings.health.is_some() { proven } else { endpoints.len() });
-        Self { settings, endpoints, templates, balancer, usable, ready }
+        Self { settings, endpoints, templates, balancer }
     }
 
     /// What it was made from.
@@ -118,28 +112,27 @@ impl Pool {
     /// Whether a request may be sent here at all.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        self.usable() > 0
+        self.endpoints.iter().any(|endpoint| self.is_up(endpoint))
     }
 
     /// Endpoints that requests may be sent to.
     #[must_use]
     pub fn usable(&self) -> usize {
-        self.usable.load(Ordering::Relaxed)
+        self.count(|endpoint| self.is_up(endpoint))
     }
 
     /// Endpoints that are known to work: all of them without health checks, those that passed one
     /// and have not failed since with them.
     #[must_use]
     pub fn ready(&self) -> usize {
-        self.ready.load(Ordering::Relaxed)
+        self.count(|endpoint| self.settings.health.is_none() || endpoint.is_proven())
     }
 
     /// Usable endpoints that are not ejected at the moment.
     #[must_use]
     pub fn available(&self) -> usize {
         let now = clock::now_ms();
-        let ejected = self.endpoints.iter().filter(|endpoint| endpoint.is_ejected(now)).count();
-        self.usable().saturating_sub(ejected)
+        self.count(|endpoint| self.is_up(endpoint) && !endpoint.is_ejected(now))
     }
 
     /// Chooses an endpoint that was not tried yet: healthy and not ejected, or, if every healthy
@@ -151,8 +144,8 @@ impl Pool {
             return (!tried.contains(&endpoint.address())).then(|| self.choice(0)).flatten();
         }
         let now = clock::now_ms();
-        let untried = |address: &SocketAddr| !tried.contains(address);
-        self.select(|address| untried(address) && self.find(*address).is_some_and(|e| !e.is_ejected(now)))
+        let untried = |endpoint: &Endpoint| self.is_up(endpoint) && !tried.contains(&endpoint.address());
+        self.select(|endpoint| untried(endpoint) && !endpoint.is_ejected(now))
             .or_else(|| self.select(untried))
     }
 
@@ -176,20 +169,23 @@ impl Pool {
     /// Runs one round of health checks; true if a count of usable endpoints changed.
     pub async fn check(&self) -> bool {
         let ready_before = self.ready();
-        let backends = self.balancer().backends();
-        backends.run_health_check(true).await;
-        let all = backends.get_backend();
-        let healthy = all.iter().filter(|backend| backends.ready(backend));
-        let endpoints: Vec<_> = healthy.filter_map(|backend| self.find(*backend.addr.as_inet()?)).collect();
-        let proven = endpoints.iter().filter(|endpoint| endpoint.proven.load(Ordering::Relaxed)).count();
-        self.usable.store(endpoints.len(), Ordering::Relaxed);
-        self.ready.store(proven, Ordering::Relaxed);
+        self.balancer().backends().run_health_check(true).await;
         ready_before != self.ready()
     }
 
-    fn select(&self, accept: impl Fn(&SocketAddr) -> bool) -> Option<Choice> {
-        let accept =
-            |backend: &Backend, healthy: bool| healthy && backend.addr.as_inet().is_some_and(&accept);
+    fn is_up(&self, endpoint: &Endpoint) -> bool {
+        self.settings.health.is_none() || endpoint.is_up()
+    }
+
+    fn count(&self, which: impl Fn(&Endpoint) -> bool) -> usize {
+        self.endpoints.iter().filter(|endpoint| which(endpoint)).count()
+    }
+
+    fn select(&self, accept: impl Fn(&Endpoint) -> bool) -> Option<Choice> {
+        let known = |backend: &Backend| self.find(*backend.addr.as_inet()?);
+        let accept = |backend: &Backend, healthy: bool| {
+            healthy && known(backend).is_some_and(|endpoint| accept(endpoint))
+        };
         // Concurrent choices share the turn, so that one may see the same endpoint repeatedly.
         let tries = self.endpoints.len().saturating_mul(4).max(16);
         let backend = match self.balancer() {

@@ -90,6 +90,30 @@ fn counts_outlive_a_change_of_membership() {
 }
 
 #[test]
+fn what_failed_its_checks_is_left_out_of_a_pool_made_anew() {
+    let old = pool(2, Balance::RoundRobin);
+    let mut settings = old.settings().clone();
+    settings.health = Some(Health { path: "/".to_owned(), interval: Duration::from_secs(5) });
+    let checked = Pool::new(settings.clone(), Some(&old), None, None);
+    old.endpoints()[0].checked(true);
+    old.endpoints()[1].checked(true);
+    assert_eq!((checked.usable(), checked.ready()), (2, 2));
+    checked.endpoints()[0].checked(false);
+    settings.balance = Balance::LeastLoaded;
+    let new = Pool::new(settings.clone(), Some(&checked), None, None);
+    assert_eq!((new.usable(), new.ready(), new.available()), (1, 1, 1));
+    let bad = new.endpoints()[0].address();
+    assert!((0..10).all(|_| new.choose(&[]).unwrap().endpoint.address() != bad));
+    // It is left out for one reason, not for two.
+    new.failed(&new.endpoints()[0], Fault::NoAnswer);
+    assert_eq!(new.available(), 1);
+    new.endpoints()[1].checked(false);
+    assert!(!new.is_usable() && new.choose(&[]).is_none());
+    settings.health = None;
+    assert_eq!(Pool::new(settings, Some(&new), None, None).usable(), 2, "nobody asks any more");
+}
+
+#[test]
 fn connections_of_two_versions_are_never_shared() {
     let app = AppId::new("", "shop").unwrap();
     let key = |version: &str| peer::group_key(&app, &version.parse().unwrap(), &upstream());

@@ -57,8 +57,10 @@ pub struct GuardedStream {
     line: RequestLine,
     /// Whether Pingora may hold bytes of the next head already: its line is not ours to judge then.
     surplus: bool,
-    /// Made only for heads that do not arrive in one piece.
+    /// Made only for heads that do not arrive in one piece, and for the preface of HTTP/2.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Bytes of the preface of HTTP/2 that have not come.
+    preface_left: usize,
 }
 
 impl GuardedStream {
@@ -85,7 +87,37 @@ impl GuardedStream {
             line: RequestLine::default(),
             surplus: false,
             deadline: None,
+            preface_left: 0,
         })
+    }
+
+    /// Gives the preface of HTTP/2, of so many bytes, as long as a head: Pingora would wait for it for ever.
+    pub fn expect_preface(&mut self, bytes: usize) {
+        self.preface_left = bytes;
+        self.deadline = Some(Box::pin(sleep(self.limits.timeout)));
+    }
+
+    /// Reads what is not the head of an HTTP/1 request.
+    fn poll_read_on(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(context, buffer)?;
+        let count = buffer.filled().len() - before;
+        if self.preface_left > 0 {
+            self.preface_left = self.preface_left.saturating_sub(count);
+            if self.preface_left == 0 {
+                self.deadline = None;
+            } else if let Some(deadline) = &mut self.deadline
+                && deadline.as_mut().poll(context).is_ready()
+            {
+                self.metrics.refuse(Reason::HeaderTimeout);
+                return Poll::Ready(Err(ErrorKind::TimedOut.into()));
+            }
+        }
+        read.map(|()| Ok(count))
     }
 
     /// The connection that it guards.
@@ -172,8 +204,7 @@ impl AsyncRead for GuardedStream {
         }
         let before = buffer.filled().len();
         if !this.connection.is_reading_head() {
-            ready!(Pin::new(&mut this.inner).poll_read(context, buffer))?;
-            this.surplus |= buffer.filled().len() > before;
+            this.surplus |= ready!(this.poll_read_on(context, buffer))? > 0;
             return Poll::Ready(Ok(()));
         }
         if let Some(reason) = this.check_head(context) {
@@ -207,7 +238,9 @@ impl AsyncWrite for GuardedStream {
             return Poll::Ready(Ok(buffer.len()));
         }
         this.head_bytes = 0;
-        this.deadline = None;
+        if this.preface_left == 0 {
+            this.deadline = None;
+        }
         this.poll_gather(context, buffer)
     }
 

@@ -12,6 +12,7 @@ use pingora::protocols::http::server::Session as HttpSession;
 use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::protocols::{ALPN, GetSocketDigest as _, Ssl as _, Stream};
 use socket2::{SockRef, Socket};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -124,7 +125,11 @@ async fn open(
     };
     let limits = HeadLimits { bytes: header_bytes, timeout: header_timeout };
     let guarded = GuardedStream::new(stream, connection, limits, Arc::clone(metrics));
-    Ok((Box::new(guarded.map_err(|_| Some(Reason::Internal))?), protocol))
+    let mut guarded = guarded.map_err(|_| Some(Reason::Internal))?;
+    if protocol == Protocol::Http2 {
+        guarded.expect_preface(PREFACE.len());
+    }
+    Ok((Box::new(guarded), protocol))
 }
 
 /// The client of a connection. On listeners with the PROXY protocol it is named by the header,
@@ -164,10 +169,16 @@ async fn sniff(socket: &TcpStream, idle: Duration, within: Duration) -> Result<P
             if count == PREFACE.len() {
                 return Ok(Protocol::Http2);
             }
-            // What was peeked stays readable, so there is nothing to wait for but time. It takes a
-            // client that sends its preface in pieces to get here.
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            count = socket.peek(&mut seen).await.map_err(|_| None)?;
+            // It takes a client that sends its preface in pieces to get here. What was peeked stays readable: only
+            // what comes after it is waited for.
+            let nothing_new = || Err::<(), _>(std::io::ErrorKind::WouldBlock.into());
+            let _forgotten = socket.try_io(Interest::READABLE, nothing_new);
+            let ready = socket.ready(Interest::READABLE).await.map_err(|_| None)?;
+            let more = socket.peek(&mut seen).await.map_err(|_| None)?;
+            if more == count && ready.is_read_closed() {
+                return Ok(Protocol::Http1);
+            }
+            count = more;
         }
     };
     timeout(within, preface).await.unwrap_or(Err(Some(Reason::HeaderTimeout)))

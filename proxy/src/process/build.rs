@@ -70,6 +70,7 @@ impl Process {
             file: file.to_owned(),
             plane,
             controller: handle,
+            routing: Arc::default(),
             cluster,
             lead: Arc::default(),
             ai,

@@ -53,6 +53,8 @@ pub struct Shared {
     pub plane: Arc<Plane>,
     /// The states of versions.
     pub controller: Handle,
+    /// Held while a configuration is taken over: what the controller makes of it is not routed by the old one.
+    pub routing: Arc<tokio::sync::Mutex<()>>,
     /// The apps of Kubernetes, if it is asked.
     pub cluster: Option<Cluster>,
     /// The way to command them, once there is a way to the API.

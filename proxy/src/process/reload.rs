@@ -85,6 +85,7 @@ impl Reloader {
         plane.prepare(&config).map_err(|error| error.to_string())?;
         let ai = ai.prepare(&config).map_err(|error| error.to_string())?;
         let access_log = config.server.access_log;
+        let _whole = self.shared.routing.lock().await;
         let snapshot = controller.apply(config.app_specs()).await.map_err(|error| error.to_string())?;
         plane.reconfigure(config, &snapshot).map_err(|error| error.to_string())?;
         routed(&self.shared, Ok(()));

@@ -156,8 +156,11 @@ fn spawn_routing(supervisor: &mut Supervisor, shared: &Shared) {
                     () = stop.cancelled() => return,
                     changed = snapshots.changed() => if changed.is_err() { return },
                 }
-                let snapshot = Arc::clone(&snapshots.borrow_and_update());
-                route(&shared, &snapshot);
+                {
+                    let _whole = shared.routing.lock().await;
+                    let snapshot = Arc::clone(&snapshots.borrow_and_update());
+                    route(&shared, &snapshot);
+                }
                 // Expiring versions wait for exactly this.
                 shared.controller.poke();
             }

@@ -111,6 +111,7 @@ impl Compiler {
         let snapshots: HashMap<&AppId, &Arc<AppSnapshot>> =
             fixed.apps.iter().map(|app| (&app.id, app)).collect();
         let mut authorities = Authorities::new();
+        let mut failures = Vec::new();
         let mut table = RoutingTable {
             generation: fixed.generation,
             cluster_generation: cluster.generation,
@@ -118,45 +119,50 @@ impl Compiler {
             ..RoutingTable::empty(config.server.limits)
         };
         for app in &config.apps {
-            let state = snapshots.get(&app.id).map(|state| state.as_ref());
-            let route = Arc::new(self.app(app, state, &mut authorities)?);
-            insert(&mut table, &route);
+            let Some(state) = snapshots.get(&app.id) else {
+                insert(&mut table, &Arc::new(AppRoute::empty(app)));
+                continue;
+            };
+            let (route, failure) = self.route(app, state, &mut authorities);
+            match (route, failure) {
+                (None, Some(error)) => return Err(error),
+                (route, failure) => {
+                    route.iter().for_each(|route| insert(&mut table, route));
+                    failures.extend(failure);
+                }
+            }
         }
         for state in &cluster.apps {
-            let (route, failure) = self.of_cluster(config, state, &mut authorities);
-            if let Some(route) = route {
-                insert(&mut table, &route);
-            }
-            table.failures.extend(failure);
+            let grant = state.grant.as_ref();
+            let granted = grant.and_then(|grant| self.resolver.grant(&config.cluster_apps, grant));
+            let Some(app) = granted else { continue };
+            let (route, failure) = self.route(&app, state, &mut authorities);
+            route.iter().for_each(|route| insert(&mut table, route));
+            failures.extend(failure);
         }
         self.sweep(config, fixed, cluster);
-        Ok(table)
+        Ok(RoutingTable { failures, ..table })
     }
 
-    /// The route of an app of the cluster. One that can't be made concerns no other app: it keeps
-    /// what it had, and the table tells why.
-    fn of_cluster(
+    /// The route of an app. One that can't be made concerns no other app: it keeps what it had, and it is told why.
+    fn route(
         &self,
-        config: &Config,
+        app: &Arc<App>,
         state: &Arc<AppSnapshot>,
         authorities: &mut Authorities,
     ) -> (Option<Arc<AppRoute>>, Option<CompileError>) {
-        let grant = state.grant.as_ref();
-        let Some(app) = grant.and_then(|grant| self.resolver.grant(&config.cluster_apps, grant)) else {
-            return (None, None);
-        };
         let last = self.routes.lock().get(&state.id).cloned();
         if let Some(last) = &last
-            && Arc::ptr_eq(&last.app, &app)
+            && Arc::ptr_eq(&last.app, app)
             && Arc::ptr_eq(&last.state, state)
         {
             return (Some(Arc::clone(&last.route)), None);
         }
-        match self.app(&app, Some(state), authorities) {
+        match self.app(app, state, authorities) {
             Ok(route) => {
-                let route = Arc::new(route);
-                let compiled = Compiled { app, state: Arc::clone(state), route: Arc::clone(&route) };
-                self.routes.lock().insert(state.id.clone(), compiled);
+                let (app, state, route) = (Arc::clone(app), Arc::clone(state), Arc::new(route));
+                let compiled = Compiled { app, state, route: Arc::clone(&route) };
+                self.routes.lock().insert(compiled.state.id.clone(), compiled);
                 (Some(route), None)
             }
             Err(error) => (last.map(|last| last.route), Some(error)),
@@ -177,7 +183,9 @@ impl Compiler {
     /// If something can't be used.
     pub fn check(&self, config: &Config) -> Result<(), CompileError> {
         let mut authorities = Authorities::new();
-        config.every_app().try_for_each(|app| self.authorities(app, &mut authorities).map(|_| ()))
+        config
+            .every_app()
+            .try_for_each(|app| self.authorities(&app.id, &app.upstream, &mut authorities).map(|_| ()))
     }
 
     /// The pool of a version.
@@ -195,27 +203,19 @@ impl Compiler {
     fn app(
         &self,
         app: &Arc<App>,
-        state: Option<&AppSnapshot>,
+        state: &AppSnapshot,
         authorities: &mut Authorities,
     ) -> Result<AppRoute, CompileError> {
-        let mut route = AppRoute {
-            config: Arc::clone(app),
-            versions: HashMap::new(),
-            gone: HashSet::new(),
-            active: None,
-            canary: None,
-        };
-        let Some(state) = state else { return Ok(route) };
+        let mut route = AppRoute::empty(app);
         let host: Arc<str> =
             app.hosts.first().map_or("localhost", |host| host.as_str().trim_start_matches("*.")).into();
-        let authorities = self.authorities(app, authorities)?;
         let cookies = Cookies::new(&app.skew.cookie, app.path.as_str());
         for version in &state.versions {
             if matches!(version.state, VersionState::Expiring | VersionState::Expired) {
                 route.gone.insert(version.id.clone());
                 continue;
             }
-            let version = Arc::new(self.version(app, version, &host, &cookies, authorities.as_ref())?);
+            let version = Arc::new(self.version(app, version, &host, &cookies, authorities)?);
             route.versions.insert(version.id.clone(), version);
         }
         route.active = state.active.as_ref().and_then(|id| route.versions.get(id)).cloned();
@@ -232,7 +232,7 @@ impl Compiler {
         version: &VersionStatus,
         host: &Arc<str>,
         cookies: &Cookies,
-        authorities: Option<&Arc<CaType>>,
+        authorities: &mut Authorities,
     ) -> Result<VersionRoute, CompileError> {
         let settings = PoolSettings {
             app: app.id.clone(),
@@ -257,12 +257,8 @@ impl Compiler {
         })
     }
 
-    /// What is known of a version, with a new pool if its settings changed.
-    fn known(
-        &self,
-        settings: PoolSettings,
-        authorities: Option<&Arc<CaType>>,
-    ) -> Result<Known, CompileError> {
+    /// What is known of a version, with a new pool if its settings changed. Only that needs the authorities again.
+    fn known(&self, settings: PoolSettings, authorities: &mut Authorities) -> Result<Known, CompileError> {
         let key = (settings.app.clone(), settings.version.clone());
         let old = self.known.lock().get(&key).cloned();
         if let Some(known) = &old
@@ -270,6 +266,8 @@ impl Compiler {
         {
             return Ok(known.clone());
         }
+        let authorities = self.authorities(&settings.app, &settings.upstream, authorities)?;
+        let authorities = authorities.as_ref();
         let check = settings
             .health
             .as_ref()
@@ -286,13 +284,18 @@ impl Compiler {
         Ok(known)
     }
 
-    fn authorities(&self, app: &App, loaded: &mut Authorities) -> Result<Option<Arc<CaType>>, CompileError> {
-        let Some(Bundle { path, .. }) = &app.upstream.ca else { return Ok(None) };
+    fn authorities(
+        &self,
+        app: &AppId,
+        upstream: &Upstream,
+        loaded: &mut Authorities,
+    ) -> Result<Option<Arc<CaType>>, CompileError> {
+        let Some(Bundle { path, .. }) = &upstream.ca else { return Ok(None) };
         if let Some(known) = loaded.get(path) {
             return Ok(Some(Arc::clone(known)));
         }
         let bundle = authorities::load(path)
-            .map_err(|source| CompileError::Authorities { app: app.id.clone(), source })?;
+            .map_err(|source| CompileError::Authorities { app: app.clone(), source })?;
         loaded.insert(path.clone(), Arc::clone(&bundle));
         Ok(Some(bundle))
     }
@@ -310,7 +313,7 @@ impl Compiler {
             .map(|(app, version)| (app, &version.id))
             .collect();
         self.known.lock().retain(|(app, version), _| alive.contains(&(app, version)));
-        self.routes.lock().retain(|app, _| of_cluster.contains(app));
+        self.routes.lock().retain(|app, _| of_cluster.contains(app) || configured.contains(app));
         self.resolver.retain(&of_cluster);
     }
 }

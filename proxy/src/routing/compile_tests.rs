@@ -19,7 +19,7 @@ apps:
     parse(&text, Path::new("test.yaml"), &HashMap::<String, String>::new()).unwrap()
 }
 
-fn snapshot(apps: &[&str]) -> VersionSnapshot {
+fn snapshot(apps: &[&str], port: u16) -> VersionSnapshot {
     let app = |name: &&str| {
         let id: AppId = name.parse().unwrap();
         let host = format!("{}.example", id.name());
@@ -28,7 +28,7 @@ fn snapshot(apps: &[&str]) -> VersionSnapshot {
         let version = VersionStatus {
             id: "v1".parse().unwrap(),
             state: VersionState::Active,
-            endpoints: Arc::from([std::net::SocketAddr::from(([127, 0, 0, 1], 9001))]),
+            endpoints: Arc::from([std::net::SocketAddr::from(([127, 0, 0, 1], port))]),
             http2: false,
         };
         let grant = Grant { claim: Arc::new(claim), hosts: vec![host] };
@@ -58,7 +58,8 @@ fn an_app_of_the_cluster_that_cannot_be_routed_is_told_of_and_concerns_no_other(
     };
 
     // Its file goes after its settings were accepted and before its first route.
-    let first = snapshot(&["web/shop", "web/other"]);
+    let all = |port| snapshot(&["web/shop", "web/other"], port);
+    let first = all(9001);
     for app in &first.apps {
         compiler.resolve(&config, &app.grant.as_ref().unwrap().claim).unwrap();
     }
@@ -73,11 +74,40 @@ fn an_app_of_the_cluster_that_cannot_be_routed_is_told_of_and_concerns_no_other(
     assert!(compiler.check(&config).unwrap_err().to_string().contains("web/shop"));
 
     std::fs::write(&authorities, &pem).unwrap();
-    let table = compiler.compile(&config, &fixed, &snapshot(&["web/shop", "web/other"])).unwrap();
+    let table = compiler.compile(&config, &fixed, &all(9001)).unwrap();
     assert_eq!((routed(&table), table.failures().len()), ([true, true], 0));
 
-    // Later it keeps the routes that it had.
+    // Later it keeps the routes that it had; as long as nothing new needs the file, that is all there is to it.
     std::fs::remove_file(&authorities).unwrap();
-    let table = compiler.compile(&config, &fixed, &snapshot(&["web/shop", "web/other"])).unwrap();
-    assert_eq!((routed(&table), table.failures().len()), ([true, true], 1));
+    for (port, failures) in [(9001, 0), (9002, 1)] {
+        let table = compiler.compile(&config, &fixed, &all(port)).unwrap();
+        assert_eq!((routed(&table), table.failures().len()), ([true, true], failures));
+    }
+}
+
+#[test]
+fn an_app_of_the_file_that_cannot_be_routed_anew_holds_no_other_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let authorities = dir.path().join("ca.pem");
+    let pem = rcgen::generate_simple_self_signed(vec!["ca".to_owned()]).unwrap().cert.pem();
+    std::fs::write(&authorities, pem).unwrap();
+    let text = format!(
+        "server: {{listen: [{{addr: 127.0.0.1:0}}]}}
+apps:
+  - {{name: shop, hosts: [shop.example], upstream: {{tls: true, ca: {}}}, versions: [{{id: v1, endpoints: ['127.0.0.1:9001']}}]}}
+  - {{name: other, hosts: [other.example], versions: [{{id: v1, endpoints: ['127.0.0.1:9001']}}]}}
+",
+        authorities.display()
+    );
+    let config = parse(&text, Path::new("test.yaml"), &HashMap::<String, String>::new()).unwrap();
+    let compiler = Compiler::new(Metrics::new().unwrap());
+    let cluster = VersionSnapshot::default();
+    compiler.compile(&config, &snapshot(&["shop", "other"], 9001), &cluster).unwrap();
+    std::fs::remove_file(&authorities).unwrap();
+    let table = compiler.compile(&config, &snapshot(&["shop", "other"], 9002), &cluster).unwrap();
+    let endpoint = |app: &str| {
+        let route = table.route(&format!("{app}.example"), "/").unwrap();
+        route.active().unwrap().pool().endpoints()[0].address().port()
+    };
+    assert_eq!((endpoint("shop"), endpoint("other"), table.failures().len()), (9001, 9002, 1));
 }

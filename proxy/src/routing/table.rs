@@ -216,6 +216,17 @@ impl Prefixes {
 }
 
 impl AppRoute {
+    /// An app without versions.
+    pub(super) fn empty(app: &Arc<App>) -> Self {
+        Self {
+            config: Arc::clone(app),
+            versions: HashMap::new(),
+            gone: HashSet::new(),
+            active: None,
+            canary: None,
+        }
+    }
+
     /// The app's configuration.
     #[must_use]
     pub fn config(&self) -> &Arc<App> {

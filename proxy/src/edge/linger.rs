@@ -1,0 +1,17 @@
+//! The end of a request that was answered before all of it had come.
+
+use http::header::EXPECT;
+use pingora_proxy::Session;
+
+/// Reads what the client still sends of a body that nobody wants. Closing a connection with unread bytes resets it, and
+/// a client that is still sending then loses the answer (RFC 9112, 9.6). Bounded by the session's drain timeout.
+pub(super) async fn linger(session: &mut Session) {
+    // Whoever asks first sends nothing after an answer (RFC 9110, 10.1.1), and HTTP/2 ends a stream by itself.
+    let asks_first = session.req_header().headers.contains_key(EXPECT);
+    if session.is_http2() || asks_first || session.is_body_done() {
+        return;
+    }
+    if let Err(error) = session.drain_request_body().await {
+        tracing::debug!(%error, "the rest of a refused request did not come");
+    }
+}
