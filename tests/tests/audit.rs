@@ -1,6 +1,8 @@
 //! Every call leaves one record, whatever happens to it and to the process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::io::Read as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -10,6 +12,7 @@ use lockstep_tests::audit::{files, shipped};
 use lockstep_tests::gateway::{Gateway, Running, chat, chat_body, chat_stream, gateway, keyed, post};
 use lockstep_tests::lockstep::{cli, command};
 use lockstep_tests::process::{Process, Signal};
+use lockstep_tests::provider::CONTENT;
 use lockstep_tests::{Client, Lockstep, Provider, Request, long, poll, until};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -213,13 +216,12 @@ impl Load {
         let callers = (0..CALLERS).map(|number| {
             let (stop, complete, made) = (Arc::clone(&stop), Arc::clone(&complete), Arc::clone(&made));
             std::thread::spawn(move || {
-                let requests = [chat("ok"), chat_stream("ok"), chat("fails"), chat_stream("ok")];
-                for request in requests.iter().cycle().skip(number) {
+                for kind in (0..4).cycle().skip(number) {
                     if stop.load(Ordering::Acquire) {
                         break;
                     }
                     made.fetch_add(1, Ordering::AcqRel);
-                    if let Some(id) = call(addr, &keyed(request)) {
+                    if let Some(id) = call(addr, &marked(kind)) {
                         complete.lock().push(id);
                     }
                 }
@@ -235,6 +237,15 @@ impl Load {
         self.callers.into_iter().for_each(|caller| caller.join().expect("a caller"));
         std::mem::take(&mut self.complete.lock())
     }
+}
+
+/// A call of one of four kinds, of which there is no second.
+fn marked(kind: usize) -> Request {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let mut body = chat_body(if kind == 2 { "fails" } else { "ok" });
+    body["user"] = json!(format!("call {}", NEXT.fetch_add(1, Ordering::AcqRel)));
+    body["stream"] = json!(kind % 2 == 1);
+    keyed(&post("/v1/chat/completions", &body))
 }
 
 /// The id of an answer, if all of it came.
@@ -262,7 +273,7 @@ fn a_process_that_is_killed_loses_no_record_and_doubles_none() {
         complete.extend(load.finish());
         dir = instance.dir;
     }
-    let asked = provider.count();
+    let asked = provider.calls();
     let (records, dir) = ended(Lockstep::start_in(dir, &gateway.config()));
     let mut by_id: HashMap<String, Vec<&Value>> = HashMap::new();
     for record in records.iter().filter(|record| record["type"] == "ai") {
@@ -274,9 +285,43 @@ fn a_process_that_is_killed_loses_no_record_and_doubles_none() {
         assert_ne!(of_id[0]["outcome"], "interrupted", "{id} was answered: {:#}", of_id[0]);
     }
     assert!(by_id.values().all(|of_id| of_id.len() == 1), "one call has two records");
-    let attempts: usize =
-        records.iter().map(|record| record["attempts"].as_array().map_or(0, Vec::len)).sum();
-    assert!(attempts >= asked, "{asked} tries reached the provider, {attempts} are recorded");
+    let recorded: HashSet<_> =
+        records.iter().filter_map(|record| record["request"]["body"]["user"].as_str()).collect();
+    for call in &asked {
+        let user = call.json()["user"].clone();
+        assert!(recorded.contains(user.as_str().expect("a mark")), "{user} reached the provider unrecorded");
+    }
+    assert!(verify(&dir).0, "{}", verify(&dir).1);
+}
+
+/// Whether a text is among the first bytes of a file.
+fn begins_with(file: &Path, text: &str) -> bool {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(file).expect("a segment");
+    file.take(64 << 10).read_to_end(&mut bytes).expect("read");
+    String::from_utf8_lossy(&bytes).contains(text)
+}
+
+#[test]
+fn what_was_delivered_before_a_kill_is_in_the_record() {
+    let provider = Provider::start("a");
+    let gateway = audited(&provider).model("stall", &[("a", "stall")]);
+    let running = gateway.start();
+    let _client = running.begun(&chat_stream("stall"));
+    let journal = running.proxy.data_dir().join("journal");
+    until("what was delivered is written", || {
+        let segments = std::fs::read_dir(&journal).expect("a journal");
+        segments.flatten().any(|segment| begins_with(&segment.path(), "\"delta\""))
+    });
+    let Running { proxy: mut instance } = running;
+    instance.process.kill();
+    let (records, dir) = ended(Lockstep::start_in(instance.dir, &gateway.config()));
+    let record = records.iter().find(|record| record["type"] == "ai").expect("a record");
+    assert_eq!(record["outcome"], "interrupted", "{record:#}");
+    assert_eq!(record["response"]["status"], 200, "{record:#}");
+    assert!(record["attempts"][0]["delivered"].as_u64() > Some(0), "{record:#}");
+    let content = record["message"]["content"].as_str().unwrap_or_default();
+    assert!(!content.is_empty() && CONTENT.starts_with(content), "{record:#}");
     assert!(verify(&dir).0, "{}", verify(&dir).1);
 }
 

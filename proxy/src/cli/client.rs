@@ -51,7 +51,9 @@ impl Client {
             }
             (None, None) => DEFAULT_ADMIN.to_owned(),
         };
-        let agent = Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT));
+        // No proxy of the environment: it is given neither what is asked nor the token, and can't reach this machine.
+        let agent =
+            Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT)).proxy(None);
         let agent = match instance.ca.clone().or_else(|| variable(CA).map(PathBuf::from)) {
             Some(file) => agent.tls_config(TlsConfig::builder().root_certs(roots(&file)?).build()),
             None => agent,

@@ -95,7 +95,7 @@ impl Addresses {
 
     pub(super) fn claim(&mut self, addr: SocketAddr, at: &Cursor<'_>) {
         if let Some((other, place)) = self.0.iter().find(|(other, _)| collide(*other, addr)) {
-            at.error(format!("{addr} can't be had beside {other} at {place}"));
+            at.error(format!("{addr} can't be had beside {other} at {place}{}", of_both(addr, *other)));
         } else if let Some(why) = at.environment().refuses(addr) {
             at.error(why);
         }
@@ -105,7 +105,10 @@ impl Addresses {
     /// Takes an address that is a default, written nowhere.
     pub(super) fn claim_default(&mut self, addr: SocketAddr, of: &Mapping<'_>) {
         if let Some((other, place)) = self.0.iter().find(|(other, _)| collide(*other, addr)) {
-            of.error(format!("its default addr {addr} can't be had beside {other} at {place}; set another"));
+            let both = of_both(addr, *other);
+            of.error(format!(
+                "its default addr {addr} can't be had beside {other} at {place}{both}; set another"
+            ));
         } else if let Some(why) = of.environment().refuses(addr) {
             of.error(format!("its default addr: {why}"));
         }
@@ -113,9 +116,17 @@ impl Addresses {
     }
 }
 
+/// What is to be known of addresses that do not look alike.
+fn of_both(one: SocketAddr, other: SocketAddr) -> &'static str {
+    if one.is_ipv4() == other.is_ipv4() { "" } else { " ([::] takes IPv4 as well)" }
+}
+
 /// Whether two sockets can't listen at once. Port 0 is a new port each time.
 fn collide(one: SocketAddr, other: SocketAddr) -> bool {
-    let overlap = one.ip() == other.ip()
-        || (one.is_ipv4() == other.is_ipv4() && (one.ip().is_unspecified() || other.ip().is_unspecified()));
+    // `[::]` takes what comes by IPv4 as well.
+    let takes = |wide: SocketAddr, other: SocketAddr| {
+        wide.ip().is_unspecified() && (wide.is_ipv6() || other.is_ipv4())
+    };
+    let overlap = one.ip() == other.ip() || takes(one, other) || takes(other, one);
     one.port() != 0 && one.port() == other.port() && overlap
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, ConfigErrors, Place};
+use super::server::DATA_DIR;
 use super::tree::{self, Kind, Node};
 
 /// Mistakes of a file that was read before: pairs of a key's path, such as `server.listen[0].addr`,
@@ -19,13 +20,15 @@ pub fn refuse(file: &Path, mistakes: Vec<(String, String)>) -> ConfigErrors {
     ConfigErrors::new(errors.collect(), 0, BTreeSet::new())
 }
 
-/// The data directory that a file names, even if all else in it is wrong.
+/// The data directory that a file names or leaves to the default, even if all else in it is wrong.
 #[must_use]
 pub fn data_dir(file: &Path) -> Option<PathBuf> {
     let root = tree::parse(&std::fs::read_to_string(file).ok()?).ok()?;
-    match &step_into(step_into(&root, "server")?, "data_dir")?.kind {
-        Kind::Scalar(text) => Some(PathBuf::from(text)),
-        _ => None,
+    let named = step_into(&root, "server").and_then(|server| step_into(server, "data_dir"));
+    match named.map(|named| &named.kind) {
+        None | Some(Kind::Null) => Some(PathBuf::from(DATA_DIR)),
+        Some(Kind::Scalar(text)) => Some(PathBuf::from(text)),
+        Some(_) => None,
     }
 }
 
@@ -62,5 +65,20 @@ mod tests {
         assert_eq!(at("server.listen[1].addr"), "4:14");
         assert_eq!(at("server.listen[0].addr"), "3:14");
         assert_eq!(at("server.admin.addr"), "2:3");
+    }
+
+    #[test]
+    fn the_data_directory_is_known_of_any_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (text, expected) in [
+            ("server: {data_dir: /there, listen: wrong}", Some("/there")),
+            ("server: {data_dir: }", Some("./data")),
+            ("apps: []", Some("./data")),
+            ("server: {data_dir: [a]}", None),
+            ("server: [", None),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(data_dir(file.path()), expected.map(PathBuf::from), "{text}");
+        }
     }
 }

@@ -13,6 +13,8 @@ use super::model::{AccessLog, Limits, LogFormat, Server, Shutdown, Threads};
 use super::value::{choice, duration_in, number_in, quoted, size_in};
 use super::{admin, listen};
 
+/// Where the data is, relative to the working directory, unless it is said.
+pub(super) const DATA_DIR: &str = "./data";
 pub(super) const KEYS: &[&str] =
     &["data_dir", "threads", "listen", "admin", "trusted_proxies", "shutdown", "limits", "access_log"];
 
@@ -28,7 +30,7 @@ pub(super) fn read(map: &Mapping<'_>) -> Option<Server> {
     let listen = listen::read(map, trusted_proxies.is_empty(), &mut addresses);
     let admin = admin::read(&map.section("admin", &[admin::KEYS]), &mut addresses);
     Some(Server {
-        data_dir: map.or("data_dir", PathBuf::from("./data"), directory),
+        data_dir: map.or("data_dir", PathBuf::from(DATA_DIR), directory),
         threads: map.or("threads", Threads::Auto, threads),
         listen,
         admin: admin?,

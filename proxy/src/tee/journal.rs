@@ -126,3 +126,55 @@ impl Frames {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use lockstep_queue::journal::Options;
+
+    use super::super::capture::Body;
+    use super::super::record::Side;
+    use super::*;
+
+    fn record(bytes: usize) -> Record {
+        let side = |bytes| {
+            let mut body = Body::new(true);
+            body.push(&Bytes::from(vec![b'x'; bytes]));
+            Side { headers: Vec::new(), body }
+        };
+        Record {
+            id: ulid::Ulid::generate(),
+            started_at: jiff::Timestamp::now(),
+            first_byte_at: None,
+            refusal: None,
+            client: [127, 0, 0, 1].into(),
+            user_agent: None,
+            request_id: None,
+            route: None,
+            method: http::Method::POST,
+            path: "/".to_owned(),
+            request: side(bytes),
+            status: 200,
+            response: side(0),
+        }
+    }
+
+    #[test]
+    fn what_waits_for_a_slow_disk_is_bounded_by_its_bytes() {
+        const SIZE: usize = 200 * 1024;
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, _) = Journal::open(Options::new(dir.path())).unwrap();
+        let (records, queue) = sync_channel(QUEUE);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let sink = JournalSink { records, waiting: Arc::clone(&waiting) };
+        let taken = (0..QUEUE).take_while(|_| sink.offer(record(SIZE)).is_ok()).count();
+        assert_eq!(taken, QUEUE_BYTES / record(SIZE).size());
+        assert!(sink.offer(record(0)).is_ok(), "there is room for a small one");
+        sink.records.send(None).unwrap();
+        let metrics = Metrics::new().unwrap();
+        Frames { journal, rules: Arc::default(), appends: Vec::new(), failing: false, metrics }
+            .write_all(&queue, &waiting);
+        assert_eq!(waiting.load(Ordering::Acquire), 0);
+        assert!(sink.offer(record(SIZE)).is_ok(), "there is room again");
+    }
+}

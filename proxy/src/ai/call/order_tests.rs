@@ -47,7 +47,8 @@ impl Ledger for Slow {
         if self.full {
             return Err(LedgerError::Full);
         }
-        Self::sync(&self.events, &self.syncs, format!("begin {}", begin.model.unwrap())).await;
+        let model = begin.model.unwrap_or_default();
+        Self::sync(&self.events, &self.syncs, format!("begin {model}")).await;
         Ok(Box::new(SlowEntry(Arc::clone(&self.events), Arc::clone(&self.syncs))))
     }
 
@@ -82,6 +83,12 @@ impl Entry for SlowEntry {
 }
 
 const STREAM: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\ndata: {\"choices\":[]}\n\ndata: [DONE]\n\n";
+/// A stream that breaks off.
+const CUT: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\ndata: {\"choices\":[]}\n\n";
+/// An answer that passes as it is, and says how long it is.
+const FILE: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 4\r\nConnection: close\r\n\r\nwxyz";
+/// A body of unknown length, which is not kept.
+const UPLOAD: &str = "POST /v1/files HTTP/1.1\r\nHost: h\r\nContent-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n";
 /// Answers whose head is their end.
 const HEADS: [&str; 2] = [
     "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n",
@@ -116,6 +123,13 @@ struct Scene {
 impl Scene {
     /// A call to a model with two targets, the first of which answers `first`.
     async fn begin(first: &'static str, full: bool, body: &str) -> Self {
+        let head = "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Type: application/json";
+        let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        Self::asked(first, full, &request).await
+    }
+
+    /// The same for any request.
+    async fn asked(first: &'static str, full: bool, request: &str) -> Self {
         let events = Events::default();
         let mut tasks = JoinSet::new();
         let a = provider("a", first, Arc::clone(&events), &mut tasks).await;
@@ -124,6 +138,7 @@ impl Scene {
             "server: {{listen: [{{addr: '127.0.0.1:0'}}]}}
 ai:
   auth: none
+  default_provider: a
   providers:
     a: {{kind: openai, base_url: 'http://127.0.0.1:{a}'}}
     b: {{kind: openai, base_url: 'http://127.0.0.1:{b}'}}
@@ -136,12 +151,7 @@ ai:
         let gateway = Gateway::new(Arc::new(ledger), Metrics::new().unwrap());
         gateway.reconfigure(gateway.prepare(&config).unwrap());
         let (mut client, server) = tokio::io::duplex(65536);
-        let head = format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        client.write_all(head.as_bytes()).await.unwrap();
-        client.write_all(body.as_bytes()).await.unwrap();
+        client.write_all(request.as_bytes()).await.unwrap();
         let outcome = Arc::<Mutex<Option<Outcome>>>::default();
         let told = Arc::clone(&outcome);
         tasks.spawn(async move {
@@ -214,6 +224,35 @@ async fn a_head_that_is_all_waits_for_the_end_as_well() {
         let got = scene.received().await;
         assert!(got.starts_with(status), "{got}");
     }
+}
+
+#[tokio::test]
+async fn the_last_bytes_of_what_passes_wait_for_the_end() {
+    let passes = |request| (FILE, request, "wxyz", "end complete 1");
+    let get = "GET /v1/files/f/content HTTP/1.1\r\nHost: h\r\n\r\n";
+    for (answer, request, last, end) in [passes(get), passes(UPLOAD)] {
+        let mut scene = Scene::asked(answer, false, request).await;
+        settle().await;
+        assert_eq!(*scene.events.lock(), Vec::<String>::new(), "nobody is asked before the begin is noted");
+        scene.until("ending").await;
+        settle().await;
+        let got = scene.received().await;
+        assert!(got.starts_with("HTTP/1.1 200 ") && !got.contains(last), "{got}");
+        scene.until(end).await;
+        assert_eq!(scene.received().await, last);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_is_recorded_before_that_is_told() {
+    let mut scene = Scene::begin(CUT, false, ASKED).await;
+    scene.until("ending").await;
+    settle().await;
+    let got = scene.received().await;
+    assert!(got.contains("choices") && !got.contains("error"), "{got}");
+    scene.until("end upstream_error 1").await;
+    let got = scene.received().await;
+    assert!(got.contains("\"error\""), "{got}");
 }
 
 #[tokio::test]

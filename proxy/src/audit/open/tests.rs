@@ -182,6 +182,25 @@ async fn a_call_leaves_one_record_without_credentials() {
 }
 
 #[tokio::test]
+async fn strict_waits_for_the_disk_before_a_provider_is_contacted() {
+    for (durability, on_disk) in [(Durability::Strict, [1, 2]), (Durability::Fast, [0, 0])] {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options::new(dir.path().join(JOURNAL)).sync_within(Duration::from_hours(1));
+        let (journal, _) = Journal::open(options).unwrap();
+        let audit = Audit::on(journal, &config(), durability);
+        // A reader sees what is on the disk alone.
+        let seen = || {
+            let mut reader = audit.journal.reader(audit.journal.oldest());
+            std::iter::from_fn(move || reader.try_next().unwrap()).count()
+        };
+        let mut entry = audit.ledger.begin(begin()).await.unwrap();
+        let begun = seen();
+        entry.attempt(target("two")).await.unwrap();
+        assert_eq!([begun, seen()], on_disk, "{durability:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_is_kept_in_parts_and_masked_across_them() {
     let dir = tempfile::tempdir().unwrap();
     let (audit, _) = open(dir.path());
