@@ -1,6 +1,8 @@
 # Two commands do everything on a fresh Debian machine with Rust: `make demo` and `make test`.
 .PHONY: demo test test-long lint bench bench-queue bench-ai bench-cluster build release fuzz
 
+# Debian keeps nginx and ip where only root looks.
+export PATH := $(PATH):/usr/sbin:/sbin
 # Where cargo builds: shared by all targets.
 BUILT := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
@@ -36,6 +38,8 @@ lint:
 	@scripts/lint-tools.sh
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	cargo check --locked --manifest-path proxy/fuzz/Cargo.toml
+	cargo check --locked --manifest-path queue/fuzz/Cargo.toml
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
 	@scripts/deny.sh
 

@@ -7,7 +7,9 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/lockstep
-mkdir -p "$cache/bin"
+mkdir -p "$cache/bin" "$cache/go-tmp"
+# /tmp may be in memory, and the control plane of Kubernetes is large.
+export GOTMPDIR=$cache/go-tmp
 
 GO_AT_LEAST=1.26
 GO_TOOLS="grpcurl h2spec versitygw"

@@ -79,7 +79,7 @@ fn an_idle_http2_connection_does_not_hold_the_end_up() {
 #[test]
 fn the_lame_duck_serves_but_is_not_ready() {
     let (origin, _events) = streaming();
-    let mut proxy = start(&origin, "1s", "10s");
+    let mut proxy = start(&origin, "3s", "10s");
     proxy.signal(Signal::Term);
     until("it is not ready", || proxy.readiness() == 503);
     assert_eq!(Request::get("/livez").send(proxy.admin).status(), 200);

@@ -9,8 +9,9 @@ use std::time::Duration;
 use lockstep_tests::load::Load;
 use lockstep_tests::origin::STREAM_BYTES;
 use lockstep_tests::process::Signal;
-use lockstep_tests::{Config, Lockstep, Origin, Request, poll, until};
+use lockstep_tests::{Client, Config, HOST, Lockstep, Origin, Request, poll, until};
 use parking_lot::Mutex;
+use serde_json::json;
 
 /// Sends visitors to an instance that says it is ready, as a balancer does.
 struct Balancer {
@@ -87,16 +88,95 @@ fn what_is_under_way_when_the_lame_duck_ends_is_finished() {
     let mut first = Lockstep::start(&config);
     let (addr, mut waiting) = (first.addr(), Vec::new());
     for _ in 0..30 {
-        let mut client = lockstep_tests::Client::connect(addr);
+        let mut client = Client::connect(addr);
         client.send(Request::get("/stream").pinned("v1").bytes());
         waiting.push(client);
     }
     until("all of them are served", || origins[0].requests().len() == 30);
     first.signal(Signal::Term);
-    until("new connections are refused", || lockstep_tests::Client::try_connect(addr).is_err());
+    until("new connections are refused", || Client::try_connect(addr).is_err());
     for client in &mut waiting {
         assert_eq!(client.response().body.len(), STREAM_BYTES);
         assert!(client.closes(), "nothing more is served");
     }
     assert!(first.process.wait(poll::SOON).success());
+}
+
+#[test]
+fn who_connected_before_the_end_is_served() {
+    let origin = Origin::echo("v1");
+    let config = Config::shop(&[("v1", origin.addr)]).set("server.shutdown.lame_duck", "0s");
+    let mut first = Lockstep::start(&config);
+    // The kernel takes their connections and requests, and the instance finds them together with the signal.
+    first.signal(Signal::Stop);
+    let mut waiting = Vec::new();
+    for _ in 0..20 {
+        let mut client = Client::connect(first.addr());
+        client.send(Request::get("/").bytes());
+        waiting.push(client);
+    }
+    first.signal(Signal::Term);
+    first.signal(Signal::Continue);
+    for client in &mut waiting {
+        assert_eq!(client.response().status(), 200);
+    }
+    assert!(first.process.wait(poll::SOON).success());
+}
+
+#[test]
+fn a_busy_http2_connection_is_ended_without_losing_a_stream() {
+    let origin = Origin::with_streams("v1");
+    let shutdown = json!({"lame_duck": "200ms", "grace": "120s"});
+    let mut first = Lockstep::start(&Config::shop(&[("v1", origin.addr)]).set("server.shutdown", shutdown));
+    let addr = first.addr();
+    let client = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(busy(addr))
+    });
+    until("the stream runs", || origin.requests().iter().any(|request| request.target() == "/stream"));
+    first.signal(Signal::Term);
+    // Long before the grace is over.
+    assert!(first.process.wait(poll::SOON).success());
+    let (streamed, others) = client.join().expect("no answer was cut");
+    assert_eq!(streamed, STREAM_BYTES);
+    assert!(others > 0);
+}
+
+/// Reads a stream, and sends one request after the other beside it until the connection takes no more. Gives back the
+/// bytes of the stream, and how many others were answered.
+async fn busy(addr: SocketAddr) -> (usize, usize) {
+    let socket = tokio::net::TcpStream::connect(addr).await.expect("connected");
+    let (mut client, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
+    let driver = tokio::spawn(connection);
+    let request =
+        |path: &str| http::Request::get(format!("http://{HOST}{path}")).body(()).expect("a request");
+    let (stream, _) = client.send_request(request("/stream"), true).expect("sent");
+    let stream = async {
+        let mut body = stream.await.expect("an answer").into_body();
+        let mut count = 0;
+        while let Some(piece) = body.data().await {
+            let piece = piece.expect("the stream is whole");
+            let _given_back = body.flow_control().release_capacity(piece.len());
+            count += piece.len();
+        }
+        count
+    };
+    let others = async {
+        let mut answered = 0;
+        // What the goodbye of the other side crosses is told not to have been looked at.
+        while let Ok(ready) = client.ready().await {
+            client = ready;
+            let Ok((answer, _)) = client.send_request(request("/"), true) else { break };
+            match answer.await {
+                Ok(answer) => assert_eq!(answer.status(), 200),
+                Err(error) => assert!(error.is_go_away() || error.is_io(), "{error}"),
+            }
+            answered += 1;
+        }
+        drop(client);
+        answered
+    };
+    let seen = tokio::join!(stream, others);
+    driver.abort();
+    seen
 }

@@ -11,7 +11,8 @@ pub(super) async fn linger(session: &mut Session) {
     if session.is_http2() || asks_first || session.is_body_done() {
         return;
     }
-    if let Err(error) = session.drain_request_body().await {
+    // Boxed: nearly all requests have come whole, and need no room for this.
+    if let Err(error) = Box::pin(session.drain_request_body()).await {
         tracing::debug!(%error, "the rest of a refused request did not come");
     }
 }

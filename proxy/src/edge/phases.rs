@@ -82,7 +82,7 @@ impl ProxyHttp for Edge {
             let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
             let answer = errors::redirect(hygiene::authority(request).unwrap_or_default(), target)?;
             Box::pin(send(session, answer)).await?;
-            Box::pin(linger(session)).await;
+            linger(session).await;
             return Ok(true);
         }
         let destination = {
