@@ -163,18 +163,17 @@ async fn busy(addr: SocketAddr) -> (usize, usize) {
     };
     let others = async {
         let mut answered = 0;
-        // What the goodbye of the other side crosses is told not to have been looked at.
-        while let Ok(ready) = client.ready().await {
+        loop {
+            let Ok(ready) = client.ready().await else { return answered };
             client = ready;
-            let Ok((answer, _)) = client.send_request(request("/"), true) else { break };
+            let Ok((answer, _)) = client.send_request(request("/"), true) else { return answered };
             match answer.await {
                 Ok(answer) => assert_eq!(answer.status(), 200),
+                // What the goodbye of the other side crossed is told not to have been looked at.
                 Err(error) => assert!(error.is_go_away() || error.is_io(), "{error}"),
             }
             answered += 1;
         }
-        drop(client);
-        answered
     };
     let seen = tokio::join!(stream, others);
     driver.abort();
