@@ -45,7 +45,7 @@ impl BodyRules {
     #[must_use]
     pub fn keep(&self, body: &Bytes, headers: &HeaderMap) -> Kept {
         let kind = kind(headers);
-        let wanted = self.wants(kind);
+        let wanted = self.want(kind);
         // What is compressed, or no text, can't be looked into.
         let opaque = kind == Kind::Binary && !self.redact.is_empty();
         let masked =
@@ -74,27 +74,33 @@ impl BodyRules {
     #[must_use]
     pub fn are_binary(&self, headers: &HeaderMap) -> bool {
         let kind = kind(headers);
-        kind == Kind::Binary && self.wants(kind)
+        kind == Kind::Binary && self.want(kind)
     }
 
-    fn wants(&self, kind: Kind) -> bool {
+    /// Whether bodies of a kind are kept.
+    pub(crate) fn want(&self, kind: Kind) -> bool {
         self.capture == Capture::Full && (kind == Kind::Text || self.binary)
     }
 }
 
+/// What a body is, as its headers say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Text,
     Binary,
 }
 
-/// Text is what says so and is not compressed. What says nothing is judged by its bytes later.
+impl Kind {
+    /// Text is what says so and is not compressed. What says nothing is judged by its bytes later.
+    pub(crate) fn of(content_type: Option<&str>, coding: Option<&str>) -> Self {
+        let is_coded = coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"));
+        if is_coded || !content_type.is_none_or(media_type::is_text) { Self::Binary } else { Self::Text }
+    }
+}
+
 fn kind(headers: &HeaderMap) -> Kind {
     let of = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
-    if of(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
-        return Kind::Binary;
-    }
-    if of(header::CONTENT_TYPE).is_none_or(media_type::is_text) { Kind::Text } else { Kind::Binary }
+    Kind::of(of(header::CONTENT_TYPE), of(header::CONTENT_ENCODING))
 }
 
 /// Whether a body claims to be JSON.

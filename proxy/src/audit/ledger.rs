@@ -114,7 +114,8 @@ impl Ledger for JournalLedger {
         if !self.shared.refusals.admit(refused.reason) {
             return;
         }
-        let path: String = refused.path.chars().take(MAX_PATH).collect();
+        // Masked before it is cut, so that no beginning of a match is left.
+        let path: String = self.shared.rules.redact.text(&refused.path).chars().take(MAX_PATH).collect();
         let record = json!({
             "id": refused.id.to_string(),
             "type": "refused",
@@ -123,7 +124,7 @@ impl Ledger for JournalLedger {
             "reason": refused.reason,
             "count": 1,
             "client": {"addr": refused.addr.map(|addr| addr.ip())},
-            "request": {"method": refused.method.as_str(), "path": self.shared.rules.redact.text(&path)},
+            "request": {"method": refused.method.as_str(), "path": path},
             "response": {"status": refused.status},
         });
         if let Ok(contents) = whole(record.to_string()) {

@@ -18,6 +18,8 @@ use super::{json_body, message};
 
 /// The version of the schema.
 pub const VERSION: u32 = 1;
+/// How binary bodies are written.
+pub(crate) const BASE64: &str = "base64";
 
 /// A record as `docs/audit.md` lists it, without what the journal adds: `v`, `node`, `seq`, `ended_at`.
 #[derive(Serialize)]
@@ -67,14 +69,15 @@ struct Response {
 
 /// Headers and body of one direction.
 #[derive(Serialize)]
-struct Side {
-    headers: BTreeMap<String, String>,
-    body: Option<Box<RawValue>>,
+pub(crate) struct Side {
+    pub(crate) headers: BTreeMap<String, String>,
+    /// Shown as it came, and so never read again on its way.
+    pub(crate) body: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    encoding: Option<&'static str>,
-    bytes: u64,
-    sha256: Option<String>,
-    truncated: bool,
+    pub(crate) encoding: Option<&'static str>,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: Option<String>,
+    pub(crate) truncated: bool,
 }
 
 /// The frames of one call.
@@ -230,7 +233,7 @@ fn side(headers: Headers, body: BodyHead, bytes: &[u8]) -> Side {
     Side {
         headers: headers.into_iter().collect(),
         body: json_body::show(bytes, truncated, binary),
-        encoding: binary.then_some("base64"),
+        encoding: binary.then_some(BASE64),
         bytes: length,
         sha256,
         truncated,

@@ -12,12 +12,15 @@ use sha2::{Digest as _, Sha256};
 
 use super::body::{BodyRules, Capture};
 use super::contents::{BegunHead, BodyHead, PART, PartHead, encode};
-use super::redact::StreamMask;
+use super::redact::{BYTE_ORDER_MARK, StreamMask};
 
 /// What may be gathered before it is written.
 const MAX_GATHERED: usize = 64 * 1024;
 /// How long it may be gathered; with the pace of [`Streams::sweep`], a second at most.
 const MAX_AGE: Duration = Duration::from_millis(500);
+
+/// How the lines of events begin.
+const FIELDS: [&str; 5] = ["data:", "event:", "id:", "retry:", ":"];
 
 /// The streams under way.
 #[derive(Debug, Default)]
@@ -244,9 +247,12 @@ fn is_wanted(rules: &BodyRules, first: &[u8]) -> bool {
     rules.capture == Capture::Full && (rules.binary || is_text(first))
 }
 
-/// Whether bytes begin like a stream of events.
+/// Whether bytes begin like a stream of events, as far as they go. It may begin with a mark and empty lines.
 pub(crate) fn is_events(bytes: &[u8]) -> bool {
-    [&b"data:"[..], b"event:", b"id:", b"retry:", b":"].iter().any(|field| bytes.starts_with(field))
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    let empty = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let begin = bytes.get(empty..).unwrap_or_default();
+    FIELDS.iter().any(|field| begin.starts_with(field.as_bytes()) || field.as_bytes().starts_with(begin))
 }
 
 /// Whether bytes are text, the last character of which may be cut.
@@ -274,6 +280,9 @@ mod tests {
             (b"{\"data\":[]}", &masking, Capture::Metadata, false, false),
             (b"{\"data\":[]}", &Redactor::default(), Capture::Full, false, false),
             (b"data: {}\n\n", &masking, Capture::Full, false, false),
+            (b"\xef\xbb\xbf\r\n\ndata: {}\n\n", &masking, Capture::Full, false, false),
+            (b"\n", &masking, Capture::Full, false, false),
+            (b"\nno: {}", &masking, Capture::Full, false, true),
             (image, &masking, Capture::Full, false, false),
             (image, &masking, Capture::Full, true, true),
         ] {

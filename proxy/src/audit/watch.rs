@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use super::Audit;
 use super::late::LateEnds;
 use super::lines::Lines;
+use crate::config::audit::model;
 use crate::metrics::Maker;
 
-/// Records that wait longer than this are a problem, if uploads fail.
+/// Records that wait longer than this are a problem once their batch is full: uploads fail then.
 const LATE: Duration = Duration::from_secs(60);
 /// A journal that is fuller than this share of its limit is a problem.
 const NEARLY_FULL: u64 = 80;
@@ -26,6 +27,8 @@ pub struct Watch {
     journal: Journal,
     shipper: Shipper,
     limit: u64,
+    /// How long records wait before anything is wrong.
+    patience: Duration,
     /// The name in records.
     node: Arc<str>,
     late: Arc<LateEnds>,
@@ -58,11 +61,12 @@ pub struct AuditMetrics {
 }
 
 impl Watch {
-    /// Watches an audit and its shipper; `limit` is `audit.disk.max`.
+    /// Watches an audit and its shipper, both made from this configuration.
     #[must_use]
-    pub fn new(audit: &Audit, shipper: Shipper, limit: u64) -> Self {
+    pub fn new(audit: &Audit, shipper: Shipper, config: &model::Audit) -> Self {
         let Audit { journal, node, late, .. } = audit.clone();
-        Self { journal, shipper, limit, node, late, stopped: OnceCell::new() }
+        let (limit, patience) = (config.disk.max, config.batch.interval + LATE);
+        Self { journal, shipper, limit, patience, node, late, stopped: OnceCell::new() }
     }
 
     /// The records that end from now on.
@@ -131,10 +135,10 @@ impl Watch {
                 "{lost} calls could not be ended in the audit journal and hold on to it until the next start"
             ));
         }
-        if shipped.oldest_unshipped.is_some_and(|age| age > LATE) {
+        if shipped.oldest_unshipped.is_some_and(|age| age > self.patience) {
             problems.push(format!(
                 "records wait for audit.sink for over {} s; the log says why uploads fail",
-                LATE.as_secs()
+                self.patience.as_secs()
             ));
         }
         if shipped.conflicts > 0 {
@@ -215,21 +219,59 @@ fn signed(count: u64) -> i64 {
 mod tests {
     use std::path::Path;
 
+    use async_trait::async_trait;
     use lockstep_queue::journal::Options;
-    use lockstep_queue::ship::{self, DirSink};
+    use lockstep_queue::ship::{self, DirSink, Object, Put, PutError, Sink};
 
     use super::*;
     use crate::audit::Durability;
-    use crate::audit::contents::WHOLE;
+    use crate::audit::contents::{WHOLE, WholeHead, encode};
     use crate::audit::open::tests::config;
     use crate::metrics::Metrics;
 
     fn watch(dir: &Path) -> Watch {
+        watch_with(dir, &config(), Arc::new(DirSink::new(dir.join("audit"))))
+    }
+
+    fn watch_with(dir: &Path, config: &model::Audit, sink: Arc<dyn Sink>) -> Watch {
         let (journal, recovery) = Journal::open(Options::new(dir.join("journal"))).unwrap();
-        let sink = Arc::new(DirSink::new(dir.join("audit")));
         let (lines, options) = (Arc::new(Lines::new("n".into())), ship::Options::new("n").unwrap());
         let shipper = Shipper::new(journal.clone(), &recovery, lines, sink, None, &options).unwrap();
-        Watch::new(&Audit::on(journal, &config(), Durability::Strict), shipper, 1 << 30)
+        Watch::new(&Audit::on(journal, config, Durability::Strict), shipper, config)
+    }
+
+    /// A sink that never answers.
+    struct Stuck;
+
+    #[async_trait]
+    impl Sink for Stuck {
+        async fn put(&self, _: &Object) -> Result<Put, PutError> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test]
+    async fn records_are_late_only_when_their_batch_should_be_shipped() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config();
+        config.batch.interval = Duration::from_secs(600);
+        for (minutes, is_late) in [(5, false), (12, true)] {
+            let watch = watch_with(&dir.path().join(minutes.to_string()), &config, Arc::new(Stuck));
+            let at = jiff::Timestamp::now() - Duration::from_secs(minutes * 60);
+            let record = encode(&WholeHead { at }, &["{}".into()]).unwrap();
+            watch.journal.append(WHOLE, 0, record).await.unwrap();
+            let read = async {
+                while watch.shipper.stats().oldest_unshipped.is_none() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            tokio::select! {
+                () = read => {}
+                ended = watch.shipper.run(std::future::pending()) => panic!("{ended:?}"),
+            }
+            assert_eq!(watch.problems().len(), usize::from(is_late), "{:?}", watch.problems());
+            watch.journal.shutdown().await.unwrap();
+        }
     }
 
     #[tokio::test]

@@ -89,7 +89,7 @@ impl Opened {
         let Self { audit, recovery, config, data_dir, tee } = self;
         let journal = audit.journal.clone();
         let shipper = Box::pin(ship::shipper(&config, &data_dir, &audit.node, journal, &recovery)).await?;
-        let watch = Watch::new(&audit, shipper.clone(), config.disk.max);
+        let watch = Watch::new(&audit, shipper.clone(), &config);
         // It starts once.
         let _first = shared.audit.set(watch);
         let mut supervisor = Supervisor::new(Arc::clone(&shared.metrics));

@@ -1,9 +1,10 @@
 //! Gathers what the tee records while a request passes by. Bodies are kept as references to the
-//! buffers that pass anyway, up to a limit, and never copied here.
+//! buffers that pass anyway, up to a limit; only short ones are copied.
 
+use std::iter;
 use std::net::IpAddr;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::server::Session as HttpSession;
@@ -17,7 +18,9 @@ use crate::edge::RequestContext;
 use crate::front::Connection;
 
 /// Bytes of one body that a record holds. Its digest covers all of it.
-const MAX_BODY: usize = 256 * 1024;
+pub(super) const MAX_BODY: usize = 256 * 1024;
+/// Buffers of fewer bytes are put together: many of them would take far more room than what is in them.
+const SHORT: usize = 1024;
 
 /// What was seen of one request so far.
 pub struct Capture {
@@ -35,8 +38,10 @@ pub struct Capture {
 /// A body, or its beginning.
 #[derive(Debug, Default)]
 pub struct Body {
-    /// Buffers in order.
-    pub parts: Vec<Bytes>,
+    /// Buffers in order, short ones put together.
+    parts: Vec<Bytes>,
+    /// The short ones that came last.
+    tail: BytesMut,
     /// Bytes that passed, kept or not.
     pub bytes: u64,
     /// Whether some were not kept.
@@ -132,17 +137,28 @@ impl Body {
         if kept.len() < part.len() {
             self.truncated = true;
             if self.keep {
-                let parts = &self.parts;
-                let begun = || parts.iter().fold(Sha256::new(), |digest, part| digest.chain_update(part));
+                let (parts, tail) = (&self.parts, &self.tail);
+                let begun = || pieces(parts, tail).fold(Sha256::new(), Sha256::chain_update);
                 self.digest.get_or_insert_with(begun).update(part);
             }
         } else if let Some(digest) = &mut self.digest {
             digest.update(part);
         }
         self.kept += kept.len();
-        if !kept.is_empty() {
-            self.parts.push(kept);
+        if kept.len() < SHORT {
+            self.tail.extend_from_slice(&kept);
+            return;
         }
+        if !self.tail.is_empty() {
+            self.parts.push(self.tail.split().freeze());
+        }
+        self.parts.push(kept);
+    }
+
+    /// What is kept, in one piece.
+    #[must_use]
+    pub fn concat(&self) -> Bytes {
+        Bytes::from(pieces(&self.parts, &self.tail).collect::<Vec<_>>().concat())
     }
 
     /// The digest of all that passed, where bodies are kept.
@@ -151,7 +167,7 @@ impl Body {
         if !self.keep || self.bytes == 0 {
             return None;
         }
-        let all = || self.parts.iter().fold(Sha256::new(), |digest, part| digest.chain_update(part));
+        let all = || pieces(&self.parts, &self.tail).fold(Sha256::new(), Sha256::chain_update);
         Some(hex::encode(self.digest.clone().unwrap_or_else(all).finalize()))
     }
 
@@ -160,6 +176,10 @@ impl Body {
     pub fn kept(&self) -> usize {
         self.kept
     }
+}
+
+fn pieces<'b>(parts: &'b [Bytes], tail: &'b [u8]) -> impl Iterator<Item = &'b [u8]> {
+    parts.iter().map(|part| &**part).chain(iter::once(tail))
 }
 
 fn text(value: &http::HeaderValue) -> String {
@@ -178,7 +198,7 @@ mod tests {
             body.push(&part);
         }
         assert_eq!((body.kept(), body.bytes, body.truncated), (MAX_BODY, 400 * 1024, true));
-        assert_eq!(body.parts.iter().map(Bytes::len).sum::<usize>(), MAX_BODY);
+        assert_eq!(body.concat().len(), MAX_BODY);
 
         let digest = hex::encode(Sha256::digest(vec![b'x'; 400 * 1024]));
         assert_eq!(body.sha256(), Some(digest));
@@ -186,5 +206,23 @@ mod tests {
         let mut metadata = Body::new(false);
         metadata.push(&part);
         assert_eq!((metadata.kept(), metadata.bytes, metadata.sha256()), (0, 100 * 1024, None));
+    }
+    #[test]
+    fn short_buffers_are_put_together_and_long_ones_are_not_copied() {
+        let long = Bytes::from(vec![b'l'; SHORT]);
+        let mut body = Body::new(true);
+        for _ in 0..1000 {
+            body.push(&Bytes::from_static(b"s"));
+        }
+        body.push(&long);
+        body.push(&Bytes::from_static(b"end"));
+        assert_eq!(body.parts.len(), 2, "not one for each that passed");
+        assert_eq!(body.parts[1].as_ptr(), long.as_ptr());
+        let all = [&[b's'; 1000][..], &long, b"end"].concat();
+        assert_eq!((&*body.concat(), body.kept()), (&*all, all.len()));
+        assert_eq!(body.sha256(), Some(hex::encode(Sha256::digest(&all))));
+        let rest = vec![b'x'; MAX_BODY];
+        body.push(&Bytes::from(rest.clone()));
+        assert_eq!(body.sha256(), Some(hex::encode(Sha256::digest([all, rest].concat()))));
     }
 }

@@ -11,7 +11,7 @@ use lockstep_queue::journal::{Append, Journal, Outcome};
 
 use super::{Record, Sink, SinkFull};
 use crate::audit::body::BodyRules;
-use crate::audit::contents::{WHOLE, whole};
+use crate::audit::contents::{Malformed, WHOLE, whole};
 use crate::metrics::Metrics;
 use crate::writer_thread;
 
@@ -21,6 +21,8 @@ const QUEUE: usize = 4096;
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 /// Records that are handed to the journal before the thread looks what became of them.
 const BATCH: usize = 256;
+/// Bytes of them: they wait in the queue that calls of the gateway need too, and that takes no more than 64 MiB.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// The sending side.
 pub struct JournalSink {
@@ -89,19 +91,24 @@ impl Frames {
     fn write_all(mut self, queue: &Receiver<Option<Record>>, waiting: &AtomicUsize) {
         while let Ok(Some(first)) = queue.recv() {
             let more = std::iter::from_fn(|| queue.try_recv().ok());
+            let mut handed_over = 0;
             for record in std::iter::once(Some(first)).chain(more) {
                 let Some(record) = record else {
                     self.settle();
                     return;
                 };
-                let contents = whole(record.to_json(&self.rules).to_string());
+                let contents = record.fields(&self.rules).map_err(Malformed::from).and_then(whole);
                 waiting.fetch_sub(record.size(), Ordering::AcqRel);
                 match contents {
-                    Ok(contents) => self.appends.push(self.journal.append_unsynced(WHOLE, 0, contents)),
+                    Ok(contents) => {
+                        handed_over += contents.len();
+                        self.appends.push(self.journal.append_unsynced(WHOLE, 0, contents));
+                    }
                     Err(error) => self.lost(&error),
                 }
-                if self.appends.len() >= BATCH {
+                if self.appends.len() >= BATCH || handed_over >= BATCH_BYTES {
                     self.settle();
+                    handed_over = 0;
                 }
             }
             self.settle();

@@ -117,7 +117,11 @@ fn is_node(node: &str) -> bool {
     (1..=128).contains(&node.len()) && !node.starts_with('.') && node.bytes().all(allowed)
 }
 
-pub(crate) fn check_prefix(prefix: &str) -> Result<(), NameError> {
+/// Whether all keys may begin with a prefix, as [`Options::prefix`](super::Options::prefix) wants it.
+///
+/// # Errors
+/// If they may not.
+pub fn check_prefix(prefix: &str) -> Result<(), NameError> {
     let good = |part: &str| !matches!(part, "" | "." | "..");
     let whole = prefix.strip_suffix('/').unwrap_or(prefix);
     let clean = prefix.is_empty() || whole.split('/').all(good);

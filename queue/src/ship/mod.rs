@@ -108,7 +108,7 @@ pub use assemble::{Assemble, Group};
 pub use dir::DirSink;
 pub use encoding::Compression;
 pub use hash::Hash;
-pub use key::{NameError, ObjectName};
+pub use key::{NameError, ObjectName, check_prefix};
 pub use options::Options;
 pub use shipper::{FlushError, ShipError, Shipper};
 pub use sign::{CheckSignature, Sign, Signature, Statement};

@@ -18,13 +18,14 @@ use super::contents::Headers;
 use ahead::Ahead;
 pub use pointer::Pointer;
 pub use stream::StreamMask;
+use stream::WINDOW;
 
 /// What stands in the place of what was masked.
 pub const MASK: &str = "[redacted]";
 /// Integers below it are read digit by digit.
 const TOO_LARGE: f64 = 9_223_372_036_854_775_808.0;
-/// What some put before JSON, which must not be there.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// What some put before JSON, where it must not be, and others before events.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What is masked. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -83,6 +84,18 @@ impl Redactor {
         }
     }
 
+    /// The beginning of a body that was cut, with everything masked. `is_json` as in [`body`](Self::body).
+    #[must_use]
+    pub fn beginning(&self, body: &Bytes, is_json: bool) -> Masked {
+        let Some(rules) = self.rules.as_deref() else { return Masked::Same };
+        if rules.may_point_into(body, is_json) {
+            return Masked::Hidden;
+        }
+        // The cut may have gone through a character.
+        let text = body.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        Masked::Changed(Bytes::from(rules.beginning(text)))
+    }
+
     /// A text with everything masked.
     #[must_use]
     pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
@@ -118,6 +131,19 @@ impl Rules {
     fn new(pointers: Vec<Pointer>, patterns: Vec<Regex>) -> Self {
         let ahead = patterns.iter().map(Ahead::new).collect();
         Self { pointers, patterns, ahead }
+    }
+
+    /// The beginning of a text that goes on somewhere else, with everything masked: without what may be the beginning of
+    /// a match.
+    fn beginning(&self, text: &str) -> String {
+        let settled = self.settled(text, text.len().saturating_sub(WINDOW));
+        let (mut shown, mut at) = (String::new(), 0);
+        for found in self.found(text, 0..settled) {
+            shown.extend([text.get(at..found.start).unwrap_or_default(), MASK]);
+            at = found.end;
+        }
+        shown.push_str(text.get(at..settled).unwrap_or_default());
+        shown
     }
 
     /// Up to where no match in a text can begin that takes more than there is; only looked for from `from` on.

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use regex::Regex;
 use serde_json::Value;
 
-use super::{MASK, Redactor, Rules};
+use super::{BYTE_ORDER_MARK, MASK, Redactor, Rules};
 
 /// Matches of up to so many bytes are found wherever they are cut; longer ones may be masked in part.
 pub(super) const WINDOW: usize = 1024;
@@ -64,10 +64,18 @@ pub struct StreamMask {
 struct Event {
     /// The lines before the data, with their breaks.
     before: Vec<u8>,
-    data: Value,
+    data: Data,
     /// The texts in the data.
     places: Vec<Place>,
     size: usize,
+}
+
+/// The data of an event.
+#[derive(Debug)]
+enum Data {
+    Json(Value),
+    /// Anything else, masked by itself, as a text that is no piece of anything.
+    Text(String),
 }
 
 /// A text, or a piece of one, in an event.
@@ -191,9 +199,7 @@ impl StreamMask {
         let start = pieces.first().map_or(0, |piece| piece.range.start);
         let from = text.len().saturating_sub(WINDOW).max(start);
         let settled = if all { text.len() } else { rules.settled(&text, from) };
-        // What begins later may go on.
-        let found = rules.patterns.iter().flat_map(|pattern| matches(pattern, &text, start));
-        let matches = in_order(found.filter(|found| found.start < settled).collect());
+        let matches = rules.found(&text, start..settled);
         Text { name, pieces, settled, matches }
     }
 
@@ -248,9 +254,17 @@ impl Rules {
         if is_field || self.pointers.is_empty() { self.text(line) } else { Cow::Borrowed(MASK) }
     }
 
+    /// The matches in a text that begin in a part of it. What begins behind that may go on.
+    pub(super) fn found(&self, text: &str, within: Range<usize>) -> Vec<Range<usize>> {
+        let found = self.patterns.iter().flat_map(|pattern| matches(pattern, text, within.start));
+        in_order(found.filter(|found| found.start < within.end).collect())
+    }
+
     /// What is shown of data that is not JSON.
     fn unread(&self, data: &[u8]) -> String {
-        if data != DONE && self.may_point_into(data, false) {
+        // Others may take a carriage return for the end of a line, and find more events in it.
+        let is_several = !self.pointers.is_empty() && data.contains(&b'\r');
+        if data != DONE && (is_several || self.may_point_into(data, false)) {
             return MASK.to_owned();
         }
         self.text(&String::from_utf8_lossy(data)).into_owned()
@@ -260,22 +274,18 @@ impl Rules {
 impl Event {
     fn read(event: &[u8], rules: &Rules) -> Self {
         let (before, data) = split_data(event);
-        let parsed = serde_json::from_slice::<Value>(&data).ok().filter(|value| !value.is_string());
-        let mut data = parsed.map_or_else(
-            // Not JSON: masked by itself, as a text that is no piece of anything.
-            || Value::from(rules.unread(&data)),
-            |mut data| {
+        let mut places = Vec::new();
+        let data = match serde_json::from_slice::<Value>(&data) {
+            Err(_) => Data::Text(rules.unread(&data)),
+            Ok(mut data) => {
                 rules.pointed(&mut data);
                 rules.names_and_numbers(&mut data);
-                data
-            },
-        );
-        let mut places = Vec::new();
-        if !data.is_string() {
-            let is_typed = data.get("type").is_some_and(Value::is_string);
-            collect_places(&data, is_typed, &mut String::new(), &mut String::new(), &mut places);
-        }
-        places.retain(|place| !mask_whole(&mut data, &place.pointer, rules));
+                let is_typed = data.get("type").is_some_and(Value::is_string);
+                collect_places(&data, is_typed, &mut String::new(), &mut String::new(), &mut places);
+                places.retain(|place| !mask_whole(&mut data, &place.pointer, rules));
+                Data::Json(data)
+            }
+        };
         let before = String::from_utf8_lossy(&before);
         let before =
             before.lines().flat_map(|line| [rules.line(line), Cow::Borrowed("\n")]).collect::<String>();
@@ -285,17 +295,18 @@ impl Event {
 
     /// Stands for what must not be shown.
     fn hidden(size: usize) -> Self {
-        Self { before: Vec::new(), data: Value::from(MASK), places: Vec::new(), size }
+        Self { before: Vec::new(), data: Data::Text(MASK.to_owned()), places: Vec::new(), size }
     }
 
     fn text(&self, place: usize) -> Option<&str> {
-        self.data.pointer(&self.places.get(place)?.pointer)?.as_str()
+        let Data::Json(data) = &self.data else { return None };
+        data.pointer(&self.places.get(place)?.pointer)?.as_str()
     }
 
     /// Masks the part of matches that lies in this piece. The mask stands in the piece where a match begins.
     fn mask(&mut self, place: usize, piece: &Range<usize>, matches: &[Range<usize>]) {
-        let Some(place) = self.places.get(place) else { return };
-        let Some(Value::String(text)) = self.data.pointer_mut(&place.pointer) else { return };
+        let (Some(place), Data::Json(data)) = (self.places.get(place), &mut self.data) else { return };
+        let Some(Value::String(text)) = data.pointer_mut(&place.pointer) else { return };
         for found in matches.iter().rev().filter(|found| found.start < piece.end && piece.start < found.end) {
             let from = found.start.max(piece.start) - piece.start;
             let to = (found.end.min(piece.end) - piece.start).min(text.len());
@@ -309,9 +320,8 @@ impl Event {
     fn write(&self, output: &mut BytesMut) {
         output.extend_from_slice(&self.before);
         match &self.data {
-            Value::String(text) if text.is_empty() => {}
-            Value::String(text) => text.lines().for_each(|line| write_line(output, line)),
-            data => write_line(output, &data.to_string()),
+            Data::Text(text) => text.lines().for_each(|line| write_line(output, line)),
+            Data::Json(data) => write_line(output, &data.to_string()),
         }
         output.extend_from_slice(b"\n");
     }
@@ -342,6 +352,7 @@ fn event_end(bytes: &[u8]) -> Option<usize> {
 /// The lines of an event that are no data, and its data.
 fn split_data(event: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let (mut before, mut data) = (Vec::new(), Vec::new());
+    let event = event.strip_prefix(BYTE_ORDER_MARK).unwrap_or(event);
     for line in event.split(|byte| *byte == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if let Some(value) = line.strip_prefix(b"data:") {

@@ -238,6 +238,35 @@ fn streams_that_are_not_json_are_masked_event_by_event() {
     assert_eq!(masked(&redactor, stream, 5), ": note\n\nevent: x\ndata: call [redacted]\n\ndata: cut\n\n");
 }
 
+#[test]
+fn texts_that_are_all_of_an_events_data_are_one_text() {
+    let redactor = redactor(&[], &[r"Jane\s+Doe", NUMBER]);
+    let stream = "data: \"J\\u0061ne\\nDoe: 123-\"\n\ndata: \"45-6789, \\u00fc\"\n\ndata: 7\n\n";
+    for size in [1, stream.len()] {
+        let expected = "data: \"[redacted]: [redacted]\"\n\ndata: \", ü\"\n\ndata: 7\n\n";
+        assert_eq!(masked(&redactor, stream, size), expected, "{size}");
+    }
+}
+
+#[test]
+fn the_beginning_of_a_body_does_not_end_in_that_of_a_match() {
+    for (pattern, body, is_json, expected) in [
+        (NUMBER, "a 123-45-6789 and 123-45-67", false, Some("a [redacted] and ")),
+        (NUMBER, "nothing \u{20ac}", false, Some("nothing \u{20ac}")),
+        (r"a.*b|b\d+", "1 a b2 c b3", false, Some("1 ")),
+        ("b\\B", "1 bb", false, Some("1 [redacted]")),
+        (NUMBER, "{\"user\":\"anna\"", false, None),
+        (NUMBER, "anna", true, None),
+    ] {
+        let redactor = redactor(&["/user"], &[pattern]);
+        let expected = expected.map_or(Masked::Hidden, |text| Masked::Changed(Bytes::from(text)));
+        assert_eq!(redactor.beginning(&Bytes::from(body), is_json), expected, "{body}");
+    }
+    let cut = Bytes::from_static(b"cut \xe2\x82");
+    let redactor = redactor(&[], &[NUMBER]);
+    assert_eq!(redactor.beginning(&cut, false), Masked::Changed(Bytes::from_static(b"cut ")));
+}
+
 /// Patterns that ask for what is around a match, match in several ways, or take more the more there is.
 const PATTERNS: &[&str] = &[NUMBER, r"\b1\d*\b", r"(a\b|ab)-?", r"a.?b|ab1", r"\d+(-\d+)?", r"^a+", r"\Bb"];
 

@@ -3,11 +3,13 @@
 mod masked;
 pub mod model;
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_queue::journal::WhenFull;
+use lockstep_queue::ship::{Ed25519Signer, check_prefix};
 use regex::{Regex, RegexBuilder};
 
 use super::cursor::Cursor;
@@ -78,8 +80,14 @@ fn node(at: &Cursor<'_>) -> Option<NodeName> {
     NodeName::parse(given.expose()).map_err(|error| at.error(error)).ok()
 }
 
+/// The file of a key with which objects can be signed.
 fn signing_key(at: &Cursor<'_>) -> Option<PathBuf> {
-    at.mapping(&[&["file"]]).required("file")?.file()
+    let at = at.mapping(&[&["file"]]).required("file")?;
+    let path = at.file()?;
+    let wrong = |error: &dyn Display| at.error(format!("{}: {error}", path.display()));
+    let pem = std::fs::read(&path).map_err(|error| wrong(&error)).ok()?;
+    Ed25519Signer::from_pem(&pem).map_err(|error| wrong(&error)).ok()?;
+    Some(path)
 }
 
 fn redact(map: &Mapping<'_>) -> Redactor {
@@ -165,11 +173,13 @@ fn bucket(text: &str) -> Result<String, &'static str> {
     valid.then(|| text.to_owned()).ok_or("must be the name of a bucket: at least 3 of a-z 0-9 . - _")
 }
 
-fn prefix(text: &str) -> Result<String, &'static str> {
-    let valid =
-        text.len() <= 512 && !text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
+fn prefix(text: &str) -> Result<String, String> {
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("must be of ASCII characters without spaces".to_owned());
+    }
     let slash = if text.is_empty() || text.ends_with('/') { "" } else { "/" };
-    valid.then(|| format!("{text}{slash}")).ok_or("must be what keys begin with, without a slash in front")
+    let prefix = format!("{text}{slash}");
+    check_prefix(&prefix).map(|()| prefix).map_err(|error| error.to_string())
 }
 
 fn plain(text: &str) -> Result<String, &'static str> {

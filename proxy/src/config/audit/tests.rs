@@ -62,6 +62,9 @@ fn mistakes_are_told_with_their_place() {
         ("{sink: {kind: s3}}", "audit.sink.bucket"),
         ("{sink: {kind: s3, bucket: logs, endpoint: localhost}}", "audit.sink.endpoint"),
         ("{sink: {kind: s3, bucket: logs, prefix: /a}}", "audit.sink.prefix"),
+        ("{sink: {kind: s3, bucket: logs, prefix: a//b}}", "audit.sink.prefix"),
+        ("{sink: {kind: s3, bucket: logs, prefix: ../a}}", "audit.sink.prefix"),
+        ("{sink: {kind: s3, bucket: logs, prefix: a b}}", "audit.sink.prefix"),
         ("{disk: {max: 1MiB}}", "audit.disk.max"),
         ("{redact: {patterns: ['(']}}", "audit.redact.patterns[0]"),
         ("{redact: {patterns: ['a*']}}", "audit.redact.patterns[0]"),
@@ -73,4 +76,27 @@ fn mistakes_are_told_with_their_place() {
         assert_eq!(errors.len(), 1, "{text}: {errors:?}");
         assert!(errors[0].contains(&format!(" {path}: ")), "{text}: {errors:?}");
     }
+}
+
+#[test]
+fn a_key_that_can_not_sign_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("key.pem");
+    let signed = || parse(&format!("{{sign: {{key: {{file: '{}'}}}}}}", file.display()));
+    let of_another_kind = rcgen::generate_simple_self_signed(Vec::new()).unwrap();
+    for pem in [of_another_kind.signing_key.serialize_pem(), of_another_kind.cert.pem(), String::new()] {
+        std::fs::write(&file, &pem).unwrap();
+        let errors = signed().unwrap_err();
+        assert!(errors.len() == 1 && errors[0].contains(" audit.sign.key.file: "), "{errors:?}");
+    }
+    std::fs::write(&file, include_str!("../../../../queue/tests/support/ed25519.pem")).unwrap();
+    assert_eq!(signed().unwrap().audit.sign.as_ref(), Some(&file));
+}
+
+#[test]
+fn what_keys_begin_with_has_no_more_characters_than_keys_may() {
+    let prefix =
+        |length| parse(&format!("{{sink: {{kind: s3, bucket: logs, prefix: {}}}}}", "a".repeat(length)));
+    // A slash is added.
+    assert!(prefix(511).is_ok() && prefix(512).is_err());
 }

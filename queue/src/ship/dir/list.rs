@@ -72,9 +72,15 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Whether objects that are wanted may be below a directory. Below the prefix all of theirs are named as
+    /// `hour=17` is, which `lost+found` is not.
     fn leads_on(&self, dir: &str) -> bool {
-        let in_prefix = dir.starts_with(self.prefix) || self.prefix.starts_with(dir);
-        in_prefix && self.after.is_none_or(|after| dir > after || after.starts_with(dir))
+        let is_on_the_way = self.prefix.starts_with(dir);
+        let name =
+            dir.strip_prefix(self.prefix).and_then(|below| below.trim_end_matches('/').rsplit('/').next());
+        let is_of_objects = name.is_some_and(|name| name.contains('='));
+        (is_on_the_way || is_of_objects)
+            && self.after.is_none_or(|after| dir > after || after.starts_with(dir))
     }
 
     fn is_wanted(&self, key: &str) -> bool {

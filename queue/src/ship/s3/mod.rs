@@ -89,12 +89,22 @@ impl Sink for S3Sink {
         };
         match put {
             Ok(()) => Ok(Put::Stored),
-            Err(Failure::Taken) => match self.existing(&object.key).await? {
+            Err(Failure::Taken) => match self.existing(&object.key).await.map_err(unread)? {
                 existing if existing == object.sha256 => Ok(Put::AlreadyThere),
                 existing => Err(PutError::Conflict { existing }),
             },
             Err(Failure::Other(error)) => Err(error),
         }
+    }
+}
+
+/// Why what has the key can't be compared. The server's own words say nothing of that: a refused `HEAD` has none.
+fn unread(error: PutError) -> PutError {
+    const WHY: &str = "the key is taken, as it is after an upload whose answer was lost, and reading what has it \
+                       is refused (grant s3:GetObject)";
+    match error {
+        PutError::Refused(cause) => PutError::Refused(format!("{WHY}: {cause}").into()),
+        other => other,
     }
 }
 
@@ -123,4 +133,61 @@ fn base64(hash: Hash) -> String {
 
 fn from_base64(text: &str) -> Option<Hash> {
     <[u8; 32]>::try_from(STANDARD.decode(text).ok()?).ok().map(Hash::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Has something under every key, and lets nobody read it.
+    async fn write_only(listener: TcpListener) {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 16 * 1024];
+            let length = client.read(&mut request).await.unwrap();
+            let status = if request[..length].starts_with(b"PUT ") {
+                "412 Precondition Failed"
+            } else {
+                "403 Forbidden"
+            };
+            let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+            client.write_all(answer.as_bytes()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_may_not_read_what_has_the_key_is_told_what_to_grant() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let keys = Credentials::Keys { id: "id".to_owned(), secret: "secret".to_owned(), token: None };
+        let options = S3Options {
+            endpoint: Some(format!("http://{}", listener.local_addr().unwrap())),
+            path_style: true,
+            credentials: keys,
+            ..S3Options::new("bucket", "eu-west-1")
+        };
+        let bytes = Bytes::from_static(b"{}\n");
+        let object = Object {
+            key: "a".to_owned(),
+            sha256: Hash::of(&bytes),
+            bytes,
+            compression: Compression::None,
+            first: 0,
+            last: 0,
+            head: Hash::NONE,
+            signature: None,
+        };
+        let put = async { S3Sink::new(options).await.unwrap().put(&object).await };
+        let error = tokio::select! {
+            put = put => put.unwrap_err(),
+            () = write_only(listener) => panic!("it goes on"),
+        };
+        assert!(
+            matches!(&error, PutError::Refused(why) if why.to_string().contains("s3:GetObject")),
+            "{error}"
+        );
+    }
 }

@@ -160,10 +160,7 @@ impl<'a> Verifier<'a> {
     /// # Errors
     /// If the archive can't be read; the object is tried again next time.
     pub async fn next(&mut self) -> Result<Option<Checked>, ArchiveError> {
-        if self.page.as_slice().is_empty() {
-            self.page = self.archive.list(&self.prefix, self.last_key.as_deref()).await?.into_iter();
-        }
-        let Some(key) = self.page.as_slice().first().cloned() else { return Ok(None) };
+        let Some(key) = self.next_key().await? else { return Ok(None) };
         let findings = match ObjectName::parse(&key) {
             Some(name) => {
                 let found = self.archive.get(&key).await?;
@@ -176,6 +173,23 @@ impl<'a> Verifier<'a> {
         self.summary.findings += u64::try_from(findings.len()).unwrap_or(u64::MAX);
         self.last_key = Some(key.clone());
         Ok(Some(Checked { key, findings }))
+    }
+
+    /// The key that comes next. One that ends in a slash is no object's: clients of S3 make a directory so.
+    async fn next_key(&mut self) -> Result<Option<String>, ArchiveError> {
+        loop {
+            match self.page.as_slice().first() {
+                Some(key) if key.ends_with('/') => self.last_key = self.page.next(),
+                Some(key) => return Ok(Some(key.clone())),
+                None => {
+                    let page = self.archive.list(&self.prefix, self.last_key.as_deref()).await?;
+                    if page.is_empty() {
+                        return Ok(None);
+                    }
+                    self.page = page.into_iter();
+                }
+            }
+        }
     }
 
     /// What was looked at so far.

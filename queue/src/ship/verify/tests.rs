@@ -145,3 +145,13 @@ async fn what_can_not_be_read_does_not_stop_it() {
     assert!(matches!(&all[..], [Finding::Unreadable(_)]), "{all:?}");
     assert_eq!(verifier.summary().nodes["a"], 0..10);
 }
+
+#[tokio::test]
+async fn directories_as_clients_of_s3_make_them_are_no_objects() {
+    let mut archive = archive();
+    // More than are listed at once, and also the last of all.
+    for key in ["p/", "p/0/", "p/1/", "p/2/", "p/z/"] {
+        archive.0.insert(key.to_owned(), (vec![], None));
+    }
+    assert_eq!(findings(&archive).await, vec![]);
+}
