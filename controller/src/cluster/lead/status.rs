@@ -52,7 +52,7 @@ impl Parts<'_> {
     fn canary(&self) -> Option<CanaryStatus> {
         let canary = self.settled.canary.as_ref()?;
         let version = self.decision.record.version(&canary.version)?;
-        let waits = matches!(version.state, VersionState::Staged | VersionState::Pending);
+        let waits = version.is_canary() || version.state == VersionState::Pending;
         waits.then(|| CanaryStatus { version: canary.version.clone(), share: canary.share.to_string() })
     }
 }
