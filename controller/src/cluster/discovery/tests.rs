@@ -315,6 +315,8 @@ fn who_has_a_say_in_the_end_is_known_by_a_word() {
 fn what_is_wrong_is_said_and_the_rest_goes_on() {
     let app = |name: &str| json!({"app.kubernetes.io/name": name, "plt.dev/version": "v1"});
     let revision = json!({"metadata": {"annotations": {"lockstep.dev/revision": "first"}}});
+    // No object can hold it.
+    let immense = json!({"metadata": {"annotations": {"lockstep.dev/revision": "9223372036854775808"}}});
     let portless = json!({"spec": {"template": {"spec": {"containers": [{"name": "app"}]}}}});
     let cluster = Cluster::new()
         .deployment("fine", 0, &shop("v1"), &none())
@@ -323,17 +325,19 @@ fn what_is_wrong_is_said_and_the_rest_goes_on() {
         .deployment("shouting", 3, &app("SHOP"), &none())
         .deployment("unordered", 4, &shop("v2"), &revision)
         .deployment("portless", 5, &shop("v3"), &portless)
+        .deployment("immense", 7, &shop("v4"), &immense)
         .deployment("other", 6, &json!({"app": "db"}), &none())
         .pods("unordered", &shop("v1"), &[9]);
     let problems = [
         "! shouting InvalidApp",
         "! empty InvalidVersion",
+        "! immense InvalidSettings",
         "! twice DuplicateVersion",
         "! unordered VersionReplaced",
         "! unordered InvalidSettings",
         "! portless NoPort",
     ];
-    let expected = format!("{WEB}  v1 - []\n  v2 - []\n  v3 - []\n{}\n", problems.join("\n"));
+    let expected = format!("{WEB}  v1 - []\n  v2 - []\n  v3 - []\n  v4 - []\n{}\n", problems.join("\n"));
     assert_eq!(cluster.found(&options()), expected);
 }
 

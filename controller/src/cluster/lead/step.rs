@@ -216,6 +216,7 @@ impl Turn<'_> {
         let held = self.held(case, fleet, resource, &decision, &acts);
         let parts = Parts {
             app: case.app,
+            found: case.found,
             resource,
             settled: case.settled,
             decision: &decision,
