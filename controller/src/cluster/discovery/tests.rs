@@ -172,6 +172,21 @@ fn slice_ports() -> Value {
 }
 
 #[test]
+fn a_version_is_named_by_both_labels_and_by_no_other() {
+    let names = |labels: Value| {
+        let labels = serde_json::from_value(labels).unwrap();
+        options().name(&labels, &"web/shop".parse().unwrap(), &"v1".parse().unwrap())
+    };
+    assert!(names(shop("v1")));
+    for other in [json!({"app.kubernetes.io/name": "blog"}), json!({"plt.dev/version": "v2", "track": "v1"})]
+    {
+        let mut labels = shop("v1");
+        merge(&mut labels, &other);
+        assert!(!names(labels), "{other}");
+    }
+}
+
+#[test]
 fn a_version_is_reached_by_its_own_service() {
     let cluster = Cluster::new()
         .deployment("shop-v1", 0, &shop("v1"), &none())
