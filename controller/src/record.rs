@@ -166,6 +166,21 @@ impl WorkloadRecord {
 }
 
 impl VersionRecord {
+    /// Whether a share of new visitors get it as the canary.
+    pub(crate) fn is_canary(&self) -> bool {
+        self.state == VersionState::Staged && self.reason == Cause::Canary
+    }
+
+    /// Whether visitors may be pinned to it although it is not the active one.
+    pub(crate) fn may_have_visitors(&self) -> bool {
+        match self.state {
+            VersionState::Draining => true,
+            VersionState::Staged => self.is_canary(),
+            VersionState::Pending => self.drained_at.is_some(),
+            _ => false,
+        }
+    }
+
     /// Whether it drains only until somebody decides on it: it was a canary, and nothing took its place. Who asked for
     /// its end has decided.
     pub(crate) fn waits(&self) -> bool {

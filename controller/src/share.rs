@@ -5,9 +5,11 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// A number from 0 % to 100 %.
+/// A number from 0 % to 100 %, kept as it is written: most percentages have no exact fraction.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-pub struct Share(f64);
+pub struct Share {
+    percent: f64,
+}
 
 /// A text that is no share.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -16,12 +18,14 @@ pub struct InvalidShare(String);
 
 impl Share {
     /// The whole.
-    pub const ALL: Self = Self(1.0);
+    pub const ALL: Self = Self { percent: 100.0 };
+    /// Nothing.
+    pub const NONE: Self = Self { percent: 0.0 };
 
     /// The share as a number from 0 to 1.
     #[must_use]
     pub fn as_fraction(self) -> f64 {
-        self.0
+        self.percent / 100.0
     }
 
     /// How many of `count` are at least this share: rounded up, so that 100 % means all.
@@ -30,7 +34,7 @@ impl Share {
         let whole = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
         // Counting up avoids a cast, and counts of endpoints are small.
         (0..count)
-            .find(|part| f64::from(u32::try_from(*part).unwrap_or(u32::MAX)) >= whole * self.0)
+            .find(|part| f64::from(u32::try_from(*part).unwrap_or(u32::MAX)) * 100.0 >= whole * self.percent)
             .unwrap_or(count)
     }
 }
@@ -42,14 +46,14 @@ impl FromStr for Share {
         text.strip_suffix('%')
             .and_then(|number| number.trim_end().parse::<f64>().ok())
             .filter(|percent| (0.0..=100.0).contains(percent))
-            .map(|percent| Self(percent / 100.0))
+            .map(|percent| Self { percent })
             .ok_or_else(|| InvalidShare(text.chars().take(40).collect()))
     }
 }
 
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}%", self.0 * 100.0)
+        write!(f, "{}%", self.percent)
     }
 }
 
@@ -68,9 +72,17 @@ mod tests {
     }
 
     #[test]
+    fn shares_are_shown_as_they_are_written() {
+        for text in ["0%", "0.1%", "7%", "29%", "33.3%", "55%", "57%", "100%"] {
+            assert_eq!(text.parse::<Share>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
     fn parts_are_rounded_up() {
-        let half: Share = "50%".parse().unwrap();
-        assert_eq!([0, 1, 2, 3].map(|count| half.of(count)), [0, 1, 1, 2]);
-        assert_eq!(Share::ALL.of(5), 5);
+        let share = |text: &str| text.parse::<Share>().unwrap();
+        assert_eq!([0, 1, 2, 3].map(|count| share("50%").of(count)), [0, 1, 1, 2]);
+        assert_eq!((share("55%").of(20), share("55%").of(21)), (11, 12));
+        assert_eq!((Share::ALL.of(5), Share::NONE.of(5)), (5, 0));
     }
 }

@@ -52,6 +52,11 @@ impl AppSpec {
         self.canary.as_ref().is_some_and(|canary| canary.version == *id) && self.canary().is_none()
     }
 
+    /// Whether that approves of `id`: nothing does while another version is fixed as the active one.
+    pub(crate) fn approves(&self, id: &VersionId) -> bool {
+        self.is_for_all(id) && self.active.is_none()
+    }
+
     /// Whether `id` is the canary.
     #[must_use]
     pub fn is_canary(&self, id: &VersionId) -> bool {

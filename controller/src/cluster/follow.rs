@@ -107,6 +107,12 @@ impl Cluster {
         self.inner.snapshots.subscribe()
     }
 
+    /// What is watched.
+    #[must_use]
+    pub fn scopes(&self) -> &Scopes {
+        &self.inner.scopes
+    }
+
     /// What is known of the cluster.
     #[must_use]
     pub fn states(&self) -> channel::Receiver<Arc<ClusterState>> {

@@ -96,7 +96,8 @@ impl Settlements {
                 grants.problems.push(problem(app, resource, ProblemReason::InvalidSettings, error));
             }
             if let Some((claim, settled)) = settlement.good.clone() {
-                applicants.push(Applicant { app, resource, since: since(app, resource), claim, settled });
+                let since = since(Some(app), resource).unwrap_or(Timestamp::MAX);
+                applicants.push(Applicant { app, resource, since, claim, settled });
             } else {
                 let message =
                     "it is not routed here, for this replica knows of no settings that could ever be used";
@@ -217,12 +218,13 @@ impl Grants {
     }
 }
 
-/// Since when an app is there: its resource outlives its Deployments.
-fn since(app: &FoundApp, resource: Option<&VersionedApp>) -> Timestamp {
-    let deployments = app.versions.iter().map(|version| version.workload.created);
+/// Since when an app is there, as far as its objects show and its status remembers: its first Deployment may be gone.
+pub(crate) fn since(app: Option<&FoundApp>, resource: Option<&VersionedApp>) -> Option<Timestamp> {
+    let deployments = app.into_iter().flat_map(|app| &app.versions).map(|version| version.workload.created);
     let made = resource.and_then(|resource| resource.metadata.creation_timestamp.as_ref());
     let made = made.and_then(|made| Timestamp::from_millisecond(made.0.as_millisecond()).ok());
-    deployments.chain(made).min().unwrap_or(Timestamp::MAX)
+    let written = resource.and_then(|resource| resource.status.as_ref()?.since);
+    deployments.chain(made).chain(written).min()
 }
 
 /// Something that is wrong with what an app asks for, told of its resource, else of its newest

@@ -13,6 +13,8 @@ use crate::{AppId, VersionId, VersionState};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Standing {
     pub(crate) active: Option<VersionId>,
+    /// The version that is staged as the canary.
+    pub(crate) canary: Option<VersionId>,
     pub(crate) states: Vec<(VersionId, VersionState)>,
 }
 
@@ -79,6 +81,7 @@ impl Standing {
                 .filter(alive)
                 .or_else(|| in_state().map(|active| &active.id))
                 .cloned(),
+            canary: record.versions.iter().find(|v| v.is_canary()).map(|version| version.id.clone()),
             states: record.versions.iter().map(|version| (version.id.clone(), version.state)).collect(),
         })
     }
@@ -95,7 +98,7 @@ impl Standing {
         }
     }
 
-    fn state(&self, id: &VersionId) -> Option<VersionState> {
+    pub(crate) fn state(&self, id: &VersionId) -> Option<VersionState> {
         self.states.iter().find(|(known, _)| known == id).map(|(_, state)| *state)
     }
 
@@ -205,6 +208,7 @@ mod tests {
         assert_eq!(*standings.of(&app(&[("v1", 1)]), None, true), Standing::default());
         let known = Standing {
             active: Some("v1".parse().unwrap()),
+            canary: None,
             states: vec![("v1".parse().unwrap(), VersionState::Active)],
         };
         standings.recall("web/shop".parse().unwrap(), known.clone());
@@ -215,6 +219,7 @@ mod tests {
     fn what_was_active_serves_on_while_a_lost_status_is_made_again() {
         let written = |states: &[(&str, VersionState)]| Standing {
             active: None,
+            canary: None,
             states: states.iter().map(|(id, state)| (id.parse().unwrap(), *state)).collect(),
         };
         let cases = [
@@ -224,7 +229,7 @@ mod tests {
             (VersionState::Expiring, None),
         ];
         for (state, serves) in cases {
-            let mut known = Standing { active: Some("v2".parse().unwrap()), states: Vec::new() };
+            let mut known = Standing { active: Some("v2".parse().unwrap()), ..Standing::default() };
             known.go_on_as(written(&[("v1", VersionState::Draining), ("v2", state)]));
             assert_eq!(known.active.as_ref().map(VersionId::as_str), serves, "{state}");
         }

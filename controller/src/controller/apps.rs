@@ -198,7 +198,7 @@ impl Apps {
 /// Whether a version waits to become active: anything else is no canary.
 fn may_be_canary(record: &AppRecord, id: &VersionId) -> bool {
     let version = record.version(id);
-    version.is_some_and(|version| matches!(version.state, VersionState::Staged | VersionState::Pending))
+    version.is_some_and(|version| version.is_canary() || version.state == VersionState::Pending)
 }
 
 impl<'a> AppWorld<'a> {

@@ -19,13 +19,14 @@ impl Step<'_> {
         self.replace_removed(spec, world);
         self.fill_vacancy(spec, world);
         self.expire_drained(&spec.policy, world);
-        self.confirm_expiring(world);
+        self.confirm_expiring(spec.policy.max_alive, world);
         self.bury();
     }
 
     /// What is left of an app that is gone: its versions end, then are forgotten.
     pub fn advance_removed(&mut self, world: &dyn World) {
-        self.confirm_expiring(world);
+        // Nobody says how long is too long any more.
+        self.confirm_expiring(Duration::MAX, world);
         self.bury();
     }
 
@@ -148,13 +149,16 @@ impl Step<'_> {
         }
     }
 
-    /// Expiring versions are over once nothing routes them or runs on them and their workload is gone.
-    fn confirm_expiring(&mut self, world: &dyn World) {
+    /// Expiring versions are over once nothing routes them or runs on them and their workload is gone. Those that
+    /// must go are not waited for, nor is any for longer than it may be kept.
+    fn confirm_expiring(&mut self, max_alive: Duration, world: &dyn World) {
         for id in self.record.in_state(VersionState::Expiring) {
             // Moved there in this very step: nobody has heard of it yet.
             let Some(version) = self.record.version(&id).filter(|_| !self.made_now(&id)) else { continue };
             let waited = elapsed(version.since, self.now);
-            let overdue = matches!(version.reason, Cause::MaxAlive | Cause::Now) && waited >= FORCED_WAIT;
+            let must_go = matches!(version.reason, Cause::MaxAlive | Cause::Now)
+                || elapsed(version.drained_at.unwrap_or(version.since), self.now) >= max_alive;
+            let overdue = must_go && waited >= FORCED_WAIT;
             let stopped = world.everyone_stopped(&id);
             if !version.workload.released {
                 if version.reason == Cause::Idle && world.has_run_within(&id, waited) {

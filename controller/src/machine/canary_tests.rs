@@ -171,3 +171,91 @@ fn a_version_that_was_rolled_back_may_be_the_canary_again() {
     app.reconcile();
     app.expect(&[("v1", Draining), ("v2", Active)]);
 }
+
+#[test]
+fn whatever_a_newer_version_waits_for_it_may_be_the_canary() {
+    let alone = Bench::new(&["v2"]);
+    let mut awaiting = Bench::new(&["v1"]);
+    awaiting.reconcile();
+    awaiting.spec.policy.requires_approval = true;
+    awaiting.deploy(&["v1", "v2"]);
+    awaiting.spec.policy.requires_approval = false;
+    let mut returned = Bench::new(&["v1", "v2"]);
+    returned.reconcile();
+    returned.command("v1", Command::Promote).unwrap();
+    returned.deploy(&["v1"]);
+    returned.pass(60);
+    returned.deploy(&["v1", "v2"]);
+    for (why, mut app) in [("alone", alone), ("awaiting", awaiting), ("returned", returned)] {
+        app.spec.canary = Some(Canary { version: id("v2"), share: "10%".parse().unwrap() });
+        app.reconcile();
+        let v2 = app.record.version(&id("v2")).unwrap();
+        assert_eq!((v2.state, v2.reason), (Staged, Cause::Canary), "{why}");
+        app.spec.canary = None;
+        app.reconcile();
+        assert_eq!(app.record.active, Some(id("v2")), "{why}");
+    }
+}
+
+#[test]
+fn an_older_version_is_no_canary() {
+    let canary = || Some(Canary { version: id("v2"), share: "10%".parse().unwrap() });
+    let reason = |app: &Bench| app.record.version(&id("v2")).unwrap().reason;
+    // Named when it comes, named later, named from the first on, and overtaken.
+    let mut app = Bench::new(&["v1", "v3"]);
+    app.reconcile();
+    app.spec.canary = canary();
+    app.deploy(&["v1", "v2", "v3"]);
+    app.expect(&[("v1", Draining), ("v3", Active), ("v2", Staged)]);
+    assert_eq!(reason(&app), Cause::Superseded);
+    let mut app = Bench::new(&["v1", "v3"]);
+    app.reconcile();
+    app.deploy(&["v1", "v2", "v3"]);
+    app.spec.canary = canary();
+    app.reconcile();
+    app.expect(&[("v1", Draining), ("v3", Active), ("v2", Staged)]);
+    assert_eq!(reason(&app), Cause::Superseded);
+    let mut app = Bench::new(&["v1", "v2", "v3"]);
+    app.spec.canary = canary();
+    app.reconcile();
+    app.reconcile();
+    app.expect(&[("v1", Draining), ("v2", Draining), ("v3", Active)]);
+    let mut app = with_canary();
+    app.deploy(&["v1", "v2", "v3"]);
+    app.reconcile();
+    app.expect(&[("v1", Draining), ("v2", Draining), ("v3", Active)]);
+}
+
+#[test]
+fn the_whole_share_approves() {
+    let mut app = Bench::new(&["v1"]);
+    app.spec.policy.requires_approval = true;
+    app.reconcile();
+    app.deploy(&["v1", "v2", "v3"]);
+    app.expect(&[("v1", Active), ("v2", Staged), ("v3", Staged)]);
+    app.spec.canary = Some(Canary { version: id("v2"), share: "100%".parse().unwrap() });
+    app.spec.active = Some(id("v1"));
+    app.reconcile();
+    app.expect(&[("v1", Active), ("v2", Staged), ("v3", Staged)]);
+    app.spec.active = None;
+    app.reconcile();
+    app.expect(&[("v1", Draining), ("v2", Active), ("v3", Staged)]);
+    assert_eq!(app.record.version(&id("v3")).unwrap().reason, Cause::AwaitingApproval);
+}
+
+#[test]
+fn a_canary_that_is_to_expire_keeps_its_visitors_until_they_have_left() {
+    let mut app = with_canary();
+    app.busy("v2", 1, 0);
+    app.command("v2", Command::Expire { now: false }).unwrap();
+    app.reconcile();
+    app.expect(&[("v1", Active), ("v2", Draining)]);
+    app.pass(3600);
+    app.expect(&[("v1", Active), ("v2", Draining)]);
+    app.busy("v2", 0, 1800);
+    app.pass(1);
+    app.expect(&[("v1", Active), ("v2", Expiring)]);
+    let mut app = with_canary();
+    app.command("v2", Command::Expire { now: true }).unwrap();
+    app.expect(&[("v1", Active), ("v2", Expiring)]);
+}

@@ -200,6 +200,18 @@ fn only_what_must_go_is_taken_down_without_confirmation() {
 }
 
 #[test]
+fn nothing_is_waited_for_longer_than_a_version_may_be_kept() {
+    let mut app = Bench::new(&["v1", "v2"]);
+    app.of("v1").stopped = false;
+    app.pass(1800);
+    assert_eq!(app.record.version(&id("v1")).unwrap().reason, Cause::Idle);
+    app.pass(86_400 - 1801);
+    assert!(!app.remembered("v1").released);
+    app.pass(1);
+    assert!(app.remembered("v1").released);
+}
+
+#[test]
 fn with_nothing_to_take_down_it_is_over_when_confirmed() {
     let mut app = Bench::new(&["v1", "v2"]);
     app.spec.policy.cleanup = Cleanup::None;

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::Step;
-use crate::record::Cause;
+use crate::record::{Cause, VersionRecord};
 use crate::{AppSpec, VersionId, VersionState};
 
 /// What somebody wants of a version.
@@ -148,7 +148,10 @@ impl Step<'_> {
             VersionState::Expired => {}
             // It may be on its way faster than that.
             VersionState::Expiring if !now => {}
-            VersionState::Draining if !now => {
+            _ if !now && self.record.version(id).is_some_and(VersionRecord::may_have_visitors) => {
+                if state != VersionState::Draining {
+                    self.transit(id, VersionState::Draining, Cause::Asked);
+                }
                 let actor = self.actor.to_owned();
                 if let Some(version) = self.record.version_mut(id) {
                     version.expiry_asked_by = Some(actor);

@@ -127,7 +127,7 @@ impl<'s> Step<'s> {
     /// A pending version does not become active after all. One that was superseded before drains on:
     /// it may have visitors.
     fn step_back(&mut self, id: &VersionId) {
-        let had_visitors = self.record.version(id).is_some_and(|version| version.drained_at.is_some());
+        let had_visitors = self.record.version(id).is_some_and(VersionRecord::may_have_visitors);
         let to = if had_visitors { VersionState::Draining } else { VersionState::Staged };
         self.transit(id, to, Cause::Superseded);
     }
@@ -164,7 +164,7 @@ impl<'s> Step<'s> {
         let waits = if has_visitors { VersionState::Draining } else { VersionState::Staged };
         if spec.active.as_ref().is_some_and(|fixed| fixed != id) {
             self.transit(id, waits, Cause::Held);
-        } else if spec.is_canary(id) {
+        } else if spec.is_canary(id) && !self.is_older_than_active(id) {
             self.transit(id, VersionState::Staged, Cause::Canary);
         } else if !self.is_newest(id) {
             self.transit(id, waits, Cause::Superseded);

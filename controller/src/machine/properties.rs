@@ -297,7 +297,9 @@ impl Model {
             };
             deployment.desired = 0;
             deployment.ready = 0;
-            let forced = matches!(version.reason, Cause::MaxAlive | Cause::Now);
+            let ended = version.drained_at.unwrap_or(version.since);
+            let forced = matches!(version.reason, Cause::MaxAlive | Cause::Now)
+                || elapsed(ended, self.wall) >= self.spec.policy.max_alive;
             for replica in &self.replicas {
                 let running = replica.in_flight.get(&version.id).copied().unwrap_or(0);
                 assert!(forced || running == 0, "{} was taken down with {running} requests", version.id);

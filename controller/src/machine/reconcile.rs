@@ -97,10 +97,10 @@ impl Step<'_> {
             if version.id == chosen {
                 older = false;
                 self.make_pending(&chosen, if spec.active.is_some() { Cause::Fixed } else { Cause::New });
-            } else if spec.is_canary(&version.id) {
-                self.transit(&version.id, VersionState::Staged, Cause::Canary);
             } else if older {
                 self.transit(&version.id, VersionState::Draining, Cause::Superseded);
+            } else if spec.is_canary(&version.id) {
+                self.transit(&version.id, VersionState::Staged, Cause::Canary);
             } else {
                 self.transit(&version.id, VersionState::Staged, Cause::Held);
             }
@@ -109,38 +109,35 @@ impl Step<'_> {
 
     /// A version that became the canary is staged, unless somebody wants it to be the active one; one that was
     /// it is judged afresh, and so is one that was held back by a fixed version. Where another is named instead, it
-    /// was found wanting, and is not what all get next.
+    /// was found wanting, and is not what all get next. A share that is the whole approves.
     fn follow_canary(&mut self, spec: &AppSpec) {
         self.recall_canary(spec);
         let waiting: Vec<_> = self
             .record
             .versions
             .iter()
-            .filter(|version| match version.state {
-                VersionState::Staged | VersionState::Pending => true,
-                VersionState::Draining => version.reason == Cause::Held,
-                _ => false,
+            .filter(|version| {
+                matches!(version.state, VersionState::Staged | VersionState::Pending) || version.waits()
             })
-            .map(|version| (version.id.clone(), version.state, version.reason))
+            .map(|version| (version.id.clone(), version.state, version.reason, version.is_canary()))
             .collect();
-        for (id, state, reason) in waiting {
-            let is_canary = spec.is_canary(&id);
-            let becomes = is_canary
-                && ((state == VersionState::Pending && !matches!(reason, Cause::Promoted | Cause::Approved))
-                    || matches!(
-                        reason,
-                        Cause::Superseded | Cause::AwaitingApproval | Cause::Held | Cause::Recalled
-                    ));
-            if becomes {
-                self.transit(&id, VersionState::Staged, Cause::Canary);
-            } else if state == VersionState::Staged && reason == Cause::Canary && !is_canary {
+        for (id, state, reason, was_canary) in waiting {
+            let is_older = self.is_older_than_active(&id);
+            let is_canary = spec.is_canary(&id) && !is_older;
+            let is_wanted =
+                state == VersionState::Pending && matches!(reason, Cause::Promoted | Cause::Approved);
+            if was_canary && !is_canary {
                 if self.is_replaced_as_canary(spec) {
                     self.transit(&id, VersionState::Draining, Cause::Superseded);
                 } else {
                     self.judge(spec, &id, true);
                 }
+            } else if is_canary && !was_canary && !is_wanted {
+                self.transit(&id, VersionState::Staged, Cause::Canary);
             } else if state != VersionState::Pending && reason == Cause::Held && spec.active.is_none() {
                 self.judge(spec, &id, state == VersionState::Draining);
+            } else if reason == Cause::AwaitingApproval && spec.approves(&id) && !is_older {
+                self.make_pending(&id, Cause::Approved);
             }
         }
     }
@@ -148,28 +145,39 @@ impl Step<'_> {
     /// Whether another version is the canary now, or will be once it is there.
     fn is_replaced_as_canary(&self, spec: &AppSpec) -> bool {
         let Some(canary) = spec.canary() else { return false };
-        self.record.version(&canary.version).is_none_or(|version| self.is_newer_than_active(version.revision))
+        let is_active = self.record.active.as_ref() == Some(&canary.version);
+        let is_unknown = self.record.version(&canary.version).is_none();
+        is_unknown || !(is_active || self.is_older_than_active(&canary.version))
     }
 
-    fn is_newer_than_active(&self, revision: u64) -> bool {
-        let active = self.record.active.as_ref().and_then(|active| self.record.version(active));
-        active.is_none_or(|active| revision > active.revision)
+    /// Whether a version is older than the active one; where there is none, than the one that is about to be.
+    pub(super) fn is_older_than_active(&self, id: &VersionId) -> bool {
+        let pending = || self.record.in_state(VersionState::Pending).into_iter().find(|other| other != id);
+        let active = self.record.active.clone().or_else(pending);
+        let revision = |id: &VersionId| self.record.version(id).map(|version| version.revision);
+        active.is_some_and(|active| revision(id) < revision(&active))
     }
 
-    /// A version that was rolled back may be the canary once more. One that is active, or older than
-    /// the active one, can't: a canary is what may become active next.
+    /// A version that was rolled back may be the canary once more, unless its end was asked for. One that is active,
+    /// or older than the active one, can't: a canary is what may become active next.
     fn recall_canary(&mut self, spec: &AppSpec) {
         let Some(canary) = spec.canary().and_then(|canary| self.record.version(&canary.version)) else {
             return;
         };
-        let (id, state, revision) = (canary.id.clone(), canary.state, canary.revision);
+        let (id, state, reason) = (canary.id.clone(), canary.state, canary.reason);
+        let is_older = self.is_older_than_active(&id);
         match state {
-            VersionState::Draining if self.is_newer_than_active(revision) => {
+            VersionState::Draining if !is_older && reason != Cause::Asked => {
                 self.transit(&id, VersionState::Staged, Cause::Canary);
             }
-            VersionState::Staged | VersionState::Pending => {}
+            VersionState::Staged if !is_older => {}
+            VersionState::Pending => {}
             _ => {
-                let why = "not a newer version than the active one";
+                let why = if reason == Cause::Asked {
+                    "its end was asked for"
+                } else {
+                    "not a newer version than the active one"
+                };
                 tracing::warn!(app = %spec.id, version = %id, %state, why, "the canary has no effect");
             }
         }

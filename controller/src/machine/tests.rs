@@ -391,15 +391,17 @@ fn history_says_what_happened_and_is_bounded() {
 
 #[test]
 fn a_rollback_that_is_taken_back_leaves_its_visitors_where_they_are() {
-    let mut app = Bench::new(&["v1"]);
-    app.spec.health_checked = true;
-    app.ready.extend([("v1".into(), 2), ("v2".into(), 2)]);
-    app.reconcile();
-    app.deploy(&["v1", "v2"]);
-    app.expect(&[("v1", Draining), ("v2", Active)]);
-    app.ready.insert("v1".into(), 1);
-    app.command("v1", Command::Promote).unwrap();
-    app.expect(&[("v1", Pending), ("v2", Active)]);
-    app.command("v2", Command::Promote).unwrap();
-    app.expect(&[("v1", Draining), ("v2", Active)]);
+    for (version, command) in [("v2", Command::Promote), ("v1", Command::Expire { now: false })] {
+        let mut app = Bench::new(&["v1"]);
+        app.spec.health_checked = true;
+        app.ready.extend([("v1".into(), 2), ("v2".into(), 2)]);
+        app.reconcile();
+        app.deploy(&["v1", "v2"]);
+        app.expect(&[("v1", Draining), ("v2", Active)]);
+        app.ready.insert("v1".into(), 1);
+        app.command("v1", Command::Promote).unwrap();
+        app.expect(&[("v1", Pending), ("v2", Active)]);
+        app.command(version, command).unwrap();
+        app.expect(&[("v1", Draining), ("v2", Active)]);
+    }
 }

@@ -90,7 +90,8 @@ async fn lead(shared: Shared, cluster: Cluster, observer: Arc<dyn Observer>, sto
     let times = Times { heartbeat: config.kubernetes.heartbeat, lease: LeaseTimes { duration, renew } };
     let identity = identity(client.default_namespace());
     let data_plane = Arc::clone(&shared.plane) as Arc<dyn DataPlane>;
-    let (lead, handle) = Lead::new(client, cluster.states(), data_plane, observer, identity, times);
+    let options = cluster.scopes().options.clone();
+    let (lead, handle) = Lead::new(client, options, cluster.states(), data_plane, observer, identity, times);
     shared.lead.store(Some(Arc::new(handle)));
     lead.run(stop.cancelled()).await;
 }

@@ -300,8 +300,8 @@ impl Compiler {
         Ok(Some(bundle))
     }
 
-    /// Forgets what no snapshot names any more, or what has expired. Requests that still run hold
-    /// their counters themselves.
+    /// Forgets what no snapshot names any more, or what has expired, once nothing runs on it: its app may have lost
+    /// its route for a moment only.
     fn sweep(&self, config: &Config, fixed: &VersionSnapshot, cluster: &VersionSnapshot) {
         let configured: HashSet<&AppId> = config.apps.iter().map(|app| &app.id).collect();
         let of_cluster: HashSet<&AppId> = cluster.apps.iter().map(|app| &app.id).collect();
@@ -312,7 +312,9 @@ impl Compiler {
             .filter(|(_, version)| version.state != VersionState::Expired)
             .map(|(app, version)| (app, &version.id))
             .collect();
-        self.known.lock().retain(|(app, version), _| alive.contains(&(app, version)));
+        self.known
+            .lock()
+            .retain(|(app, version), known| alive.contains(&(app, version)) || known.stats.in_flight() > 0);
         self.routes.lock().retain(|app, _| of_cluster.contains(app) || configured.contains(app));
         self.resolver.retain(&of_cluster);
     }

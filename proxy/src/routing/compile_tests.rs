@@ -111,3 +111,24 @@ apps:
     };
     assert_eq!((endpoint("shop"), endpoint("other"), table.failures().len()), (9001, 9002, 1));
 }
+
+#[test]
+fn what_runs_on_a_version_is_counted_to_its_end_also_without_a_route() {
+    let compiler = Compiler::new(Metrics::new().unwrap());
+    let text = "server: {listen: [{addr: 127.0.0.1:0}]}\nkubernetes: {enabled: true}\n";
+    let config = parse(text, Path::new("test.yaml"), &HashMap::<String, String>::new()).unwrap();
+    let fixed = VersionSnapshot::default();
+    let (there, gone) = (snapshot(&["web/other"], 9001), VersionSnapshot::default());
+    let in_flight =
+        || compiler.stats(&there.apps[0].id, &there.apps[0].versions[0].id).map(|s| s.in_flight());
+    compiler.compile(&config, &fixed, &there).unwrap();
+    let stream = compiler.stats(&there.apps[0].id, &there.apps[0].versions[0].id).unwrap().begin();
+    compiler.compile(&config, &fixed, &gone).unwrap();
+    assert_eq!(in_flight(), Some(1));
+    compiler.compile(&config, &fixed, &there).unwrap();
+    assert_eq!(in_flight(), Some(1), "the route is back");
+    compiler.compile(&config, &fixed, &gone).unwrap();
+    drop(stream);
+    compiler.compile(&config, &fixed, &gone).unwrap();
+    assert_eq!(in_flight(), None);
+}

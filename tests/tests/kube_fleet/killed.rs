@@ -5,7 +5,7 @@ use std::time::Duration;
 use lockstep_tests::kube::{Cluster, Fleet, Vapp, lab};
 use lockstep_tests::until;
 
-use crate::{ended_once, shop, skew};
+use crate::{LIFE, ended, shop, skew, told};
 
 /// How long the others take to confirm where the leader is to die before they have.
 const LAG: Duration = Duration::from_secs(3);
@@ -61,6 +61,9 @@ fn expire(cluster: &Cluster, fleet: &mut Fleet<'_>, vapp: &Vapp<'_>, step: Step,
     let before = vapp.state(&old);
     assert_ne!(before, "expired", "{step:?}");
     fleet.kill(leader);
+    if matches!(step, Step::BeforeMarking) {
+        assert_eq!(vapp.state(&old), "draining", "it was killed before");
+    }
     // Its pod goes, or its container is started again: one that starts takes versions for busy, as it does not know
     // what it did, so an expiry that is not confirmed yet would begin anew.
     let restarts = matches!(step, Step::AfterScale);
@@ -73,7 +76,10 @@ fn expire(cluster: &Cluster, fleet: &mut Fleet<'_>, vapp: &Vapp<'_>, step: Step,
     }
     vapp.expect_state(&old, "expired");
     fleet.replicas[leader].api.let_go();
-    ended_once(cluster, vapp, &old);
+    ended(cluster, vapp, &old, &LIFE);
+    // What the leader had written when it was killed it may not have told.
+    let [draining, expiring, expired] = told(cluster, &old);
+    assert!(draining <= 1 && expiring <= 1 && expired == 1, "{step:?}: {draining} {expiring} {expired}");
     vapp.expect_state(&new, "active");
     if !restarts {
         fleet.renew_pod(leader);

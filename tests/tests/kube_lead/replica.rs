@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use lockstep_controller::cluster::ClusterState;
 use lockstep_controller::cluster::lead::{Identity, Lead, LeadHandle, LeaseTimes, Times};
+use lockstep_controller::cluster::{ClusterState, Options};
 use lockstep_controller::controller::Observer;
 use lockstep_controller::record::Transition;
 use lockstep_controller::store::StoreError;
@@ -63,8 +63,15 @@ impl Replica {
         };
         let second = Duration::from_secs(1);
         let times = Times { heartbeat: second, lease: LeaseTimes { duration: second * 3, renew: second } };
+        let options = Options {
+            app: "app.kubernetes.io/name".to_owned(),
+            version: "plt.dev/version".to_owned(),
+            mint_ids: false,
+            adopt: true,
+        };
         let (lead, handle) = Lead::new(
             client.clone(),
+            options,
             states,
             Arc::clone(&plane) as Arc<dyn DataPlane>,
             Arc::clone(&seen) as Arc<dyn Observer>,

@@ -74,6 +74,13 @@ pub fn observe(cluster: &Cluster) {
     for pin in ["v1", "v2", "v7"] {
         assert_eq!(instance.pinned(pin), "v2", "{pin}");
     }
+    // It may be one that came meanwhile: other replicas know it.
+    let unknown = instance.send(&Request::get("/").pinned("v7"));
+    assert_eq!(
+        (unknown.pins_to(), unknown.header("x-lockstep-skew")),
+        (None, Some("unknown")),
+        "{unknown:?}"
+    );
     assert!(has(&call(&instance, "g1"), r#""text": "g1: hi""#), "the protocol is kept, too");
     assert_eq!(instance.api("status")["snapshot_stale"], true);
     cluster.control_plane.start_api_server();

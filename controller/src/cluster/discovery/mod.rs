@@ -33,6 +33,14 @@ pub struct Options {
     pub adopt: bool,
 }
 
+impl Options {
+    /// Whether these are the labels of that version of an app.
+    pub(crate) fn name(&self, labels: &BTreeMap<String, String>, app: &AppId, version: &VersionId) -> bool {
+        let is = |label: &String, value: &str| labels.get(label).is_some_and(|labelled| labelled == value);
+        is(&self.app, app.name()) && is(&self.version, version.as_str())
+    }
+}
+
 /// The objects of one namespace, by name.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Objects {

@@ -172,6 +172,21 @@ fn slice_ports() -> Value {
 }
 
 #[test]
+fn a_version_is_named_by_both_labels_and_by_no_other() {
+    let names = |labels: Value| {
+        let labels = serde_json::from_value(labels).unwrap();
+        options().name(&labels, &"web/shop".parse().unwrap(), &"v1".parse().unwrap())
+    };
+    assert!(names(shop("v1")));
+    for other in [json!({"app.kubernetes.io/name": "blog"}), json!({"plt.dev/version": "v2", "track": "v1"})]
+    {
+        let mut labels = shop("v1");
+        merge(&mut labels, &other);
+        assert!(!names(labels), "{other}");
+    }
+}
+
+#[test]
 fn a_version_is_reached_by_its_own_service() {
     let cluster = Cluster::new()
         .deployment("shop-v1", 0, &shop("v1"), &none())
@@ -315,6 +330,8 @@ fn who_has_a_say_in_the_end_is_known_by_a_word() {
 fn what_is_wrong_is_said_and_the_rest_goes_on() {
     let app = |name: &str| json!({"app.kubernetes.io/name": name, "plt.dev/version": "v1"});
     let revision = json!({"metadata": {"annotations": {"lockstep.dev/revision": "first"}}});
+    // No object can hold it.
+    let immense = json!({"metadata": {"annotations": {"lockstep.dev/revision": "9223372036854775808"}}});
     let portless = json!({"spec": {"template": {"spec": {"containers": [{"name": "app"}]}}}});
     let cluster = Cluster::new()
         .deployment("fine", 0, &shop("v1"), &none())
@@ -323,17 +340,19 @@ fn what_is_wrong_is_said_and_the_rest_goes_on() {
         .deployment("shouting", 3, &app("SHOP"), &none())
         .deployment("unordered", 4, &shop("v2"), &revision)
         .deployment("portless", 5, &shop("v3"), &portless)
+        .deployment("immense", 7, &shop("v4"), &immense)
         .deployment("other", 6, &json!({"app": "db"}), &none())
         .pods("unordered", &shop("v1"), &[9]);
     let problems = [
         "! shouting InvalidApp",
         "! empty InvalidVersion",
+        "! immense InvalidSettings",
         "! twice DuplicateVersion",
         "! unordered VersionReplaced",
         "! unordered InvalidSettings",
         "! portless NoPort",
     ];
-    let expected = format!("{WEB}  v1 - []\n  v2 - []\n  v3 - []\n{}\n", problems.join("\n"));
+    let expected = format!("{WEB}  v1 - []\n  v2 - []\n  v3 - []\n  v4 - []\n{}\n", problems.join("\n"));
     assert_eq!(cluster.found(&options()), expected);
 }
 

@@ -158,8 +158,12 @@ impl<'o> Scope<'_, 'o> {
     fn revision(&mut self, deployment: &Deployment) -> u64 {
         let created = u64::try_from(deployment.created.as_millisecond()).unwrap_or(0);
         let Some(text) = deployment.annotations.get("revision") else { return created };
-        text.parse().unwrap_or_else(|_| {
-            let message = format!("annotation lockstep.dev/revision: {text:?} is not a whole number");
+        // The resource holds it as a signed number.
+        let revision = text.parse::<i64>().ok().and_then(|revision| u64::try_from(revision).ok());
+        revision.unwrap_or_else(|| {
+            let most = i64::MAX;
+            let message =
+                format!("annotation lockstep.dev/revision: {text:?} is not a whole number from 0 to {most}");
             self.problem(deployment, ProblemReason::InvalidSettings, &message);
             created
         })

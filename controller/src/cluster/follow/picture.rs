@@ -12,7 +12,7 @@ use crate::cluster::resource::VersionedApp;
 use crate::cluster::standing::{Standing, Standings};
 use crate::cluster::state::ClusterState;
 use crate::cluster::world::World;
-use crate::{AppId, AppSnapshot, Canary, VersionSnapshot, VersionState, VersionStatus};
+use crate::{AppId, AppSnapshot, Canary, Share, VersionId, VersionSnapshot, VersionState, VersionStatus};
 
 /// The picture of the cluster.
 #[derive(Default)]
@@ -46,9 +46,7 @@ impl Picture {
             if let Some(grant) = &app.grant {
                 picture.settlements.recall(&grant.claim, settings);
             }
-            let states = app.versions.iter().map(|version| (version.id.clone(), version.state));
-            let standing = Standing { active: app.active.clone(), states: states.collect() };
-            picture.standings.recall(app.id.clone(), standing);
+            picture.standings.recall(app.id.clone(), standing(&app));
             picture.apps.insert(app.id.clone(), app);
         }
         let ids = |ids: Vec<MintedId>| ids.into_iter().map(|known| ((known.uid, known.template), known.id));
@@ -206,10 +204,18 @@ impl Picture {
     }
 }
 
+/// How the versions of an app stood when they were routed like this.
+fn standing(app: &AppSnapshot) -> Standing {
+    let states: Vec<_> = app.versions.iter().map(|version| (version.id.clone(), version.state)).collect();
+    let canary = app.canary.as_ref().map(|canary| &canary.version);
+    let canary = canary.filter(|id| states.contains(&((*id).clone(), VersionState::Staged))).cloned();
+    Standing { active: app.active.clone(), canary, states }
+}
+
 /// How an app is routed: states as they were learned, endpoints as they were found. A version whose
 /// state is not known yet is not routed (promise P1).
 fn snapshot(app: &FoundApp, grant: &Arc<Grant>, standing: &Standing, canary: Option<&Canary>) -> AppSnapshot {
-    let version = |(id, state): &(crate::VersionId, VersionState)| {
+    let version = |(id, state): &(VersionId, VersionState)| {
         let found = app.versions.iter().find(|version| version.id == *id);
         VersionStatus {
             id: id.clone(),
@@ -218,18 +224,28 @@ fn snapshot(app: &FoundApp, grant: &Arc<Grant>, standing: &Standing, canary: Opt
             http2: found.is_some_and(|found| found.http2),
         }
     };
-    let waits = |canary: &&Canary| {
-        let state = standing.states.iter().find(|(id, _)| *id == canary.version).map(|(_, state)| state);
-        canary.share.as_fraction() < 1.0
-            && matches!(state, Some(VersionState::Staged | VersionState::Pending))
-    };
     AppSnapshot {
         id: app.id.clone(),
         active: standing.active.clone(),
-        canary: canary.filter(waits).cloned(),
+        canary: routed_canary(standing, canary),
         versions: standing.states.iter().map(version).collect(),
         grant: Some(Arc::clone(grant)),
     }
+}
+
+/// The canary that is named, if it waits. What was the canary before stays it for its visitors, with no share of new
+/// ones, until what becomes of it is written: the name changes first.
+fn routed_canary(standing: &Standing, named: Option<&Canary>) -> Option<Canary> {
+    let is_written = |id: &VersionId| standing.canary.as_ref() == Some(id);
+    let waits = |canary: &&Canary| {
+        let is_pending = standing.state(&canary.version) == Some(VersionState::Pending);
+        canary.share < Share::ALL && (is_pending || is_written(&canary.version))
+    };
+    let named = named.filter(waits);
+    let ends = |id: &&VersionId| named.is_none_or(|named| named.version != **id);
+    let ending = standing.canary.as_ref().filter(ends);
+    let ending = ending.map(|id| Canary { version: id.clone(), share: Share::NONE });
+    ending.or_else(|| named.cloned())
 }
 
 #[cfg(test)]

@@ -179,3 +179,24 @@ fn a_replica_that_never_saw_good_settings_goes_by_what_the_leader_knew() {
         );
     }
 }
+
+#[test]
+fn the_older_keeps_its_host_when_its_first_deployment_goes() {
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let resource = |made: i64, since: Option<i64>| {
+        let mut resource = VersionedApp::new("", VersionedAppSpec::default());
+        let made = k8s_openapi::jiff::Timestamp::from_second(made).unwrap();
+        resource.metadata.creation_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(made));
+        resource.status.get_or_insert_default().since = since.map(at);
+        Arc::new(resource)
+    };
+    // Both were there before their resources were made, and the first version of the older one is gone.
+    let apps = [app("a/young 5 x.example"), app("b/old 20 x.example")];
+    let (young, old) = (resource(10, None), resource(10, Some(1)));
+    assert_eq!(since(Some(&apps[0]), Some(&young)), Some(at(5)));
+    assert_eq!(since(Some(&apps[1]), Some(&old)), Some(at(1)), "what is written stays");
+    let of = |id: &AppId| Some(Arc::clone(if id.name() == "old" { &old } else { &young }));
+    let grants = Settlements::default().decide(&apps, &of, &Rules::default());
+    assert_eq!(show(&grants), "b/old x.example\n! a RouteConflict");
+}

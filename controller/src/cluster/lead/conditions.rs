@@ -10,7 +10,7 @@ use super::unready;
 use crate::cluster::claim::Settled;
 use crate::cluster::found::{Problem, ProblemReason};
 use crate::cluster::resource::convert::Figures;
-use crate::record::AppRecord;
+use crate::record::{AppRecord, Cause};
 use crate::{AppId, VersionId, VersionState};
 
 /// A condition that is to be in a status.
@@ -81,12 +81,17 @@ impl Causes<'_> {
 
     fn canary_not_found(&self) -> Option<Held> {
         let canary = &self.settled.canary.as_ref()?.version;
-        let state =
-            self.record.version(canary).filter(|version| version.present).map(|version| version.state);
-        let (reason, message) = match state {
+        let version = self.record.version(canary).filter(|version| version.present);
+        let (reason, message) = match version.map(|version| (version.state, version.reason)) {
             None => ("UnknownVersion", format!("canary names version {canary}, which no Deployment carries")),
-            Some(VersionState::Staged | VersionState::Pending | VersionState::Active) => return None,
-            Some(state) => (
+            Some((VersionState::Pending | VersionState::Active, _)) => return None,
+            Some((VersionState::Staged, Cause::Canary | Cause::Held | Cause::AwaitingApproval)) => {
+                return None;
+            }
+            Some((state, Cause::Asked)) => {
+                ("NotStaged", format!("version {canary} is {state}: somebody asked for its end"))
+            }
+            Some((state, _)) => (
                 "NotStaged",
                 format!("version {canary} is {state}: the canary must be newer than the active one"),
             ),

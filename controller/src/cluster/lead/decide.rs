@@ -54,10 +54,12 @@ impl Case<'_> {
             VersionSpec { id: version.id.clone(), revision: version.revision, endpoints: [].into() }
         }));
         versions.sort_by(|a, b| (a.revision, &a.id).cmp(&(b.revision, &b.id)));
-        let known = |id: &&VersionId| {
-            record.version(id).is_some() || versions.iter().any(|version| version.id == **id)
+        // A fixed version that nobody knows keeps all others from becoming active, but not an app from having any.
+        let holds = |id: &&VersionId| {
+            let is_known = record.version(id).is_some() || versions.iter().any(|version| version.id == **id);
+            is_known || record.active.is_some()
         };
-        let active = self.settled.active.as_ref().filter(known).cloned();
+        let active = self.settled.active.as_ref().filter(holds).cloned();
         AppSpec {
             id: self.app.clone(),
             versions,
@@ -132,8 +134,12 @@ impl Case<'_> {
                 changed.push(found.id.clone());
             }
             if state != VersionState::Expired && !known.vanished && found.workload.desired > 0 {
-                let ends = state == VersionState::Expiring;
-                known.replicas = if ends { Some(found.workload.desired) } else { None };
+                if state == VersionState::Expiring {
+                    known.replicas = Some(found.workload.desired);
+                } else if !known.restore {
+                    // One that is to be restored may be on its way to zero still.
+                    known.replicas = None;
+                }
             }
         }
         changed

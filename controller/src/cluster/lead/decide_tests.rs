@@ -145,6 +145,38 @@ fn a_fixed_version_that_nobody_knows_fixes_nothing() {
 }
 
 #[test]
+fn a_fixed_version_that_nobody_knows_releases_nothing_that_was_held_back() {
+    use VersionState::{Active, Staged};
+    let both = found(vec![version("v1", 1), version("v2", 2)]);
+    let fixed = |text: &str| Settled { active: Some(id(text)), ..settled() };
+    let mut record = decide(&found(vec![version("v1", 1)]), &fixed("v1"), &[], &AppRecord::default()).record;
+    record.version_mut(&id("v1")).unwrap().state = Active;
+    record.active = Some(id("v1"));
+    let record = decide(&both, &fixed("v1"), &[], &record).record;
+    assert_eq!(states(&record), [("v1", Active), ("v2", Staged)]);
+    let record = decide(&both, &fixed("v7"), &[], &record).record;
+    assert_eq!(states(&record), [("v1", Active), ("v2", Staged)]);
+    let record = decide(&both, &settled(), &[], &record).record;
+    assert_eq!(states(&record), [("v1", Active), ("v2", VersionState::Pending)]);
+}
+
+#[test]
+fn what_is_rescued_while_it_is_scaled_down_comes_back_whole() {
+    let mut record = decide(&found(vec![version("v1", 1)]), &settled(), &[], &AppRecord::default()).record;
+    record.version_mut(&id("v1")).unwrap().state = VersionState::Expiring;
+    // It is seen with its replicas, then promoted, and seen so once more: then it is at zero.
+    let there = found(vec![version("v1", 1)]);
+    let mut record = decide(&there, &settled(), &[], &record).record;
+    let rescued = record.version_mut(&id("v1")).unwrap();
+    (rescued.state, rescued.workload.restore) = (VersionState::Pending, true);
+    let record = decide(&there, &settled(), &[], &record).record;
+    let mut down = version("v1", 1);
+    (down.workload.desired, down.endpoints) = (0, [].into());
+    let acts = due(&record, Some(&found(vec![down])), &settled().policy);
+    assert_eq!(acts.first().map(|act| &act.kind), Some(&ActKind::ScaleUp { replicas: 2 }));
+}
+
+#[test]
 fn acts_follow_from_what_is_written_and_what_is_there() {
     let down = ActKind::ScaleDown;
     let up = ActKind::ScaleUp { replicas: 3 };

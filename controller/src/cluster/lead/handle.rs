@@ -17,6 +17,7 @@ use super::links::Links;
 use super::perform::PATIENCE;
 use super::step::log;
 use super::trouble::why;
+use super::work::Work;
 use crate::cluster::backoff::after_conflict;
 use crate::cluster::claim::Settled;
 use crate::cluster::found::FoundApp;
@@ -30,27 +31,39 @@ use crate::{AppId, Command, CommandError, Mode, VersionId};
 
 /// Asks about apps of the cluster and commands them. Cheap to clone.
 #[derive(Clone)]
-pub struct LeadHandle(Links);
+pub struct LeadHandle {
+    links: Links,
+    work: Work,
+}
+
+/// What somebody wants of a version.
+struct Wish {
+    app: String,
+    version: String,
+    command: Command,
+    actor: String,
+}
 
 impl LeadHandle {
-    pub(super) const fn new(links: Links) -> Self {
-        Self(links)
+    pub(super) const fn new(links: Links, work: Work) -> Self {
+        Self { links, work }
     }
 
     /// Whether this replica leads.
     #[must_use]
     pub fn leads(&self) -> bool {
-        self.0.leads()
+        self.links.leads()
     }
 
     /// What this replica could not do in the cluster lately: first what it is in want of, then what could
     /// not be done to workloads.
     #[must_use]
     pub fn troubles(&self) -> (Vec<String>, Vec<String>) {
-        self.0.troubles.list()
+        self.links.troubles.list()
     }
 
-    /// Carries a command out in the name of `actor`.
+    /// Carries a command out in the name of `actor`. It is carried out, and told of, also if nobody waits for it any
+    /// more.
     ///
     /// # Errors
     /// If it is refused, or the cluster does not take it.
@@ -61,33 +74,43 @@ impl LeadHandle {
         command: Command,
         actor: &str,
     ) -> Result<AppView, CommandError> {
+        let (app, version, actor) = (app.to_owned(), version.to_owned(), actor.to_owned());
+        let (handle, wish) = (self.clone(), Wish { app, version, command, actor });
+        let done = self.work.run(async move { handle.carry_out(&wish).await }).await;
+        done.unwrap_or(Err(CommandError::ShuttingDown))
+    }
+
+    async fn carry_out(&self, wish: &Wish) -> Result<AppView, CommandError> {
         let cluster = self.cluster();
-        let id = find(&cluster, app)?;
+        let id = find(&cluster, &wish.app)?;
         let invalid = || {
             let why = "its settings are invalid: see its conditions, or GET /api/v1/problems";
             CommandError::Cluster(format!("app {id} takes no commands while {why}"))
         };
         let settled = cluster.settled.get(&id).ok_or_else(invalid)?;
         let found = cluster.found.apps.get(&id);
-        let api: Api<VersionedApp> = Api::namespaced(self.0.client.clone(), id.namespace());
-        let mut waits = after_conflict();
+        let api: Api<VersionedApp> = Api::namespaced(self.links.client.clone(), id.namespace());
+        let (new, mut waits) = (PostParams::default(), after_conflict());
         loop {
-            let mut resource = answer(api.get(id.name())).await?.map_err(|error| refusal(&error))?;
+            let mut resource = answer(api.get(id.name())).await?;
             let case = case(&id, found, settled, &cluster);
-            let made = decide(&case, &mut resource, version, command, actor)?;
-            match answer(api.replace_status(id.name(), &PostParams::default(), &resource)).await? {
-                Ok(written) => {
-                    self.tell(&case, &written, &made);
-                    return Ok(self.view(&id, &cluster, &written));
-                }
-                Err(kube::Error::Api(status)) if status.code == 409 => {
+            let made = decide(&case, &mut resource, wish)?;
+            let write = api.replace_status(id.name(), &new, &resource);
+            let written = match timeout(PATIENCE, write).await {
+                Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
                     let busy = || {
                         CommandError::Cluster("others kept writing at the same time; try again".to_owned())
                     };
                     sleep(waits.next().ok_or_else(busy)?).await;
+                    continue;
                 }
-                Err(error) => return Err(refusal(&error)),
-            }
+                Ok(Err(error @ kube::Error::Api(_))) => return Err(refusal(&error)),
+                Ok(Ok(written)) => written,
+                Ok(Err(error)) => written_after_all(&api, &id, &made, refusal(&error)).await?,
+                Err(_) => written_after_all(&api, &id, &made, late()).await?,
+            };
+            self.tell(&case, &written, &made);
+            return Ok(self.view(&id, &cluster, &written));
         }
     }
 
@@ -128,7 +151,7 @@ impl LeadHandle {
     }
 
     fn cluster(&self) -> Arc<ClusterState> {
-        Arc::clone(&self.0.cluster.borrow())
+        Arc::clone(&self.links.cluster.borrow())
     }
 
     /// What the resource remembers, with what was found and what runs on this replica.
@@ -145,7 +168,7 @@ impl LeadHandle {
         let policy = settled.map(|settled| &settled.policy).filter(|policy| policy.mode == Mode::Manage);
         let acts = policy.map(|policy| due(&record, found.map(|found| &**found), policy)).unwrap_or_default();
         let spec = case.map(|case| case.spec(&record));
-        let mut view = AppView::new(id, spec.as_ref(), &record, &*self.0.data_plane);
+        let mut view = AppView::new(id, spec.as_ref(), &record, &*self.links.data_plane);
         let status = resource.status.as_ref();
         for version in &mut view.versions {
             let entry = status.and_then(|status| status.versions.iter().find(|entry| entry.id == version.id));
@@ -168,8 +191,10 @@ impl LeadHandle {
         let uid = written.metadata.uid.as_deref().unwrap_or_default();
         for transition in made {
             log(case.app, transition);
-            self.0.observer.transitioned(case.app, transition);
-            self.0.events.transition(object_of(case.app, &transition.version, case.found, uid), transition);
+            self.links.observer.transitioned(case.app, transition);
+            self.links
+                .events
+                .transition(object_of(case.app, &transition.version, case.found, uid), transition);
         }
     }
 }
@@ -178,15 +203,13 @@ impl LeadHandle {
 fn decide(
     case: &Case<'_>,
     resource: &mut VersionedApp,
-    version: &str,
-    command: Command,
-    actor: &str,
+    wish: &Wish,
 ) -> Result<Vec<Transition>, CommandError> {
     let mut record = resource.record();
     record.repair(case.now);
     let spec = case.spec(&record);
-    let mut step = Step::new(&mut record, case.now, actor);
-    step.command(&spec, version, command)?;
+    let mut step = Step::new(&mut record, case.now, &wish.actor);
+    step.command(&spec, &wish.version, wish.command)?;
     let made = step.finish();
     let status = resource.status.get_or_insert_default();
     let figures = figures(status);
@@ -227,10 +250,30 @@ fn case<'a>(
     Case { app, found, settled, problems: &cluster.found.problems, routed, now: Timestamp::now() }
 }
 
-async fn answer<T>(
-    asked: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<Result<T, kube::Error>, CommandError> {
-    timeout(PATIENCE, asked).await.map_err(|_| CommandError::Cluster("the API does not answer".to_owned()))
+async fn answer<T>(asked: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CommandError> {
+    timeout(PATIENCE, asked).await.map_err(|_| late())?.map_err(|error| refusal(&error))
+}
+
+/// Whether a write without an answer took effect shows in what is there now; else it is as it failed.
+async fn written_after_all(
+    api: &Api<VersionedApp>,
+    app: &AppId,
+    made: &[Transition],
+    failure: CommandError,
+) -> Result<VersionedApp, CommandError> {
+    let read = answer(api.get(app.name())).await.ok();
+    let took_effect = |read: &VersionedApp| {
+        let history = read.record().history;
+        !made.is_empty() && made.iter().all(|transition| history.contains(transition))
+    };
+    read.filter(took_effect).ok_or_else(|| {
+        tracing::warn!(%app, %failure, "whether a command was written is not known");
+        failure
+    })
+}
+
+fn late() -> CommandError {
+    CommandError::Cluster("the API does not answer".to_owned())
 }
 
 fn refusal(error: &kube::Error) -> CommandError {

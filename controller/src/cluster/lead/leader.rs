@@ -58,25 +58,28 @@ impl Leader {
         }
     }
 
-    /// Leads until it is dropped, or nobody says what there is any more.
-    pub(super) async fn run(mut self) {
+    /// Leads until it is `over`, or nobody says what there is any more. What is being written then is finished and
+    /// told: without a term nothing else is begun, and nobody else leads before it is there.
+    pub(super) async fn run(mut self, over: impl Future<Output = ()> + Clone) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut asks = Asks::new();
         loop {
             tokio::select! {
+                () = over.clone() => return,
                 _ = ticks.tick() => {}
                 changed = self.links.cluster.changed() => if changed.is_err() { return },
                 changed = self.fleet.changed() => if changed.is_err() { return },
                 Some(Ok((question, answered))) = asks.join_next() => self.answered(question, answered),
             }
-            self.pass().await;
+            self.pass(over.clone()).await;
             self.ask(&mut asks);
             sleep(BREATH).await;
         }
     }
 
-    async fn pass(&mut self) {
+    async fn pass(&mut self, over: impl Future<Output = ()>) {
+        tokio::pin!(over);
         let cluster = Arc::clone(&self.links.cluster.borrow_and_update());
         let fleet = Arc::clone(&self.fleet.borrow_and_update());
         // A Deployment that is not seen while only its watch is behind is not gone.
@@ -112,9 +115,15 @@ impl Leader {
             {
                 taken.push(turn.take());
             }
-            let Some(Turn { app, memo, questions, .. }) = taken.next().await else { return };
-            self.memos.insert(app.clone(), memo);
-            self.questions.extend(questions);
+            tokio::select! {
+                biased;
+                () = &mut over, if !waiting.is_empty() => waiting.clear(),
+                turn = taken.next() => {
+                    let Some(Turn { app, memo, questions, .. }) = turn else { return };
+                    self.memos.insert(app.clone(), memo);
+                    self.questions.extend(questions);
+                }
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use super::election::Term;
 use super::events::Events;
 use super::trouble::Troubles;
 use crate::DataPlane;
+use crate::cluster::discovery::Options;
 use crate::cluster::state::ClusterState;
 use crate::controller::Observer;
 
@@ -19,6 +20,8 @@ use crate::controller::Observer;
 pub(super) struct Links {
     pub(super) client: Client,
     pub(super) cluster: watch::Receiver<Arc<ClusterState>>,
+    /// What is taken for a version.
+    pub(super) options: Arc<Options>,
     pub(super) term: watch::Receiver<Option<Term>>,
     pub(super) data_plane: Arc<dyn DataPlane>,
     pub(super) observer: Arc<dyn Observer>,

@@ -24,20 +24,23 @@ mod step;
 mod trouble;
 mod unready;
 mod webhook;
+mod work;
 mod world;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use kube::Client;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 pub use election::LeaseTimes;
 pub use handle::LeadHandle;
 pub use identity::Identity;
 
 use crate::DataPlane;
+use crate::cluster::discovery::Options;
 use crate::cluster::state::ClusterState;
 use crate::controller::Observer;
 use election::{Election, Term};
@@ -48,9 +51,12 @@ use leases::Leases;
 use links::Links;
 use perform::PATIENCE;
 use trouble::Troubles;
+use work::Work;
 
 /// A report counts for this many heartbeats.
 const FRESH_BEATS: u32 = 3;
+/// What is being written when this replica ends has so long to be there, and told.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// How often replicas report, and how the leader's Lease is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,13 +74,15 @@ pub struct Lead {
     times: Times,
     election: Election,
     sender: EventSender,
+    work: Work,
 }
 
 impl Lead {
-    /// The part of `identity`, and the way to ask for something.
+    /// The part of `identity` in a cluster where `options` say what is a version, and the way to ask for something.
     #[must_use]
     pub fn new(
         client: Client,
+        options: Options,
         cluster: watch::Receiver<Arc<ClusterState>>,
         data_plane: Arc<dyn DataPlane>,
         observer: Arc<dyn Observer>,
@@ -86,14 +94,19 @@ impl Lead {
         let (events, sender) = events::channel(client.clone(), &identity, troubles.clone());
         // A term ends a third of the Lease's duration before another replica may lead.
         let patience = PATIENCE.min(times.lease.duration / 4);
-        let links = Links { client, cluster, term, data_plane, observer, events, troubles, patience };
-        let handle = LeadHandle::new(links.clone());
-        (Self { links, identity, times, election, sender }, handle)
+        let options = Arc::new(options);
+        let links =
+            Links { client, options, cluster, term, data_plane, observer, events, troubles, patience };
+        let work = Work::default();
+        let handle = LeadHandle::new(links.clone(), work.clone());
+        (Self { links, identity, times, election, sender, work }, handle)
     }
 
-    /// Takes part until `stop` is done; a Lease that is held then is given back.
+    /// Takes part until `stop` is done; what is being written then is finished, and a Lease that is held is given
+    /// back.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { links, identity, times, mut election, sender } = self;
+        let Self { links, identity, times, mut election, sender, work } = self;
+        let stop = stop.shared();
         let heartbeat = Heartbeat::new(
             links.client.clone(),
             identity.clone(),
@@ -102,30 +115,49 @@ impl Lead {
             Arc::clone(&links.data_plane),
             links.troubles.clone(),
         );
-        let reigns = async {
-            loop {
-                let mut begin = links.term.clone();
-                let leads = |term: &Option<Term>| term.is_some_and(|term| term.lasts(Instant::now()));
-                if begin.wait_for(leads).await.is_err() {
-                    return;
-                }
-                let (leases, fleet) = Leases::new(&links.client, &identity, times.heartbeat * FRESH_BEATS);
-                let leader = Leader::new(links.clone(), fleet);
-                tokio::select! {
-                    () = end_of(links.term.clone()) => {}
-                    () = leases.run() => {}
-                    () = Box::pin(leader.run()) => {}
-                }
-            }
+        let works = async {
+            reign(&links, &identity, times.heartbeat * FRESH_BEATS, stop.clone()).await;
+            work.finish().await;
         };
         tokio::select! {
-            () = stop => {}
+            () = Box::pin(works) => {}
+            () = stop.clone().then(|()| sleep(ENDING)) => {}
             () = election.run() => {}
             () = heartbeat.run() => {}
-            () = Box::pin(reigns) => {}
             () = sender.run() => {}
         }
         election.release().await;
+    }
+}
+
+/// Leads whenever it is this replica's term, until `stop` is done.
+async fn reign(
+    links: &Links,
+    identity: &Identity,
+    fresh_for: Duration,
+    stop: impl Future<Output = ()> + Clone,
+) {
+    loop {
+        let mut begin = links.term.clone();
+        let leads = |term: &Option<Term>| term.is_some_and(|term| term.lasts(Instant::now()));
+        tokio::select! {
+            () = stop.clone() => return,
+            begun = begin.wait_for(leads) => if begun.is_err() { return },
+        }
+        let (leases, fleet) = Leases::new(&links.client, identity, fresh_for);
+        let leader = Leader::new(links.clone(), fleet);
+        let over = stop_or_end(stop.clone(), links.term.clone()).shared();
+        tokio::select! {
+            () = leases.run() => {}
+            () = Box::pin(leader.run(over)) => {}
+        }
+    }
+}
+
+async fn stop_or_end(stop: impl Future<Output = ()>, term: watch::Receiver<Option<Term>>) {
+    tokio::select! {
+        () = stop => {}
+        () = end_of(term) => {}
     }
 }
 

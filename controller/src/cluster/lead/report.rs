@@ -70,8 +70,7 @@ impl Report {
         let mut entries = Vec::new();
         for (app, resource) in cluster.resources.iter().filter(|_| cluster.stored) {
             for version in resource.status.iter().flat_map(|status| &status.versions) {
-                if is_reported(version.state) {
-                    let said = Said::of(app, version, data_plane);
+                if let Some(said) = Said::of(app, version, data_plane) {
                     entries.push((said.rank(), version.since, app, &version.id, said));
                 }
             }
@@ -126,17 +125,24 @@ impl Report {
 }
 
 impl Said {
-    fn of(app: &AppId, version: &VersionEntry, data_plane: &dyn DataPlane) -> Self {
+    /// What is to be said of a version, if anything is. Nothing is of a draining one whose traffic is not known, for
+    /// its app has lost its route: it would be taken for idle, but its visitors may be back in a moment.
+    fn of(app: &AppId, version: &VersionEntry, data_plane: &dyn DataPlane) -> Option<Self> {
         let traffic = data_plane.traffic(app, &version.id);
+        match version.state {
+            VersionState::Pending | VersionState::Expiring => {}
+            VersionState::Draining if traffic.is_some() => {}
+            _ => return None,
+        }
         let routed = data_plane.routed(app, &version.id);
-        Self {
+        Some(Self {
             life: Life::new(version.state, version.since),
             routed: routed.map(|endpoints| u64::try_from(endpoints).unwrap_or(u64::MAX)),
             in_flight: traffic.map_or(0, |traffic| traffic.in_flight),
             idle_ms: traffic
                 .and_then(|traffic| u64::try_from(traffic.idle_for.as_millis()).ok())
                 .unwrap_or(u64::MAX),
-        }
+        })
     }
 
     /// What a report holds first: what is waited for, then what may go. What is in use comes last: it stays, whether
@@ -174,10 +180,6 @@ impl From<Said> for Row {
     }
 }
 
-fn is_reported(state: VersionState) -> bool {
-    matches!(state, VersionState::Pending | VersionState::Draining | VersionState::Expiring)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -188,6 +190,27 @@ mod tests {
     use crate::cluster::resource::convert::Figures;
     use crate::cluster::resource::{VersionedApp, VersionedAppSpec, VersionedAppStatus};
     use crate::record::{AppRecord, Cause, WorkloadRecord};
+
+    /// Nothing is known of any version.
+    struct Routeless;
+
+    impl DataPlane for Routeless {
+        fn routed_generation(&self) -> u64 {
+            1
+        }
+
+        fn routed(&self, _: &AppId, _: &VersionId) -> Option<usize> {
+            None
+        }
+
+        fn ready_endpoints(&self, _: &AppId, _: &VersionId) -> usize {
+            0
+        }
+
+        fn traffic(&self, _: &AppId, _: &VersionId) -> Option<Traffic> {
+            None
+        }
+    }
 
     /// Something runs on versions whose number is odd.
     struct Odd;
@@ -255,6 +278,13 @@ mod tests {
         assert_eq!(of(&["v9"]), 1000, "all that is waited for");
         assert!(of(&["v0", "v2", "v4", "v6", "v8"]) > 1500, "then what is idle");
         assert_eq!(of(&["v1", "v3", "v5", "v7"]), 0, "what is in use does not fit");
+    }
+
+    #[test]
+    fn a_draining_version_without_a_route_is_not_told_to_be_idle() {
+        let report = Report::of("1", &cluster(1), &Routeless);
+        let told: Vec<_> = report.apps.values().flat_map(BTreeMap::keys).map(VersionId::as_str).collect();
+        assert_eq!(told, ["v9"], "that it is not routed is what others wait for");
     }
 
     #[test]

@@ -11,6 +11,8 @@ use super::conditions::{Held, conditions};
 use super::decide::Decision;
 use super::plan::plan;
 use crate::cluster::claim::Settled;
+use crate::cluster::found::FoundApp;
+use crate::cluster::grants::since;
 use crate::cluster::resource::{CanaryStatus, VersionedApp, VersionedAppSpec, VersionedAppStatus};
 use crate::{AppId, Mode, VersionState};
 
@@ -20,6 +22,7 @@ const FIGURES_EVERY: Duration = Duration::from_secs(10);
 /// What a status is made of.
 pub(super) struct Parts<'a> {
     pub(super) app: &'a AppId,
+    pub(super) found: Option<&'a FoundApp>,
     pub(super) resource: &'a VersionedApp,
     pub(super) settled: &'a Settled,
     pub(super) decision: &'a Decision,
@@ -36,6 +39,7 @@ impl Parts<'_> {
         let before: &[Condition] = self.resource.status.as_ref().map_or(&[], |status| &status.conditions);
         let mut status = VersionedAppStatus {
             canary: self.canary(),
+            since: since(self.found, Some(self.resource)),
             conditions: conditions(before, self.held, self.now),
             plan: match self.settled.policy.mode {
                 Mode::Advise => plan(self.app, self.acts),
@@ -52,7 +56,7 @@ impl Parts<'_> {
     fn canary(&self) -> Option<CanaryStatus> {
         let canary = self.settled.canary.as_ref()?;
         let version = self.decision.record.version(&canary.version)?;
-        let waits = matches!(version.state, VersionState::Staged | VersionState::Pending);
+        let waits = version.is_canary() || version.state == VersionState::Pending;
         waits.then(|| CanaryStatus { version: canary.version.clone(), share: canary.share.to_string() })
     }
 }

@@ -1,6 +1,7 @@
 //! One app's turn: decide, write, tell, act.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -159,6 +160,9 @@ impl Turn<'_> {
     /// moment later, and a watch can be dead without anybody knowing. So its Deployment is asked for.
     async fn is_mistaken(&self, app: &AppId, written: &AppRecord, decision: &Decision) -> bool {
         let deployments: Api<Deployment> = Api::namespaced(self.links.client.clone(), app.namespace());
+        let carries = |deployment: &Deployment, version: &VersionId| {
+            labels(deployment).is_some_and(|labels| self.links.options.name(labels, app, version))
+        };
         for version in decision.missed(written) {
             if self.began.elapsed() < CATCH_UP {
                 return true;
@@ -216,6 +220,7 @@ impl Turn<'_> {
         let held = self.held(case, fleet, resource, &decision, &acts);
         let parts = Parts {
             app: case.app,
+            found: case.found,
             resource,
             settled: case.settled,
             decision: &decision,
@@ -435,11 +440,10 @@ fn of_deployment(app: &AppId, act: &Act) -> k8s_openapi::api::core::v1::ObjectRe
     reference("Deployment", app.namespace(), &act.deployment, &act.uid)
 }
 
-/// Whether a Deployment is there to stay and its pods carry the version, by whatever label.
-fn carries(deployment: &Deployment, version: &VersionId) -> bool {
+/// The labels of the pods of a Deployment, if it is there to stay.
+fn labels(deployment: &Deployment) -> Option<&BTreeMap<String, String>> {
     let template = deployment.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref());
-    let mut labels = template.and_then(|template| template.labels.as_ref()).into_iter().flatten();
-    deployment.metadata.deletion_timestamp.is_none() && labels.any(|(_, value)| value == version.as_str())
+    template?.labels.as_ref().filter(|_| deployment.metadata.deletion_timestamp.is_none())
 }
 
 /// Replicas that pending and expiring versions have been waiting for.

@@ -36,6 +36,10 @@ pub struct VersionedAppStatus {
     /// Ids that expired and are gone: they never become active by themselves.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tombstones: Vec<Tombstone>,
+    /// Since when the app is there, its first Deployment gone or not. Of two on one host the older has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub since: Option<Timestamp>,
     /// What is wrong with the app.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
@@ -187,6 +191,7 @@ impl<'de> Deserialize<'de> for VersionedAppStatus {
             versions: all(&mut fields, "versions", &mut unreadable),
             history: all(&mut fields, "history", &mut unreadable),
             tombstones: all(&mut fields, "tombstones", &mut unreadable),
+            since: one(&mut fields, "since", &mut unreadable),
             conditions: all(&mut fields, "conditions", &mut unreadable),
             plan: all(&mut fields, "plan", &mut unreadable),
             observed_generation: one(&mut fields, "observedGeneration", &mut unreadable),

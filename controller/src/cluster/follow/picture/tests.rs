@@ -16,6 +16,7 @@ struct Rules;
 impl Settings for Rules {
     fn settle(&self, claim: &Arc<Claim>) -> Result<Settled, Vec<String>> {
         let second = std::time::Duration::from_secs(1);
+        let canary = claim.spec.as_ref().and_then(|spec| spec.canary.as_ref());
         Ok(Settled {
             hosts: claim.hosts.clone(),
             path: "/".to_owned(),
@@ -31,7 +32,10 @@ impl Settings for Rules {
                 mode: Mode::Manage,
             },
             active: None,
-            canary: None,
+            canary: canary.map(|canary| Canary {
+                version: canary.version.parse().unwrap(),
+                share: canary.share.parse().unwrap(),
+            }),
             health_checked: false,
         })
     }
@@ -276,4 +280,45 @@ fn what_did_not_change_is_shared() {
     assert!(Arc::ptr_eq(&before.apps[0], &replica.picture.snapshot(false).apps[0]));
     let id = &before.apps[0].id;
     assert!(Arc::ptr_eq(&found.apps[id], &replica.picture.state(true).found.apps[id]));
+}
+
+#[test]
+fn visitors_of_a_canary_that_ends_reach_it_until_its_next_state_is_written() {
+    let mut app = resource(&[("v1", "active"), ("v2", "staged"), ("v3", "staged")]);
+    app["status"]["versions"][1]["reason"] = json!("canary");
+    let mut replica = Replica::new(None);
+    replica.listed();
+    replica.versions(&["v1", "v2", "v3"]);
+    let mut canary = |replica: &mut Replica, named: Value| {
+        app["spec"]["canary"] = named;
+        replica.resources(vec![app.clone()]);
+        replica.routed();
+        let canary = replica.picture.snapshot(false).apps[0].canary.clone();
+        canary.map_or_else(String::new, |canary| format!("{} {}", canary.version, canary.share))
+    };
+    let of = |version: &str, share: &str| json!({"version": version, "share": share});
+    let cases = [
+        (of("v2", "10%"), "v2 10%"),
+        (of("v2", "20%"), "v2 20%"),
+        (Value::Null, "v2 0%"),
+        (of("v2", "100%"), "v2 0%"),
+        (of("v3", "10%"), "v2 0%"),
+    ];
+    for (named, routed) in cases {
+        assert_eq!(canary(&mut replica, named.clone()), routed, "{named}");
+    }
+    // So it does after a restart without a word from the cluster.
+    let memory = replica.picture.take_unkept().unwrap();
+    let mut replica = Replica::new(Some(memory));
+    replica.listed();
+    replica.versions(&["v1", "v2", "v3"]);
+    replica.resources(vec![]);
+    replica.routed();
+    assert_eq!(replica.picture.snapshot(false).apps[0].canary.as_ref().unwrap().version.as_str(), "v2");
+    let mut ended = resource(&[("v1", "active"), ("v2", "draining"), ("v3", "staged")]);
+    ended["spec"]["canary"] = of("v3", "10%");
+    ended["status"]["versions"][2]["reason"] = json!("canary");
+    replica.resources(vec![ended]);
+    replica.routed();
+    assert_eq!(replica.picture.snapshot(false).apps[0].canary.as_ref().unwrap().version.as_str(), "v3");
 }
