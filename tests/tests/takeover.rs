@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bytes::Bytes;
 use lockstep_tests::load::Load;
 use lockstep_tests::origin::STREAM_BYTES;
 use lockstep_tests::process::Signal;
 use lockstep_tests::{Client, Config, HOST, Lockstep, Origin, Request, poll, until};
 use parking_lot::Mutex;
 use serde_json::json;
+use tokio::task::JoinSet;
 
 /// Sends visitors to an instance that says it is ready, as a balancer does.
 struct Balancer {
@@ -110,7 +112,8 @@ fn who_connected_before_the_end_is_served() {
     // The kernel takes their connections and requests, and the instance finds them together with the signal.
     first.signal(Signal::Stop);
     let mut waiting = Vec::new();
-    for _ in 0..20 {
+    // More than are accepted at once.
+    for _ in 0..600 {
         let mut client = Client::connect(first.addr());
         client.send(Request::get("/").bytes());
         waiting.push(client);
@@ -142,15 +145,12 @@ fn a_busy_http2_connection_is_ended_without_losing_a_stream() {
     assert!(others > 0);
 }
 
-/// Reads a stream, and sends one request after the other beside it until the connection takes no more. Gives back the
-/// bytes of the stream, and how many others were answered.
+/// Reads a stream, and sends requests beside it, so that it is never idle, until the connection takes no more. Gives
+/// back the bytes of the stream, and how many others were answered.
 async fn busy(addr: SocketAddr) -> (usize, usize) {
     let socket = tokio::net::TcpStream::connect(addr).await.expect("connected");
     let (mut client, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
-    let driver = tokio::spawn(connection);
-    let request =
-        |path: &str| http::Request::get(format!("http://{HOST}{path}")).body(()).expect("a request");
-    let (stream, _) = client.send_request(request("/stream"), true).expect("sent");
+    let (stream, _) = client.send_request(get("/stream"), true).expect("sent");
     let stream = async {
         let mut body = stream.await.expect("an answer").into_body();
         let mut count = 0;
@@ -161,21 +161,38 @@ async fn busy(addr: SocketAddr) -> (usize, usize) {
         }
         count
     };
-    let others = async {
-        let mut answered = 0;
-        loop {
-            let Ok(ready) = client.ready().await else { return answered };
-            client = ready;
-            let Ok((answer, _)) = client.send_request(request("/"), true) else { return answered };
-            match answer.await {
-                Ok(answer) => assert_eq!(answer.status(), 200),
-                // What the goodbye of the other side crossed is told not to have been looked at.
-                Err(error) => assert!(error.is_go_away() || error.is_io(), "{error}"),
+    let mut others = JoinSet::new();
+    for number in 0..4 {
+        others.spawn(one_after_the_other(client.clone(), Duration::from_millis(number * 250)));
+    }
+    drop(client);
+    let (streamed, answered, _ended) = tokio::join!(stream, others.join_all(), connection);
+    (streamed, answered.into_iter().sum())
+}
+
+/// Requests streams of a second until the connection takes no more.
+async fn one_after_the_other(mut client: h2::client::SendRequest<Bytes>, begins_after: Duration) -> usize {
+    tokio::time::sleep(begins_after).await;
+    let mut answered = 0;
+    loop {
+        let Ok(ready) = client.ready().await else { return answered };
+        client = ready;
+        let Ok((answer, _)) = client.send_request(get("/stream"), true) else { return answered };
+        match answer.await {
+            Ok(answer) => {
+                let mut body = answer.into_body();
+                while let Some(piece) = body.data().await {
+                    let length = piece.expect("the stream is whole").len();
+                    let _given_back = body.flow_control().release_capacity(length);
+                }
             }
-            answered += 1;
+            // What the goodbye of the other side crossed is told not to have been looked at.
+            Err(error) => assert!(error.is_go_away() || error.is_io(), "{error}"),
         }
-    };
-    let seen = tokio::join!(stream, others);
-    driver.abort();
-    seen
+        answered += 1;
+    }
+}
+
+fn get(path: &str) -> http::Request<()> {
+    http::Request::get(format!("http://{HOST}{path}")).body(()).expect("a request")
 }
