@@ -96,7 +96,9 @@ impl Table {
 impl Strategy {
     fn model(self, provider: &str, fault: &str) -> Value {
         // What never answers is not waited for as long as what answers late.
-        let timeouts = json!({"total": "700ms", "first_event": "700ms", "idle": "700ms"});
+        let silent = matches!(fault, "silence" | "headers-silence" | "stall" | "no-done-silent");
+        let time = if silent { "700ms" } else { "10s" };
+        let timeouts = json!({"total": time, "first_event": time, "idle": time});
         let first = json!({"provider": provider, "model": fault, "timeouts": timeouts});
         match self {
             Self::Priority => json!({"targets": [first, {"provider": "b", "model": "ok"}]}),

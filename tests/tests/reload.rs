@@ -113,6 +113,19 @@ fn a_bad_edit_keeps_what_runs_and_says_so_everywhere() {
 }
 
 #[test]
+fn a_reload_opens_no_listener_to_those_without_a_key() {
+    let shop = Shop::new();
+    let open = shop.config(1).set("server.listen", json!([{"addr": "0.0.0.0:0"}]));
+    let proxy = Lockstep::start(&open.set("ai", json!({"auth": "keys"})));
+    // What the file says is safe: its listener is for this machine. That of the process is not, until a restart.
+    proxy.write(&shop.config(1).set("ai", json!({"auth": "none"})));
+    until("the error is counted", || errors(&proxy) > 0.0);
+    let problems = proxy.api("problems").to_string();
+    assert!(problems.contains("ai.auth") && problems.contains("restart"), "{problems}");
+    assert_eq!(proxy.send(&Request::get("/v1/models")).status(), 401);
+}
+
+#[test]
 fn removal_from_the_file_expires_and_does_not_come_back_by_itself() {
     let shop = Shop::new();
     let proxy = Lockstep::start(&shop.config(2));

@@ -74,6 +74,7 @@ impl Reloader {
 
     async fn take_over(&self, config: Config) -> Result<(), String> {
         let Shared { plane, controller, problems, ai, .. } = &self.shared;
+        self.keeps_closed(&config)?;
         let restart = config::needs_restart(&self.started, &config);
         for change in &restart {
             tracing::warn!(%change, "takes effect after a restart");
@@ -96,6 +97,19 @@ impl Reloader {
         self.access_log.reconfigure(access_log);
         problems.report(Source::Restart, restart.iter().map(|change| format!("{change}: needs a restart")));
         Ok(())
+    }
+
+    /// Who may call takes effect at once, other listeners after a restart only: what is safe behind those that the file
+    /// names may not be so behind those that are open.
+    fn keeps_closed(&self, config: &Config) -> Result<(), String> {
+        let exposed = |ai| config::ai::exposed(ai, &self.started.server.listen);
+        match config.ai.as_deref().and_then(exposed) {
+            Some(open) => Err(format!(
+                "ai.auth: lets everybody who reaches {open} spend your money until a restart closes it; restart first, \
+                 or say allow_anonymous: true"
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Certificates are renewed whatever else the file says: they would expire while nobody mends it.

@@ -56,10 +56,11 @@ fn meaning(status: u16, error: &ProviderError) -> Meaning {
         ErrorKind::ContextLength => Meaning::ContextLength,
         ErrorKind::ContentRejected => Meaning::ContentRejected,
         ErrorKind::UnknownModel if matches!(status, 400 | 404) => Meaning::UnknownModel,
+        // Providers tell it by 400, 402, 403 or 429.
+        _ if status == 402 || is_quota(error) => Meaning::QuotaSpent,
         _ => match status {
             400 | 422 => Meaning::Invalid,
             401 | 403 => Meaning::Credentials,
-            429 if is_quota(error) => Meaning::QuotaSpent,
             429 => Meaning::RateLimited,
             408 | 409 | 500.. => Meaning::Unable,
             _ => Meaning::Other,
@@ -86,6 +87,9 @@ mod tests {
             (409, "{}", M::Unable),
             (429, r#"{"error":{"code":"rate_limit_exceeded","type":"requests"}}"#, M::RateLimited),
             (429, r#"{"error":{"code":"insufficient_quota","type":"insufficient_quota"}}"#, M::QuotaSpent),
+            (400, r#"{"error":{"code":"billing_hard_limit_reached"}}"#, M::QuotaSpent),
+            (402, r#"{"error":{"message":"Insufficient Balance","type":"unknown_error"}}"#, M::QuotaSpent),
+            (402, r#"{"type":"error","error":{"type":"billing_error","message":"x"}}"#, M::QuotaSpent),
             (400, r#"{"error":{"code":"context_length_exceeded"}}"#, M::ContextLength),
             (400, r#"{"error":{"code":"content_filter"}}"#, M::ContentRejected),
             (403, r#"{"error":{"code":"content_policy_violation"}}"#, M::ContentRejected),

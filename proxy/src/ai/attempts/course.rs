@@ -72,18 +72,21 @@ struct Candidate {
     context_window: Option<u64>,
     /// Whether it is not asked again.
     done: bool,
+    /// Whether it is only asked where nobody else can be: it keeps failing, or another request probes it.
+    left_alone: bool,
 }
 
 impl Failure {
-    /// Whether it is the target's fault, which counts for its cooldown.
+    /// Whether it is the target's fault, which counts for its cooldown. What a provider says of a `callers_key` is no
+    /// reason to leave it alone: others have other keys.
     #[must_use]
-    pub fn counts(&self) -> bool {
+    pub fn counts(&self, callers_key: bool) -> bool {
         match self {
             Self::Connect | Self::Reset | Self::Timeout | Self::Malformed => true,
             Self::CallerTimeout => false,
             Self::Refused(refusal) => match refusal.meaning {
                 Meaning::Unable => refusal.status >= 500 || refusal.status == 408,
-                Meaning::RateLimited | Meaning::QuotaSpent | Meaning::Credentials => true,
+                Meaning::RateLimited | Meaning::QuotaSpent | Meaning::Credentials => !callers_key,
                 _ => false,
             },
         }
@@ -125,28 +128,39 @@ impl Failure {
         }
     }
 
-    fn fault(&self) -> Option<Fault> {
+    /// What the client is told where nobody else is asked. What is said of our own credentials and names is nothing
+    /// that a caller could mend.
+    #[must_use]
+    pub fn end(&self, callers_key: bool) -> Step {
         match self {
-            Self::Connect => Some(Fault::Unreachable),
-            Self::Reset => Some(Fault::Broken),
-            Self::Timeout | Self::CallerTimeout => Some(Fault::TimedOut),
-            Self::Malformed => Some(Fault::Malformed),
-            Self::Refused(_) => None,
+            Self::Connect => Step::Fail(Fault::Unreachable),
+            Self::Reset => Step::Fail(Fault::Broken),
+            Self::Timeout | Self::CallerTimeout => Step::Fail(Fault::TimedOut),
+            Self::Malformed => Step::Fail(Fault::Malformed),
+            Self::Refused(refusal) => match refusal.meaning {
+                Meaning::Credentials if !callers_key => Step::Fail(Fault::Credentials),
+                Meaning::UnknownModel if !callers_key => Step::Fail(Fault::UnknownModel),
+                _ => Step::Relay,
+            },
         }
     }
 }
 
 impl<'c> Course<'c> {
-    /// A course over targets, given as their index and the context that they take. `None` without
-    /// any.
+    /// A course over targets, given as their index and the context that they take; the first of those that are
+    /// `left_alone` is asked where none of the others can be. `None` without any.
     #[must_use]
     pub fn new(
         targets: impl IntoIterator<Item = (usize, Option<u64>)>,
+        left_alone: impl IntoIterator<Item = (usize, Option<u64>)>,
         policy: &'c Retry,
         callers_key: bool,
     ) -> Option<Self> {
-        let candidate = |(index, context_window)| Candidate { index, context_window, done: false };
-        let order: Vec<_> = targets.into_iter().map(candidate).collect();
+        let candidate = |left_alone| {
+            move |(index, context_window)| Candidate { index, context_window, done: false, left_alone }
+        };
+        let targets = targets.into_iter().map(candidate(false));
+        let order: Vec<_> = targets.chain(left_alone.into_iter().map(candidate(true))).collect();
         (!order.is_empty()).then_some(Self { order, at: 0, here: 0, total: 0, policy, callers_key })
     }
 
@@ -156,22 +170,30 @@ impl<'c> Course<'c> {
         self.order.get(self.at).map_or(0, |candidate| candidate.index)
     }
 
+    /// Whether it is asked although it is left alone: nobody else can be.
+    #[must_use]
+    pub fn is_forced(&self) -> bool {
+        self.order.get(self.at).is_some_and(|candidate| candidate.left_alone)
+    }
+
     /// Notes that it is asked.
     pub fn asked(&mut self) {
         self.here += 1;
         self.total += 1;
     }
 
-    /// Whether all attempts are spent, so that SDKs should make no more.
-    #[must_use]
-    pub fn is_spent(&self) -> bool {
-        self.total >= self.policy.total || self.next().is_none()
-    }
-
-    /// Leaves the target out without having asked it: another request probes it.
+    /// Leaves the target out without having asked it: it can't be.
     pub fn skip(&mut self) -> Option<usize> {
         self.leave();
         self.go_on()
+    }
+
+    /// Leaves the target to another request, which probes it, unless nobody else can be asked.
+    pub fn leave_alone(&mut self) {
+        if let Some(candidate) = self.order.get_mut(self.at) {
+            candidate.left_alone = true;
+        }
+        self.go_on();
     }
 
     /// Leaves the target for the next one, if there may be another attempt.
@@ -188,7 +210,7 @@ impl<'c> Course<'c> {
                 self.leave();
                 self.next_or_end(failure, self.policy.on.timeout)
             }
-            Failure::CallerTimeout => end(failure),
+            Failure::CallerTimeout => failure.end(self.callers_key),
             Failure::Connect => self.again_or_next(failure, self.policy.on.connect, left, jitter),
             Failure::Reset => self.again_or_next(failure, self.policy.on.reset, left, jitter),
             Failure::Malformed => {
@@ -208,16 +230,16 @@ impl<'c> Course<'c> {
     ) -> Step {
         let retried = self.policy.on.status(refusal.status);
         match refusal.meaning {
-            Meaning::Invalid | Meaning::ContentRejected | Meaning::Other => Step::Relay,
+            Meaning::ContentRejected => Step::Relay,
+            Meaning::Invalid | Meaning::Other => self.again_or_next(failure, retried, left, jitter),
             Meaning::ContextLength => {
                 self.larger().map_or(Step::Relay, |index| Step::Ask(index, Duration::ZERO))
             }
             Meaning::Credentials | Meaning::UnknownModel if self.callers_key => Step::Relay,
-            Meaning::Credentials => self.operators_fault(Fault::Credentials),
-            Meaning::UnknownModel => self.operators_fault(Fault::UnknownModel),
-            Meaning::QuotaSpent => {
+            // Another target may have what this one lacks, whatever its status.
+            Meaning::Credentials | Meaning::UnknownModel | Meaning::QuotaSpent => {
                 self.leave();
-                self.next_or_end(failure, retried)
+                self.next_or_end(failure, true)
             }
             Meaning::RateLimited | Meaning::Unable => match refusal.retry_after {
                 Some(wait) if matches!(refusal.status, 429 | 503) => {
@@ -242,7 +264,7 @@ impl<'c> Course<'c> {
         jitter: f64,
     ) -> Step {
         if !retried {
-            return end(failure);
+            return failure.end(self.callers_key);
         }
         self.wait_or_next(failure, self.backoff(jitter), left)
     }
@@ -258,17 +280,9 @@ impl<'c> Course<'c> {
 
     fn next_or_end(&mut self, failure: &Failure, retried: bool) -> Step {
         if !retried || self.total >= self.policy.total {
-            return end(failure);
+            return failure.end(self.callers_key);
         }
-        self.go_on().map_or_else(|| end(failure), |index| Step::Ask(index, Duration::ZERO))
-    }
-
-    fn operators_fault(&mut self, fault: Fault) -> Step {
-        self.leave();
-        if self.total >= self.policy.total {
-            return Step::Fail(fault);
-        }
-        self.go_on().map_or(Step::Fail(fault), |index| Step::Ask(index, Duration::ZERO))
+        self.go_on().map_or_else(|| failure.end(self.callers_key), |index| Step::Ask(index, Duration::ZERO))
     }
 
     /// The first target that takes more than this one.
@@ -279,7 +293,7 @@ impl<'c> Course<'c> {
         let window = self.order.get(self.at)?.context_window?;
         self.leave();
         let larger = |candidate: &Candidate| {
-            !candidate.done && candidate.context_window.is_some_and(|other| other > window)
+            candidate.is_open() && candidate.context_window.is_some_and(|other| other > window)
         };
         let at = self.order.iter().position(larger)?;
         Some(self.move_to(at))
@@ -291,11 +305,14 @@ impl<'c> Course<'c> {
         }
     }
 
-    /// The place of the next target, in order, round to the first.
+    /// The place of the next target, in order, round to the first; of one that is left alone only where nobody was
+    /// asked.
     fn next(&self) -> Option<usize> {
         let after = (self.at + 1)..self.order.len();
         let mut places = after.chain(0..self.at);
-        places.find(|at| self.order.get(*at).is_some_and(|candidate| !candidate.done))
+        let open = places.find(|at| self.order.get(*at).is_some_and(Candidate::is_open));
+        let left_alone = || self.order.iter().position(|candidate| candidate.left_alone && !candidate.done);
+        open.or_else(|| left_alone().filter(|_| self.total == 0))
     }
 
     fn go_on(&mut self) -> Option<usize> {
@@ -316,8 +333,10 @@ impl<'c> Course<'c> {
     }
 }
 
-fn end(failure: &Failure) -> Step {
-    failure.fault().map_or(Step::Relay, Step::Fail)
+impl Candidate {
+    fn is_open(&self) -> bool {
+        !self.done && !self.left_alone
+    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ fn refused(status: u16, meaning: Meaning, retry_after: Option<u64>) -> Failure {
 /// Targets 0, 1, 2 with windows of 10, none and 100; the steps that follow on the same failure.
 fn steps(failure: &Failure, policy: &Retry, callers_key: bool, left: Option<u64>) -> Vec<Step> {
     let windows = [Some(10), None, Some(100)];
-    let mut course = Course::new(windows.into_iter().enumerate(), policy, callers_key).unwrap();
+    let mut course = Course::new(windows.into_iter().enumerate(), [], policy, callers_key).unwrap();
     let mut steps = Vec::new();
     loop {
         course.asked();
@@ -63,6 +63,7 @@ fn the_table_of_the_design() {
         ),
         (refused(429, M::RateLimited, Some(6)), once_each(Step::Relay)),
         (refused(429, M::QuotaSpent, None), once_each(Step::Relay)),
+        (refused(402, M::QuotaSpent, None), once_each(Step::Relay)),
         (Failure::Timeout, once_each(Step::Fail(Fault::TimedOut))),
         (Failure::CallerTimeout, vec![Step::Fail(Fault::TimedOut)]),
         (Failure::Malformed, once_each(Step::Fail(Fault::Malformed))),
@@ -81,15 +82,18 @@ fn the_table_of_the_design() {
 #[test]
 fn only_what_is_the_targets_fault_counts() {
     let cases = [
-        (Failure::Timeout, true),
-        (Failure::CallerTimeout, false),
-        (refused(408, Meaning::Unable, None), true),
-        (refused(409, Meaning::Unable, None), false),
-        (refused(400, Meaning::Invalid, None), false),
-        (refused(401, Meaning::Credentials, None), true),
+        (Failure::Timeout, [true, true]),
+        (Failure::CallerTimeout, [false, false]),
+        (refused(408, Meaning::Unable, None), [true, true]),
+        (refused(409, Meaning::Unable, None), [false, false]),
+        (refused(400, Meaning::Invalid, None), [false, false]),
+        // What is said of one caller's key says nothing of those that others have.
+        (refused(401, Meaning::Credentials, None), [true, false]),
+        (refused(429, Meaning::RateLimited, None), [true, false]),
+        (refused(429, Meaning::QuotaSpent, None), [true, false]),
     ];
     for (failure, counts) in cases {
-        assert_eq!(failure.counts(), counts, "{failure:?}");
+        assert_eq!([false, true].map(|callers_key| failure.counts(callers_key)), counts, "{failure:?}");
     }
 }
 
@@ -115,6 +119,17 @@ fn what_is_not_listed_is_not_tried_again() {
 }
 
 #[test]
+fn what_is_listed_is_tried_again() {
+    let policy = Retry { on: RetryOn { statuses: [400, 404].into(), ..RetryOn::default() }, ..policy() };
+    for failure in [refused(400, Meaning::Invalid, None), refused(404, Meaning::Other, None)] {
+        let expected = [ask(0, 200), ask(1, 0), ask(1, 200), ask(2, 0), Step::Relay];
+        assert_eq!(steps(&failure, &policy, false, None), expected, "{failure:?}");
+    }
+    // Nobody routes around a safety decision.
+    assert_eq!(steps(&refused(400, Meaning::ContentRejected, None), &policy, false, None), [Step::Relay]);
+}
+
+#[test]
 fn a_wait_that_does_not_fit_is_not_begun() {
     let failure = refused(429, Meaning::RateLimited, Some(1));
     assert_eq!(steps(&failure, &policy(), false, Some(900)), [ask(1, 0), ask(2, 0), Step::Relay]);
@@ -123,7 +138,7 @@ fn a_wait_that_does_not_fit_is_not_begun() {
 #[test]
 fn the_backoff_doubles_up_to_its_limit() {
     let policy = Retry { per_target: 20, total: 20, max: Duration::from_secs(1), ..policy() };
-    let mut course = Course::new([(0, None)], &policy, false).unwrap();
+    let mut course = Course::new([(0, None)], [], &policy, false).unwrap();
     let mut waits = Vec::new();
     for _ in 0..5 {
         course.asked();
@@ -134,8 +149,28 @@ fn the_backoff_doubles_up_to_its_limit() {
 }
 
 #[test]
-fn a_target_that_is_probed_by_another_request_is_skipped() {
+fn a_target_that_is_probed_by_another_request_is_left_alone() {
     let policy = policy();
-    let mut course = Course::new([(4, None), (7, None)], &policy, false).unwrap();
-    assert_eq!((course.target(), course.skip(), course.skip()), (4, Some(7), None));
+    let mut course = Course::new([(4, None), (7, None)], [], &policy, false).unwrap();
+    assert_eq!((course.target(), course.is_forced()), (4, false));
+    course.leave_alone();
+    assert_eq!((course.target(), course.is_forced()), (7, false));
+    // Nobody else is there.
+    course.leave_alone();
+    assert_eq!((course.target(), course.is_forced()), (4, true));
+}
+
+#[test]
+fn targets_that_are_left_alone_are_asked_where_no_other_can_be() {
+    let policy = policy();
+    let course = || Course::new([(1, None)], [(4, None), (7, None)], &policy, false).unwrap();
+    let mut able = course();
+    able.asked();
+    assert_eq!(able.after(&Failure::Timeout, None, 0.0), Step::Fail(Fault::TimedOut));
+    let mut unable = course();
+    assert_eq!((unable.skip(), unable.is_forced()), (Some(4), true));
+    unable.asked();
+    assert_eq!(unable.after(&Failure::Timeout, None, 0.0), Step::Fail(Fault::TimedOut));
+    let mut unable = course();
+    assert_eq!([unable.skip(), unable.skip(), unable.skip()], [Some(4), Some(7), None]);
 }

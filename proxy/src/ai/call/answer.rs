@@ -15,7 +15,8 @@ use super::client::{Client, Gone, Undelivered};
 use super::record::Record;
 use crate::ai::anthropic::OpenAiError;
 use crate::ai::errors::{self, ApiError};
-use crate::ai::ledger::{self, Outcome};
+use crate::ai::ledger::{self, LedgerError, Outcome};
+use crate::ai::metrics::AiMetrics;
 use crate::ai::upstream::exchange::{ExchangeError, Upstream};
 use crate::ai::upstream::head::stays;
 use crate::media_type;
@@ -39,6 +40,7 @@ pub(crate) struct Answering<'r, 's> {
     pub(crate) head: &'r Head,
     /// What the client sent.
     pub(crate) body: &'r Bytes,
+    pub(crate) metrics: &'r AiMetrics,
 }
 
 impl<'s> Answering<'_, 's> {
@@ -72,14 +74,27 @@ impl<'s> Answering<'_, 's> {
         }
         let answer = (header.status.as_u16(), header.headers.clone(), Some(body.clone()));
         let closed = self.record.close(self.head, self.body, outcome, answer).await;
-        let sent = match closed {
-            Ok(()) => self.client.whole(header, length, body).await,
-            Err(error) => {
-                tracing::error!(%error, "a call could not be recorded");
-                self.client.refuse(&ApiError::unrecorded(error), self.head.endpoint()).await
-            }
-        };
+        if let Err(error) = closed {
+            return self.unrecorded(error).await;
+        }
+        self.count();
+        let sent = self.client.whole(header, length, body).await;
         if sent.is_ok() { Served::Done } else { Served::Cut }
+    }
+
+    /// Tells that nothing can be recorded, where the client has nothing yet.
+    pub(crate) async fn unrecorded(self, error: LedgerError) -> Served {
+        let error = self.record.unrecorded(error);
+        self.count();
+        let sent = self.client.refuse(&error, self.head.endpoint()).await;
+        if sent.is_ok() { Served::Done } else { Served::Cut }
+    }
+
+    /// Counts a request that made no call, by what the client is told.
+    fn count(&self) {
+        if let (true, Some(code)) = (self.record.attempts.is_empty(), self.record.code) {
+            self.metrics.refused(code);
+        }
     }
 
     /// Passes a provider's refusal on, in the shape that errors have.
@@ -181,7 +196,7 @@ impl<'s> Answering<'_, 's> {
             Ok(()) if self.client.finish(last).await.is_ok() => Served::Done,
             Ok(()) => Served::Cut,
             Err(error) => {
-                tracing::error!(%error, "a call could not be recorded");
+                self.record.unrecorded(error);
                 Served::Cut
             }
         }

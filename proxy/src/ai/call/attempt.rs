@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::asked::Head;
 use super::record::Running;
 use crate::ai::anthropic::translate_answer;
-use crate::ai::attempts::answer::Refusal;
+use crate::ai::attempts::answer::{Meaning, Refusal};
 use crate::ai::attempts::course::Failure;
 use crate::ai::attempts::retry_after;
 use crate::ai::gateway::Desk;
@@ -64,6 +64,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) format: Option<Format>,
     /// How the provider is spoken to.
     pub(crate) dialect: Dialect,
+    /// Whether a model was asked for.
+    pub(crate) named: bool,
     /// Whether the answer goes on with a stream of which the client has a part.
     pub(crate) goes_on: bool,
     /// When the caller gives up, where it still waits for a first byte.
@@ -229,8 +231,12 @@ impl Ask<'_> {
         header: Box<ResponseHeader>,
         body: Bytes,
         error: ProviderError,
-        refusal: Refusal,
+        mut refusal: Refusal,
     ) -> Tried {
+        if refusal.meaning == Meaning::UnknownModel && !self.named {
+            // It is something else that the provider does not know.
+            refusal.meaning = Meaning::Other;
+        }
         let veil = Veil::of(&self.to.target.provider);
         let error = ProviderError { message: veil.text(error.message), ..error };
         let refused = Refused { header, body: veil.bytes(body), error, refusal: refusal.clone() };

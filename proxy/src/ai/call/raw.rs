@@ -11,9 +11,9 @@ use super::attempt::{Ask, Tried};
 use super::client::{Client, Gone};
 use super::receive::{self, NotReceived};
 use super::record::Running;
-use super::run::Call;
+use super::run::{Call, Failed};
 use super::turn::{Prepared, Turn};
-use crate::ai::attempts::course::{Failure, Fault};
+use crate::ai::attempts::course::Failure;
 use crate::ai::errors::ApiError;
 use crate::ai::ledger::{Digest, Outcome, RequestBody};
 use crate::ai::snapshot::{Destination, Dialect};
@@ -40,8 +40,7 @@ impl Call<'_, '_> {
         };
         let target = self.target(to);
         if let Err(error) = self.record.contact(self.head, || RequestBody::Streamed, &target).await {
-            tracing::error!(%error, "a call could not be recorded");
-            return self.unrecorded(&ApiError::unrecorded(error)).await;
+            return self.unrecorded(error).await;
         }
         let mut running = self.record.attempt(target.clone(), to.target.price);
         let mut slot = None;
@@ -55,14 +54,10 @@ impl Call<'_, '_> {
         self.record.request = passed.map(Digesting::finish);
         let served = match tried {
             Ok(Tried::Failed(failure, refused)) => {
-                running.failed(failure.as_str());
-                self.record.add(*running);
-                match (refused, failure) {
-                    (Some(refused), _) => self.answering().relay(*refused, &target, true).await,
-                    (None, Failure::Connect) => self.fail(Fault::Unreachable).await,
-                    (None, Failure::Timeout) => self.fail(Fault::TimedOut).await,
-                    (None, _) => self.fail(Fault::Broken).await,
-                }
+                self.failed(to, running, None, &failure, slot.take()).await;
+                let end = failure.end(self.head.callers_key.is_some());
+                let failed = Failed { failure, refused, target, dialect: Dialect::Native };
+                self.end(end, failed).await
             }
             Ok(tried) => {
                 let outgoing = Outgoing::default();
@@ -161,8 +156,8 @@ impl Call<'_, '_> {
         };
         let header = match header {
             Ok(Ok(header)) => header,
+            Ok(Err(ExchangeError::Silent)) | Err(_) => return Ok(Tried::Failed(Failure::Timeout, None)),
             Ok(Err(_)) => return Ok(Tried::Failed(Failure::Reset, None)),
-            Err(_) => return Ok(Tried::Failed(Failure::Timeout, None)),
         };
         let request = pingora::http::RequestHeader::build("GET", b"/", None);
         let Ok(request) = request else { return Ok(Tried::Failed(Failure::Malformed, None)) };
@@ -175,6 +170,7 @@ impl Call<'_, '_> {
             stream: false,
             format: None,
             dialect: Dialect::Native,
+            named: false,
             goes_on: false,
             deadline: None,
         };

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use ulid::Ulid;
 
 use super::asked::Head;
+use crate::ai::errors::ApiError;
 use crate::ai::keys;
 use crate::ai::ledger::{
     self, Attempt, Begin, Begun, Change, Digest, End, Entry, KeyIdentity, Ledger, LedgerError, Outcome,
@@ -232,6 +233,16 @@ impl Record {
         };
         self.place = None;
         closed
+    }
+
+    /// Notes that nothing can be recorded; gives the error that says so to the client.
+    pub(crate) fn unrecorded(&mut self, error: LedgerError) -> ApiError {
+        tracing::error!(%error, "a call could not be recorded");
+        let made = !self.attempts.is_empty();
+        self.outcome = Some(if made { Outcome::Interrupted } else { Outcome::Rejected });
+        let error = ApiError::unrecorded(error);
+        self.code = Some(error.code);
+        error
     }
 }
 

@@ -18,9 +18,12 @@ use crate::ai::attempts::order;
 use crate::ai::buffers::Reserved;
 use crate::ai::errors::ApiError;
 use crate::ai::gateway::Desk;
-use crate::ai::ledger::{self, Outcome, RequestBody};
+use crate::ai::ledger::{self, LedgerError, Outcome, RequestBody};
 use crate::ai::snapshot::{Destination, Dialect, Route, Snapshot};
 use crate::ai::stream::joint::Said;
+
+/// A target by its index, and the context that it takes.
+type Candidate = (usize, Option<u64>);
 
 /// A call whose model is known.
 pub(crate) struct Call<'c, 's> {
@@ -37,15 +40,24 @@ pub(crate) struct Call<'c, 's> {
     pub(crate) said: Option<Said>,
 }
 
+/// An attempt that came to nothing.
+pub(super) struct Failed {
+    pub(super) failure: Failure,
+    pub(super) refused: Option<Box<Refused>>,
+    pub(super) target: ledger::Target,
+    pub(super) dialect: Dialect,
+}
+
 impl<'s> Call<'_, 's> {
     /// Makes the call, and answers the client.
     pub(crate) async fn run(mut self) -> Served {
-        let (candidates, mut forced) = self.candidates();
+        let (open, left_alone) = self.candidates();
         let policy = &self.snapshot.config.retry;
-        let Some(mut course) = Course::new(candidates, policy, self.head.callers_key.is_some()) else {
+        let Some(mut course) = Course::new(open, left_alone, policy, self.head.callers_key.is_some()) else {
             let error = ApiError::model_not_served(self.record.model.as_deref().unwrap_or_default());
             return self.stop(&error, Outcome::Rejected).await;
         };
+        let mut last = None;
         loop {
             if self.is_late() {
                 return self.fail(Fault::TimedOut).await;
@@ -56,17 +68,16 @@ impl<'s> Call<'_, 's> {
             let mut prepared = match self.prepare(to) {
                 Ok(prepared) => prepared,
                 Err(_) if course.skip().is_some() => continue,
-                Err(error) => return self.stop(&error, Outcome::Rejected).await,
+                Err(error) => return self.unable(&error, last).await,
             };
-            let Some(trial) = to.health.attempt(Instant::now(), forced) else {
-                // Somebody else probes it. If all are probed, this one is asked all the same.
-                forced = course.skip().is_none();
+            let Some(trial) = to.health.attempt(Instant::now(), course.is_forced()) else {
+                // Somebody else probes it.
+                course.leave_alone();
                 continue;
             };
             let kept = || RequestBody::Whole(self.asked.body.clone());
             if let Err(error) = self.record.contact(self.head, kept, &prepared.target).await {
-                tracing::error!(%error, "a call could not be recorded");
-                return self.unrecorded(&ApiError::unrecorded(error)).await;
+                return self.unrecorded(error).await;
             }
             course.asked();
             let next = match self.ask(to, &mut prepared, trial).await {
@@ -76,9 +87,15 @@ impl<'s> Call<'_, 's> {
                 }
                 Turn::Interrupted(_) => Duration::ZERO,
                 Turn::Failed(failure, refused) => {
-                    match self.follow(&mut course, &failure, refused, &prepared).await {
-                        Ok(wait) => wait,
-                        Err(served) => return served,
+                    let step = self.follow(&mut course, &failure);
+                    let Prepared { target, dialect, .. } = prepared;
+                    let failed = Box::new(Failed { failure, refused, target, dialect });
+                    match step {
+                        Step::Ask(_, wait) => {
+                            last = Some(failed);
+                            wait
+                        }
+                        end => return self.end(end, *failed).await,
                     }
                 }
             };
@@ -88,31 +105,35 @@ impl<'s> Call<'_, 's> {
         }
     }
 
-    /// What follows on a failure: a wait before the next attempt, or the end.
-    async fn follow(
-        &mut self,
-        course: &mut Course<'_>,
-        failure: &Failure,
-        refused: Option<Box<Refused>>,
-        prepared: &Prepared,
-    ) -> Result<Duration, Served> {
-        if self.said.is_some() {
-            // Whatever it is: the client has half of an answer.
-            return match course.take_over() {
-                Some(_) => Ok(Duration::ZERO),
-                None => Err(self.stop(&ApiError::upstream_failed(), Outcome::UpstreamError).await),
-            };
+    /// What follows on a failure.
+    fn follow(&self, course: &mut Course<'_>, failure: &Failure) -> Step {
+        if self.said.is_none() {
+            return course.after(failure, self.head.left(), rand::random());
         }
-        let step = course.after(failure, self.head.left(), rand::random());
-        Err(match (step, refused) {
-            (Step::Ask(_, wait), _) => return Ok(wait),
+        // Whatever it is: the client has half of an answer.
+        course.take_over().map_or(Step::Fail(Fault::Broken), |index| Step::Ask(index, Duration::ZERO))
+    }
+
+    /// Ends a call whose last attempt has failed.
+    pub(super) async fn end(&mut self, end: Step, failed: Failed) -> Served {
+        match (end, failed.refused) {
             (Step::Relay, Some(refused)) => {
-                let native = prepared.dialect == Dialect::Native;
-                self.answering().relay(*refused, &prepared.target, native).await
+                let native = failed.dialect == Dialect::Native;
+                self.answering().relay(*refused, &failed.target, native).await
             }
-            (Step::Relay, None) => self.fail(Fault::Broken).await,
             (Step::Fail(fault), _) => self.fail(fault).await,
-        })
+            (Step::Relay | Step::Ask(..), _) => self.fail(Fault::Broken).await,
+        }
+    }
+
+    /// Nobody who is left speaks what the request asks for. If somebody else was asked, that is told instead: it may be
+    /// another matter the next time.
+    async fn unable(&mut self, error: &ApiError, last: Option<Box<Failed>>) -> Served {
+        match last {
+            _ if self.said.is_some() => self.fail(Fault::Broken).await,
+            Some(last) => self.end(last.failure.end(self.head.callers_key.is_some()), *last).await,
+            None => self.stop(error, Outcome::Rejected).await,
+        }
     }
 
     /// Whether the caller waits no more for an answer to begin.
@@ -120,29 +141,24 @@ impl<'s> Call<'_, 's> {
         self.said.is_none() && self.head.left().is_some_and(|left| left.is_zero())
     }
 
-    /// The targets that may be asked, in order, and whether all of them are left alone at the moment:
-    /// then the one that failed longest ago is asked.
-    fn candidates(&self) -> (Vec<(usize, Option<u64>)>, bool) {
+    /// The targets that may be asked, in order, as their index and the context that they take; and those that are left
+    /// alone at the moment, beginning with the one that failed longest ago.
+    fn candidates(&self) -> (Vec<Candidate>, Vec<Candidate>) {
         let targets = &self.route.targets;
         let order =
             order::of(targets.iter().map(|to| &*to.target), self.route.model.strategy, &mut rand::rng());
         let able = order.into_iter().filter_map(|index| Some((index, targets.get(index)?)));
-        let able: Vec<_> = able.filter(|(_, to)| self.may_ask(to)).collect();
         let now = Instant::now();
-        let window = |(index, to): &(usize, &Destination)| (*index, to.target.context_window);
-        let standing: Vec<_> = able.iter().map(|(_, to)| to.health.standing(now)).collect();
-        let open =
-            able.iter().zip(&standing).filter(|(_, standing)| !matches!(standing, Standing::Cooling(_)));
-        let open: Vec<_> = open.map(|(to, _)| window(to)).collect();
-        if !open.is_empty() {
-            return (open, false);
+        let (mut open, mut cooling) = (Vec::new(), Vec::new());
+        for (index, to) in able.filter(|(_, to)| self.may_ask(to)) {
+            let candidate = (index, to.target.context_window);
+            match to.health.standing(now) {
+                Standing::Cooling(since) => cooling.push((since, candidate)),
+                Standing::Open | Standing::ToProbe => open.push(candidate),
+            }
         }
-        let since = |standing: &Standing| match standing {
-            Standing::Cooling(since) => Some(*since),
-            Standing::Open | Standing::ToProbe => None,
-        };
-        let oldest = able.iter().zip(&standing).min_by_key(|(_, standing)| since(standing));
-        (oldest.map(|(to, _)| window(to)).into_iter().collect(), true)
+        cooling.sort_by_key(|(since, _)| *since);
+        (open, cooling.into_iter().map(|(_, candidate)| candidate).collect())
     }
 
     /// Whether a target speaks to this endpoint, and may have the caller's key where it is to.
@@ -200,20 +216,27 @@ impl<'s> Call<'_, 's> {
         self.break_off(last, outcome).await
     }
 
-    /// Nothing can be recorded, so nothing is.
-    pub(super) async fn unrecorded(&mut self, error: &ApiError) -> Served {
-        self.record.outcome = Some(Outcome::Rejected);
-        if self.client.sent.is_some() {
-            let last = error.event(self.head.endpoint(), 0).unwrap_or_default();
-            return self.break_off(last, Outcome::UpstreamError).await;
+    /// Nothing can be recorded, so nothing is done.
+    pub(super) async fn unrecorded(&mut self, error: LedgerError) -> Served {
+        if self.client.sent.is_none() {
+            return Box::pin(self.answering().unrecorded(error)).await;
         }
-        match self.client.refuse(error, self.head.endpoint()).await {
-            Ok(()) => Served::Done,
-            Err(Gone) => Served::Cut,
-        }
+        let error = self.record.unrecorded(error);
+        let last = error.event(self.head.endpoint(), 0).unwrap_or_default();
+        self.break_off(last, Outcome::UpstreamError).await
     }
 
     pub(super) fn answering(&mut self) -> Answering<'_, 's> {
-        Answering { client: self.client, record: self.record, head: self.head, body: &self.asked.body }
+        Answering {
+            client: self.client,
+            record: self.record,
+            head: self.head,
+            body: &self.asked.body,
+            metrics: &self.desk.gateway.metrics.ai,
+        }
     }
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -269,7 +269,6 @@ impl<'s> Visit<'_, 's> {
     }
 
     async fn reject(&mut self, error: &ApiError, body: &Bytes) -> Served {
-        self.desk.gateway.metrics.ai.refused(error.code);
         self.answering(body).refuse(error, Outcome::Rejected).await
     }
 
@@ -278,7 +277,7 @@ impl<'s> Visit<'_, 's> {
             Limited::PerMinute { wait, .. } => ApiError::rate_limited(wait),
             Limited::AtOnce { .. } => ApiError::too_many_at_once(),
         };
-        self.desk.gateway.metrics.ai.refused(error.code);
+        self.record.code = Some(error.code);
         let made = error.header().and_then(|mut header| {
             limits_of(&mut header, limited)?;
             Ok(header)
@@ -291,7 +290,13 @@ impl<'s> Visit<'_, 's> {
     }
 
     fn answering<'a>(&'a mut self, body: &'a Bytes) -> Answering<'a, 's> {
-        Answering { client: self.client, record: self.record, head: self.head, body }
+        Answering {
+            client: self.client,
+            record: self.record,
+            head: self.head,
+            body,
+            metrics: &self.desk.gateway.metrics.ai,
+        }
     }
 }
 

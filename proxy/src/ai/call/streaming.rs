@@ -118,7 +118,7 @@ impl Call<'_, '_> {
         let error = match ended {
             Ended::Gone | Ended::Slow => return Turn::Served(self.answering().gone(200).await),
             Ended::Stuck => return Turn::Served(self.answering().lost(Outcome::Interrupted, 200).await),
-            Ended::Complete => return Turn::Served(self.complete(pump.held()).await),
+            Ended::Complete => return Turn::Served(self.complete(pump.held(), Outcome::Complete).await),
             Ended::Reported => None,
             // What broke off is the stream that this one could not go on with.
             Ended::Broken | Ended::Parted => Some(ApiError::upstream_failed()),
@@ -130,6 +130,10 @@ impl Call<'_, '_> {
             Some(error) => error.event(self.head.endpoint(), pump.next_sequence()).unwrap_or_default(),
             None => Veil::of(&to.target.provider).bytes(pump.held()),
         };
+        if ended == Ended::Reported && self.head.endpoint() == Endpoint::Responses && pump.has_ended() {
+            // `response.failed` is an end like others: clients read on to that of the stream.
+            return Turn::Served(self.complete(last, outcome(ended)).await);
+        }
         if matches!(ended, Ended::Broken | Ended::Silent | Ended::Reported) && self.may_continue() {
             self.said = pump.said();
             if self.said.is_some() {
@@ -139,18 +143,16 @@ impl Call<'_, '_> {
         Turn::Served(self.break_off(last, outcome(ended)).await)
     }
 
-    /// Ends a stream that is whole.
-    async fn complete(&mut self, last: Bytes) -> Served {
+    /// Ends a stream as the provider does.
+    async fn complete(&mut self, last: Bytes, outcome: Outcome) -> Served {
         self.record.delivered(&last);
         let sent = self.client.sent.clone().unwrap_or_default();
-        let closed =
-            self.record.close(self.head, &self.asked.body, Outcome::Complete, (200, sent, None)).await;
+        let closed = self.record.close(self.head, &self.asked.body, outcome, (200, sent, None)).await;
         match closed {
             Ok(()) if self.client.finish(last).await.is_ok() => Served::Done,
             Ok(()) => Served::Cut,
             Err(error) => {
-                tracing::error!(%error, "a call could not be recorded");
-                let last = ApiError::unrecorded(error).event(self.head.endpoint(), 0);
+                let last = self.record.unrecorded(error).event(self.head.endpoint(), 0);
                 self.cut(last.unwrap_or_default()).await
             }
         }

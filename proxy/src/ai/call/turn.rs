@@ -76,6 +76,7 @@ impl Call<'_, '_> {
                 stream: self.asked.streams(endpoint),
                 format: asked::answer_format(endpoint, prepared.dialect),
                 dialect: prepared.dialect,
+                named: self.asked.model.is_some(),
                 goes_on: self.said.is_some(),
                 deadline: self.head.deadline.filter(|_| self.said.is_none()),
             };
@@ -90,7 +91,7 @@ impl Call<'_, '_> {
         };
         match watched {
             Watched::Came(Tried::Failed(failure, refused)) => {
-                self.failed(to, running, trial, &failure, slot).await;
+                self.failed(to, running, Some(trial), &failure, slot).await;
                 Turn::Failed(failure, refused)
             }
             Watched::Came(tried) => {
@@ -122,18 +123,19 @@ impl Call<'_, '_> {
         }
     }
 
-    async fn failed(
+    /// Notes a failed attempt; it counts for the target if there is a `trial`.
+    pub(super) async fn failed(
         &mut self,
         to: &Destination,
         mut running: Box<Running>,
-        trial: Trial,
+        trial: Option<Trial>,
         failure: &Failure,
         slot: Option<Box<Upstream>>,
     ) {
         running.failed(failure.as_str());
         self.record.add(*running);
         self.count_attempt();
-        if failure.counts() {
+        if let Some(trial) = trial.filter(|_| failure.counts(self.head.callers_key.is_some())) {
             self.blame(to, trial);
         }
         // Any name may come by a pattern, and is not the operator's.

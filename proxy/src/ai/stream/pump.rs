@@ -153,6 +153,11 @@ impl Pump {
         has_done && joined && self.assembler.finished()
     }
 
+    /// Whether the provider has ended the stream, be it with an error.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.assembler.ended()
+    }
+
     /// What may leave.
     pub(crate) fn take(&mut self) -> Bytes {
         let Some(only) = self.out.pop() else { return Bytes::new() };

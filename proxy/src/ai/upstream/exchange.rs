@@ -1,5 +1,6 @@
 //! One exchange with a provider: connect, send, read. Timeouts are the caller's.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{ErrorType, RetryType};
 use thiserror::Error;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::joined::JoinedStream;
 use super::{Client, peer};
@@ -23,6 +24,12 @@ static FRESH: AtomicU64 = AtomicU64::new(1);
 /// How soon after the request a pooled connection ends that was closed before it came: what is under way then takes a
 /// round trip. One that ends later may have had the request, and begun to work on it.
 const PROMPT: Duration = Duration::from_secs(1);
+
+/// What does not come by then is not worth the connection.
+const SOON: Duration = Duration::from_millis(50);
+
+/// So much of a body is sent at once: the provider has its time for each part, however much it is sent in all.
+const PART: usize = 64 << 10;
 
 /// How an exchange fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -59,6 +66,8 @@ pub struct Upstream {
     answered: bool,
     /// Not all of the request was sent: what follows on the connection would be taken for it.
     unsent: bool,
+    /// The provider took nothing more.
+    stuck: bool,
     /// A failure was seen, and is not to be taken for the end at the next read.
     broken: bool,
 }
@@ -70,11 +79,13 @@ impl Client {
     /// If none of its addresses accepts.
     pub async fn connect(&self, to: &Destination, fresh: bool) -> Result<Box<Upstream>, ExchangeError> {
         let (provider, connect) = (&to.target.provider, to.target.timeouts.connect);
-        let resolved = self.resolver.resolve(&provider.base.host, provider.base.port);
-        let resolved = tokio::time::timeout(connect, resolved).await;
-        let addresses = resolved.map_err(|_| ExchangeError::ConnectTimeout)?.map_err(|error| {
+        let resolved = self.resolver.resolve(&provider.base.host, provider.base.port, connect).await;
+        let addresses = resolved.map_err(|error| {
             tracing::debug!(provider = %provider.name, %error, "the provider's host can't be resolved");
-            ExchangeError::Connect
+            match error.kind() {
+                io::ErrorKind::TimedOut => ExchangeError::ConnectTimeout,
+                _ => ExchangeError::Connect,
+            }
         })?;
         let mut failed = ExchangeError::Connect;
         for address in addresses.iter() {
@@ -85,15 +96,9 @@ impl Client {
             }
             match self.session(&asked).await {
                 Ok((session, reused)) => {
-                    return Ok(Box::new(Upstream {
-                        session,
-                        peer,
-                        reused,
-                        sent: None,
-                        answered: false,
-                        unsent: false,
-                        broken: false,
-                    }));
+                    // One of HTTP/2 is in the pool already, as it was asked for.
+                    let peer = if session.as_http2().is_some() { asked } else { peer };
+                    return Ok(Box::new(Upstream::new(session, peer, reused)));
                 }
                 Err(error) => {
                     tracing::debug!(provider = %provider.name, %address, %error, "no connection");
@@ -111,6 +116,19 @@ impl Client {
 }
 
 impl Upstream {
+    fn new(session: HttpSession, peer: HttpPeer, reused: bool) -> Self {
+        Self {
+            session,
+            peer,
+            reused,
+            sent: None,
+            answered: false,
+            unsent: false,
+            stuck: false,
+            broken: false,
+        }
+    }
+
     /// Sends a request whole. A provider that answers before it has read all may break the
     /// connection; what it said is then still there to be read.
     ///
@@ -134,7 +152,11 @@ impl Upstream {
         let sent = async {
             // A piece without bytes would end a chunked body.
             for piece in body.iter().filter(|piece| !piece.is_empty()) {
-                self.session.write_request_body(piece.clone(), false).await?;
+                let mut left = piece.clone();
+                while !left.is_empty() {
+                    let part = left.split_to(left.len().min(PART));
+                    self.session.write_request_body(part, false).await?;
+                }
             }
             self.session.finish_request_body().await
         };
@@ -142,11 +164,16 @@ impl Upstream {
             Ok(()) => Ok(()),
             Err(error) if self.reused && error.etype() == &ErrorType::WriteError => Err(ExchangeError::Stale),
             Err(error) => {
-                tracing::debug!(%error, "the request was not read to its end");
-                self.unsent = true;
+                self.not_sent(&error);
                 Ok(())
             }
         }
+    }
+
+    fn not_sent(&mut self, error: &pingora::Error) {
+        tracing::debug!(%error, "the request was not read to its end");
+        self.unsent = true;
+        self.stuck |= error.etype() == &ErrorType::WriteTimedout;
     }
 
     /// Sends the head alone; the body follows piece by piece.
@@ -166,16 +193,17 @@ impl Upstream {
     /// Sends a piece of the body; `false` if the provider takes no more.
     pub async fn send_piece(&mut self, piece: Bytes) -> bool {
         // A chunk without bytes would end the body.
-        let sent = piece.is_empty() || self.session.write_request_body(piece, false).await.is_ok();
-        self.unsent |= !sent;
-        sent
+        if piece.is_empty() {
+            return true;
+        }
+        let sent = self.session.write_request_body(piece, false).await;
+        sent.map_err(|error| self.not_sent(&error)).is_ok()
     }
 
     /// Ends the body.
     pub async fn send_end(&mut self) -> bool {
-        let sent = self.session.finish_request_body().await.is_ok();
-        self.unsent |= !sent;
-        sent
+        let sent = self.session.finish_request_body().await;
+        sent.map_err(|error| self.not_sent(&error)).is_ok()
     }
 
     /// Reads the head of the response; interim ones are left out.
@@ -183,6 +211,14 @@ impl Upstream {
     /// # Errors
     /// If none comes.
     pub async fn read_head(&mut self) -> Result<Box<ResponseHeader>, ExchangeError> {
+        if !self.stuck {
+            return self.next_head().await;
+        }
+        // It may have answered before, but won't any more.
+        timeout(SOON, self.next_head()).await.unwrap_or(Err(ExchangeError::Silent))
+    }
+
+    async fn next_head(&mut self) -> Result<Box<ResponseHeader>, ExchangeError> {
         loop {
             if let Err(error) = self.session.read_response_header().await {
                 return Err(self.error(&error));
@@ -238,22 +274,29 @@ impl Upstream {
     }
 
     /// Gives the connection back, if its exchange is complete; else ends it.
-    pub async fn release(mut self: Box<Self>, client: &Client) {
-        if !self.is_complete() {
+    pub async fn release(self: Box<Self>, client: &Client) {
+        // To end TLS means to send what is left, which a provider that takes nothing would hold up for good.
+        // Boxed: a call that waits, for whatever else, has no room for this in its future.
+        let _late = Box::pin(timeout(SOON, self.end(client))).await;
+    }
+
+    async fn end(mut self: Box<Self>, client: &Client) {
+        let complete = self.is_complete();
+        if !complete {
             self.session.shutdown().await;
         }
-        let Self { session, peer, .. } = *self;
-        // Boxed: a call that waits, for whatever else, has no room for this in its future.
-        Box::pin(client.release(session, &peer)).await;
+        // Others may have streams on a connection of HTTP/2; one of HTTP/1.1 is over.
+        if complete || self.session.as_http2().is_some() {
+            let Self { session, peer, .. } = *self;
+            client.release(session, &peer).await;
+        }
     }
 
     /// Reads to the end what is left of an answer, if it comes soon, and gives the connection back.
     pub async fn finish(mut self: Box<Self>, client: &Client) {
-        /// An end that does not come by then is not worth the connection.
-        const SOON: Duration = Duration::from_millis(50);
         if self.answered && !self.broken && !self.session.response_done() {
             let rest = async { while let Ok(Some(_)) = self.read().await {} };
-            let _late = tokio::time::timeout(SOON, rest).await;
+            let _late = timeout(SOON, rest).await;
         }
         self.release(client).await;
     }
@@ -279,3 +322,7 @@ impl Upstream {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "exchange_tests.rs"]
+mod tests;

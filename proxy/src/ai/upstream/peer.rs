@@ -11,7 +11,14 @@ use pingora::upstreams::peer::HttpPeer;
 use crate::config::ai::model::{Http2, Provider};
 
 /// Streams that share one HTTP/2 connection.
-const STREAMS_PER_CONNECTION: usize = 100;
+const STREAMS_PER_CONNECTION: u8 = 100;
+
+/// What a provider may send of one answer before the client has taken it.
+const STREAM_WINDOW: u32 = 1 << 20;
+
+/// How often a provider is asked whether it is still there. One that does not answer within five seconds is gone;
+/// without this its connection would take requests for as long as TCP repeats them, a quarter of an hour.
+const PING: Duration = Duration::from_secs(15);
 
 /// A provider that takes nothing for this long is gone.
 const WRITE: Duration = Duration::from_secs(30);
@@ -39,7 +46,11 @@ pub fn peer(
         Http2::Never => false,
     };
     if http2 {
-        options.max_h2_streams = STREAMS_PER_CONNECTION;
+        options.max_h2_streams = usize::from(STREAMS_PER_CONNECTION);
+        options.h2_stream_window_size = Some(STREAM_WINDOW);
+        // There is room for all of them: a client that takes nothing holds no other one up.
+        options.h2_connection_window_size = Some(u32::from(STREAMS_PER_CONNECTION) * STREAM_WINDOW);
+        options.h2_ping_interval = Some(PING);
         let least = if provider.http2 == Http2::Always { 2 } else { 1 };
         options.set_http_version(2, least);
     }

@@ -7,6 +7,8 @@ pub mod model;
 mod models;
 mod providers;
 
+use std::net::SocketAddr;
+
 use super::mapping::Mapping;
 use super::model::Listener;
 use super::value::{PathPrefix, choice};
@@ -40,10 +42,10 @@ pub(super) fn read(map: &Mapping<'_>, listen: &[Listener]) -> Ai {
     let timeouts = limits::timeouts(&map.section("timeouts", &[TIMEOUTS]), limits::built_in());
     let providers = Providers::read(map);
     let path = map.get("path").and_then(|at| at.parse(str::parse));
-    Ai {
+    let ai = Ai {
         hosts: map.list("hosts").iter().filter_map(|at| at.parse(str::parse)).collect(),
         path: path.or_else(|| "/v1".parse().ok()).unwrap_or_else(PathPrefix::root),
-        auth: auth(map, listen, &providers),
+        auth: auth(map, &providers),
         allow_anonymous: map.flag("allow_anonymous", false),
         keys: keys::read(map),
         models: models::read(map, &providers, timeouts),
@@ -54,19 +56,24 @@ pub(super) fn read(map: &Mapping<'_>, listen: &[Listener]) -> Ai {
         cooldown: limits::cooldown(map),
         keep_alive: limits::keep_alive(map),
         limits: limits::limits(map),
-    }
-}
-
-fn auth(map: &Mapping<'_>, listen: &[Listener], providers: &Providers) -> Auth {
-    let Some(at) = map.get("auth") else { return Auth::Keys };
-    let auth = at.parse(choice(AUTH)).unwrap_or(Auth::Keys);
-    let open = listen.iter().find(|listener| !listener.addr.ip().is_loopback());
-    if let (Auth::None, Some(open), false) = (auth, open, map.flag("allow_anonymous", false)) {
+    };
+    if let (Some(at), Some(open)) = (map.get("auth"), exposed(&ai, listen)) {
         at.error(format!(
-            "lets everybody who reaches {} spend your money; listen on loopback only, or say allow_anonymous: true",
-            open.addr
+            "lets everybody who reaches {open} spend your money; listen on loopback only, or say allow_anonymous: true"
         ));
     }
+    ai
+}
+
+/// Where others than this machine may call without a key, though nothing says that they may.
+pub(crate) fn exposed(ai: &Ai, listen: &[Listener]) -> Option<SocketAddr> {
+    let open = ai.auth == Auth::None && !ai.allow_anonymous;
+    listen.iter().map(|listener| listener.addr).find(|addr| open && !addr.ip().is_loopback())
+}
+
+fn auth(map: &Mapping<'_>, providers: &Providers) -> Auth {
+    let Some(at) = map.get("auth") else { return Auth::Keys };
+    let auth = at.parse(choice(AUTH)).unwrap_or(Auth::Keys);
     if auth == Auth::Passthrough && !providers.all.iter().any(|provider| provider.accepts_caller_key) {
         at.error("sends the caller's own key on, and no provider has accepts_caller_key: true");
     }

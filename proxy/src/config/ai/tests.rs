@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::exposed;
 use super::model::*;
 use crate::config::{Config, ConfigErrors, parse};
 
@@ -74,6 +75,25 @@ fn what_is_shown_can_be_read_again() {
     let ai = config.ai.unwrap();
     assert!(ai.retry.on.status(503) && ai.retry.on.status(404) && !ai.retry.on.status(429));
     assert_eq!((ai.providers[1].base.host.as_str(), ai.keep_alive), ("::1", None));
+}
+
+#[test]
+fn what_a_file_allows_is_judged_by_any_listeners() {
+    let at = |addr: &str, ai: &str| {
+        let text = format!("server: {{listen: [{{addr: '127.0.0.1:0'}}, {{addr: '{addr}'}}]}}\nai: {ai}");
+        parse(&text, Path::new("lockstep.yaml"), &HashMap::new()).unwrap()
+    };
+    let open = at("0.0.0.0:81", "{auth: keys}").server.listen;
+    let closed = at("[::1]:81", "{auth: keys}").server.listen;
+    let cases = [
+        ("{auth: none}", Some("0.0.0.0:81".parse().unwrap())),
+        ("{auth: none, allow_anonymous: true}", None),
+        ("{auth: keys}", None),
+    ];
+    for (text, expected) in cases {
+        let ai = at("[::1]:81", text).ai.unwrap();
+        assert_eq!((exposed(&ai, &open), exposed(&ai, &closed)), (expected, None), "{text}");
+    }
 }
 
 #[test]
