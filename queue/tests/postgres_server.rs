@@ -253,3 +253,46 @@ async fn many_may_open_a_new_schema_at_once() {
         storage.unwrap().close().await.unwrap();
     }
 }
+
+/// A schema that was made for us is enough: no right to make one is needed.
+#[tokio::test]
+async fn a_schema_may_be_made_ahead() {
+    let (server, options) = (Postgres::shared(), options());
+    let schema = &options.schema;
+    sql(server, &format!("CREATE ROLE tenant LOGIN; CREATE SCHEMA {schema} AUTHORIZATION tenant")).await;
+    let address = server.address().replace("user=postgres", "user=tenant");
+    let storage = PostgresStorage::connect(&address, options).await.unwrap();
+    storage.enqueue(&queue(), vec![job("a")]).await.unwrap();
+    storage.close().await.unwrap();
+}
+
+/// One connection is for calls; without another, nothing would be heard.
+#[tokio::test]
+async fn a_server_that_cannot_be_listened_to_is_told() {
+    let server = Postgres::shared();
+    sql(server, "CREATE ROLE single LOGIN CONNECTION LIMIT 1; GRANT CREATE ON DATABASE postgres TO single")
+        .await;
+    let address = server.address().replace("user=postgres", "user=single");
+    let connect = PostgresStorage::connect(&address, options());
+    let error = tokio::time::timeout(PATIENCE, connect).await.unwrap().unwrap_err();
+    assert!(matches!(error, StorageError::Unavailable { .. }), "{error}");
+}
+
+/// The server is back for connections, but says nothing: who watches and who closes need not wait for it.
+#[tokio::test]
+async fn a_silent_server_holds_nobody_up() {
+    let mut server = Postgres::start();
+    let storage = storage(&server).await;
+    server.stop();
+    let address = server.address();
+    let directory = address.split(' ').find_map(|part| part.strip_prefix("host=")).unwrap();
+    let socket = std::path::Path::new(directory).join(".s.PGSQL.5432");
+    // It may have been left behind.
+    std::fs::remove_file(&socket).ok();
+    let _silent = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let soon = Duration::from_secs(5);
+    let events = tokio::time::timeout(soon, storage.events(&queue())).await.unwrap().unwrap();
+    tokio::time::timeout(soon, storage.close()).await.unwrap().unwrap();
+    assert_eq!(events.collect::<Vec<_>>().await, []);
+}

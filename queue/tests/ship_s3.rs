@@ -111,7 +111,9 @@ async fn faults_delay_objects_but_lose_and_double_none() {
     let proxy = FaultProxy::start(server.address()).await;
     let dir = tempfile::tempdir().unwrap();
     let journal = open(&dir);
-    let sink = sink(options(proxy.address())).await;
+    // One that stalls is given up soon.
+    let hasty = S3Options { timeout: Duration::from_secs(1), ..options(proxy.address()) };
+    let sink = sink(hasty).await;
     let shipper = shipper(&journal, &sink, None, &ship_options());
     let mut all = Vec::new();
     while_running(&shipper, async {

@@ -4,13 +4,15 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use lockstep_queue::jobs::{
-    Claimed, End, Enqueued, Extended, Finish, JobState, NotReplicated, RedisOptions, RedisStorage,
+    Claimed, End, Enqueued, Event, Extended, Finish, JobState, NotReplicated, RedisOptions, RedisStorage,
     Storage as _, StorageError, WaitReplicas,
 };
 
 use crate::kit::{open, put, queue, state, take, wish};
 use crate::load::Load;
+use crate::proxy::Proxy;
 use crate::server::{Flavour, Server};
 
 fn addresses(primary: &Server, replica: &Server) -> RedisOptions {
@@ -83,6 +85,25 @@ async fn what_a_replica_has_is_kept() {
         assert_eq!(state(&storage, "before").await, Some(JobState::Waiting));
         assert_eq!(state(&storage, "after").await, None);
     }
+}
+
+/// The address stays and leads to another server, while the connection that listens to the old one lives on.
+#[tokio::test]
+async fn events_come_from_the_server_that_took_the_place() {
+    let (old, new) = (Server::start(Flavour::Redis, &[]), Server::start(Flavour::Redis, &[]));
+    let proxy = Proxy::to(&old).await;
+    let storage = open(proxy.url()).await;
+    let mut events = storage.events(&queue()).await.unwrap();
+    put(&storage, "a").await.unwrap();
+    assert_eq!(events.next().await.unwrap().job().unwrap().as_str(), "a");
+    proxy.lead_to(&new);
+    old.ask("CLIENT KILL TYPE normal").unwrap();
+    put(&storage, "b").await.unwrap();
+    let missed = async { while events.next().await.unwrap() != Event::Missed {} };
+    tokio::time::timeout(Duration::from_secs(30), missed).await.unwrap();
+    put(&storage, "c").await.unwrap();
+    let told = async { while events.next().await.unwrap().job().is_none_or(|job| job.as_str() != "c") {} };
+    tokio::time::timeout(Duration::from_secs(30), told).await.unwrap();
 }
 
 /// Under load, everything that was acknowledged is there after the failover, and the work goes on with the replica.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -14,6 +15,8 @@ use crate::server::Server;
 #[derive(Debug)]
 pub(crate) struct Proxy {
     address: SocketAddr,
+    /// Where new connections lead.
+    upstream: Arc<Mutex<SocketAddr>>,
     /// How many answers are still to be swallowed, each with its connection.
     swallow: Arc<AtomicUsize>,
     _connections: JoinSet<()>,
@@ -23,17 +26,23 @@ impl Proxy {
     pub(crate) async fn to(server: &Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (swallow, upstream) = (Arc::<AtomicUsize>::default(), server.address());
+        let (swallow, upstream) = (Arc::<AtomicUsize>::default(), Arc::new(Mutex::new(server.address())));
         let mut connections = JoinSet::new();
-        let swallowing = Arc::clone(&swallow);
+        let (swallowing, leads_to) = (Arc::clone(&swallow), Arc::clone(&upstream));
         connections.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect(upstream).await.unwrap();
+                let to = *leads_to.lock();
+                let server = TcpStream::connect(to).await.unwrap();
                 connections.spawn(carry(client, server, Arc::clone(&swallowing)));
             }
         });
-        Self { address, swallow, _connections: connections }
+        Self { address, upstream, swallow, _connections: connections }
+    }
+
+    /// New connections lead to another server; those that are there go on.
+    pub(crate) fn lead_to(&self, server: &Server) {
+        *self.upstream.lock() = server.address();
     }
 
     pub(crate) fn url(&self) -> String {

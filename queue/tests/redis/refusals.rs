@@ -1,11 +1,14 @@
 //! Servers that can't or won't.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use lockstep_queue::jobs::{JobState, NewJob, RedisOptions, RedisStorage, Storage, StorageError};
+use lockstep_queue::jobs::{
+    Cancelled, End, Finish, NewJob, QueueName, RedisOptions, RedisStorage, Settings, Storage, StorageError,
+    WorkerId,
+};
 
-use crate::kit::{hasty, job, open, put, queue, state, take};
+use crate::kit::{LONG, complete, hasty, id, job, open, put, queue, state, wish};
 use crate::server::{Flavour, Server};
 
 #[tokio::test]
@@ -66,24 +69,60 @@ async fn a_newer_layout() {
     assert!(matches!(error, StorageError::Corrupt { .. }), "{error:?}");
 }
 
-/// A step that can't be written is not begun.
+/// Out of memory, nothing more is taken; what is there is done and forgotten, and makes room.
 #[tokio::test]
 async fn no_memory() {
     for flavour in [Flavour::Redis, Flavour::Valkey] {
         let server = Server::start(flavour, &[]);
+        fill(&server).await;
+        // Also a process that starts now.
         let storage = open(server.url()).await;
-        put(&storage, "a").await.unwrap();
-        server.ask("CONFIG SET maxmemory 1").unwrap();
-        let large = NewJob { payload: Bytes::from(vec![7; 1 << 20]), ..job("b") };
-        let error = storage.enqueue(&queue(), vec![large]).await.unwrap_err();
+        let error = put(&storage, "new").await.unwrap_err();
         assert!(matches!(error, StorageError::Full(_)) && error.is_transient(), "{error:?}");
-        let error = storage.finish(&queue(), vec![], crate::kit::wish(1)).await.unwrap_err();
-        assert!(matches!(error, StorageError::Full(_)), "{error:?}");
-        server.ask("CONFIG SET maxmemory 0").unwrap();
-        assert_eq!(state(&storage, "a").await, Some(JobState::Waiting));
-        assert_eq!(state(&storage, "b").await, None);
-        assert_eq!(take(&storage).await.id.as_str(), "a");
+        assert_eq!(state(&storage, "new").await, None);
+        let other = QueueName::new("other").unwrap();
+        let paused = Settings { paused: true, ..Settings::default() };
+        storage.configure(&other, paused).await.unwrap();
+        let reaper = WorkerId::new("reaper").unwrap();
+        assert!(storage.lead(&other, &reaper, LONG).await.unwrap());
+        storage.resign(&other, &reaper).await.unwrap();
+        storage.wait_for_work(&other, Duration::from_millis(500)).await.unwrap();
+        assert_eq!(storage.cancel(&queue(), &id("0")).await.unwrap(), Cancelled::Done);
+
+        let mut ends = vec![];
+        loop {
+            let finished = storage.finish(&queue(), ends, wish(100)).await.unwrap();
+            if finished.claimed.is_empty() {
+                break;
+            }
+            let leases = finished.claimed.iter().map(|job| (job.id.clone(), job.token)).collect();
+            storage.extend(&queue(), leases, LONG).await.unwrap();
+            let end = End::Complete { output: Bytes::new(), retention: Duration::ZERO };
+            ends = finished.claimed.iter().map(|job| Finish { end: end.clone(), ..complete(job) }).collect();
+        }
+        while storage.reap(&queue(), 500, Bytes::new()).await.unwrap().more {}
+        // The server frees in the background.
+        let begun = Instant::now();
+        while put(&storage, "new").await.is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "no room was made");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
+}
+
+/// Fills a server with jobs, until it has less memory than it uses.
+async fn fill(server: &Server) {
+    let storage = open(server.url()).await;
+    for hundred in 0..10 {
+        let large = |number: usize| NewJob { payload: vec![7; 10_000].into(), ..job(&number.to_string()) };
+        let jobs = (hundred * 100..hundred * 100 + 100).map(large).collect();
+        storage.enqueue(&queue(), jobs).await.unwrap();
+    }
+    storage.close().await.unwrap();
+    let memory = server.ask("INFO memory").unwrap();
+    let used = memory.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
+    let limit = used.trim().parse::<u64>().unwrap() - 5_000_000;
+    server.ask(&format!("CONFIG SET maxmemory {limit}")).unwrap();
 }
 
 /// What is not ours is said to be so.

@@ -1,9 +1,9 @@
 //! The server forgets scripts, or is gone for a while.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
-use lockstep_queue::jobs::{Event, RedisStorage, Storage, StorageError};
+use lockstep_queue::jobs::{Event, NewJob, RedisOptions, RedisStorage, Storage, StorageError};
 use tokio::task::JoinSet;
 
 use crate::kit::{hasty, id, job, open, put, queue, state, take, wish};
@@ -57,6 +57,29 @@ async fn a_server_that_stays_away_is_said_to_be_unavailable() {
     assert_eq!(state(&storage, "b").await, None);
 }
 
+/// Many who enqueue meanwhile don't wait for each other's patience.
+#[tokio::test]
+async fn nobody_waits_longer_than_told_for_a_server_that_is_away() {
+    let mut server = Server::start(Flavour::Redis, &KEEPS);
+    let options = RedisOptions { patience: Duration::from_secs(1), ..hasty(server.url()) };
+    let storage = RedisStorage::connect(options).await.unwrap();
+    put(&storage, "a").await.unwrap();
+    server.kill();
+    let start = Instant::now();
+    let queue = queue();
+    let enqueues = (0..30).map(|number| {
+        // Each is a step for itself.
+        let large = NewJob { payload: vec![7; 1 << 20].into(), ..job(&number.to_string()) };
+        storage.enqueue(&queue, vec![large])
+    });
+    for answer in futures::future::join_all(enqueues).await {
+        assert!(matches!(answer, Err(StorageError::Unavailable { .. })), "{answer:?}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    server.resume();
+    put(&storage, "b").await.unwrap();
+}
+
 #[tokio::test]
 async fn watchers_are_told_that_they_missed_something() {
     let mut server = Server::start(Flavour::Valkey, &KEEPS);
@@ -108,14 +131,15 @@ async fn a_clock_that_went_back_goes_on() {
     let later = before.0 + hour;
     server.ask(&format!("HSET \"lockstep:{{%7Bmail%7D: é}}:meta\" clock {later}")).unwrap();
     let mut delayed = job("b");
-    delayed.options.delay = Duration::from_millis(100);
+    let delay = Duration::from_secs(3);
+    delayed.options.delay = delay;
     storage.enqueue(&queue(), vec![delayed]).await.unwrap();
     let created = storage.get(&queue(), &id("b")).await.unwrap().unwrap().created_at;
     assert!(created.0 >= later, "it does not go back: {created:?}");
     let (first, rest) = (take(&storage).await, storage.finish(&queue(), vec![], wish(1)).await.unwrap());
     assert_eq!((first.id.as_str(), rest.claimed.len()), ("a", 0));
     let due_in = rest.next_in.unwrap();
-    assert!(due_in <= Duration::from_millis(100), "{due_in:?}");
+    assert!(due_in <= delay, "{due_in:?}");
     storage.wait_for_work(&queue(), Duration::from_secs(60)).await.unwrap();
     assert_eq!(take(&storage).await.id.as_str(), "b");
     assert_eq!(storage.counts(&queue()).await.unwrap().active, 2);

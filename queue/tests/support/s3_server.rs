@@ -81,7 +81,7 @@ pub(crate) fn options(address: SocketAddr) -> S3Options {
         endpoint: Some(format!("http://{address}")),
         path_style: true,
         credentials: keys(SECRET),
-        timeout: Duration::from_secs(1),
+        timeout: Duration::from_secs(10),
         ..S3Options::new(BUCKET, REGION)
     }
 }

@@ -111,10 +111,10 @@ async fn a_handler_hears_that_its_end_is_wanted() {
 async fn a_handler_that_blocks_keeps_its_lease() {
     let (_, queue) = faulty();
     let handler = async |job: JobContext<u64>| {
-        std::thread::sleep(Duration::from_millis(900));
+        std::thread::sleep(Duration::from_secs(3));
         Ok(job.payload)
     };
-    let builder = Worker::builder(queue.clone(), handler).lease(Duration::from_millis(300));
+    let builder = Worker::builder(queue.clone(), handler).lease(Duration::from_secs(2));
     let worker = builder.build().unwrap().start();
     let output = queue.enqueue_and_wait("1", &1, EnqueueOptions::default(), LEASE).await;
     assert_eq!((output.unwrap(), status(&queue, 1).await.job.deliveries), (1, 1));

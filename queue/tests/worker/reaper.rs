@@ -32,6 +32,20 @@ async fn one_does_the_work_and_another_takes_over_at_once() {
     tasks.join_next().await.unwrap().unwrap();
 }
 
+/// The name of a worker is for people, and several may have the same.
+#[tokio::test(start_paused = true)]
+async fn of_workers_with_one_name_one_does_the_work() {
+    let (storage, queue) = faulty();
+    let worker = || Slow::default().worker(&queue).name("host").build().unwrap().start();
+    let workers = [worker(), worker()];
+    sleep(INTERVAL * 10).await;
+    let looks = *storage.reaps.lock();
+    assert!((10..=12).contains(&looks), "{looks}");
+    for worker in workers {
+        worker.shutdown().await.unwrap();
+    }
+}
+
 /// Its renewals fail, but its upkeep would work: once its time is over, it does no more, and another leads alone.
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_cannot_renew_steps_down() {

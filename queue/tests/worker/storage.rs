@@ -104,6 +104,29 @@ async fn a_refused_end_is_told_apart_from_the_others() {
     worker.shutdown().await.unwrap();
 }
 
+/// After an end that was given up, because it was refused or its lease expired meanwhile, the worker goes on.
+#[tokio::test(start_paused = true)]
+async fn a_refused_end_does_not_stop_the_worker() {
+    for expires in [false, true] {
+        let (storage, queue) = faulty();
+        *storage.finish.lock() = Fault::Refuses("1");
+        let slow = Slow::of(Duration::from_secs(1));
+        let worker = slow.worker(&queue).reap(false).build().unwrap().start();
+        put(&queue, 1).await;
+        sleep(Duration::from_millis(1010)).await;
+        if expires {
+            // Before it is refused for the second time.
+            storage.set(Fault::Unreachable);
+            sleep(LEASE * 2).await;
+            storage.set(Fault::None);
+        }
+        put(&queue, 2).await;
+        assert_eq!(queue.wait("2", LEASE).await.unwrap(), 2);
+        assert_eq!(state(&queue, 1).await, JobState::Active);
+        worker.shutdown().await.unwrap();
+    }
+}
+
 /// All ends that are there go in one call, with the next claim.
 #[tokio::test(start_paused = true)]
 async fn one_call_ends_many_and_claims_as_many() {

@@ -77,8 +77,8 @@ macro_rules! conformance {
                 steps_are_bounded, expired_jobs_are_forgotten, only_its_queue_is_reaped,
             }
             views {
-                pages_cover_all_in_order, pages_go_on_after_a_removed_job, counts_follow_the_jobs,
-                queues_are_listed, unknown_queues_and_jobs_are_empty, unknown_queues_are_told_apart,
+                pages_cover_all_in_order, pages_go_on_after_a_removed_job, due_jobs_are_seen_as_waiting,
+                counts_follow_the_jobs, queues_are_listed, unknown_queues_and_jobs_are_empty, unknown_queues_are_told_apart,
             }
             hints {
                 an_enqueue_wakes, a_due_job_wakes, there_is_no_wait_while_there_is_work, waits_end,

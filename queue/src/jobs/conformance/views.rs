@@ -1,8 +1,9 @@
 //! What people see of a queue.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::kit::{Client, LONG, Outcome, STATES, Subject, complete, dead, id, new, queue};
+use super::kit::{Client, LONG, Outcome, SHORT, STATES, Subject, complete, dead, id, new, queue, wait_out};
 use crate::jobs::{Counts, Generation, Job, JobOptions, JobState, Queue, Settings, StorageError};
 
 /// Page by page, each job once, in the order in which they were enqueued, each as it stands.
@@ -39,6 +40,31 @@ pub async fn pages_go_on_after_a_removed_job(subject: Subject) -> Outcome {
     assert!(client.storage.remove(&client.queue, &id("2")).await?);
     let page = client.storage.list(&client.queue, JobState::Dead, last, 9).await?;
     assert_eq!(page.iter().map(|job| job.id.as_str()).collect::<Vec<_>>(), ["3", "4", "5"]);
+    Ok(())
+}
+
+/// Those whose delay is over, also where nothing is claimed that would have made them ready.
+pub async fn due_jobs_are_seen_as_waiting(subject: Subject) -> Outcome {
+    let client = &subject.client;
+    let paused = Settings { paused: true, ..Settings::default() };
+    client.storage.configure(&client.queue, paused).await?;
+    for (name, delay) in
+        [("a", Duration::ZERO), ("b", SHORT), ("c", LONG), ("d", SHORT), ("e", Duration::ZERO)]
+    {
+        client.put_with(name, JobOptions { delay, ..JobOptions::default() }).await?;
+    }
+    wait_out(SHORT).await;
+    for (state, expected) in [(JobState::Waiting, &["a", "b", "d", "e"][..]), (JobState::Delayed, &["c"][..])]
+    {
+        let jobs = all_pages(client, state, 3).await?;
+        assert_eq!(jobs.iter().map(|job| job.id.as_str()).collect::<Vec<_>>(), expected);
+        for job in jobs {
+            assert_eq!(job.state, state);
+            assert_eq!(client.get(job.id.as_str()).await?, Some(job));
+        }
+    }
+    let counts = client.storage.counts(&client.queue).await?;
+    assert_eq!(counts, Counts { waiting: 4, delayed: 1, ..Counts::default() });
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use super::super::job::StorageTime;
 use super::Options;
 use super::snapshot::{Builder, Piece};
 use super::step::{Entry, Step};
-use crate::journal::{GapCause, Item, Journal, JournalError, Kind, OpenError, Position, Stats};
+use crate::journal::{Append, GapCause, Item, Journal, JournalError, Kind, OpenError, Position, Stats};
 
 /// A step.
 const STEP: Kind = Kind::single::<1>();
@@ -36,6 +36,11 @@ const INACCURACY: u64 = 8;
 /// that new jobs seldom meet the limit.
 const CROWDED: u64 = 4;
 const PAYS: u64 = 12;
+/// Steps may wait for the disk up to so many bytes, and pieces of a snapshot up to so many, or so many of them. The
+/// journal takes 64 MiB at once, or one frame of any length.
+const STEPS_WAITING: u64 = 32 * 1024 * 1024;
+const PIECES_WAITING: u64 = 16 * 1024 * 1024;
+const PIECES: usize = 16;
 
 /// The log, open for writing.
 #[derive(Debug)]
@@ -105,18 +110,19 @@ impl Log {
         Ok((log, Loaded { index, last }))
     }
 
-    /// Appends a step; waits for nothing.
-    ///
-    /// # Errors
-    /// If it can't be encoded, which no step can bring about.
-    pub(super) fn append(&mut self, entry: &Entry) -> Result<crate::journal::Append, StorageError> {
-        let body = encode(entry)?;
-        self.unwritten += u64::try_from(body.len()).unwrap_or(u64::MAX);
-        Ok(if entry.step.must_be_synced() {
+    /// Appends a step, encoded; waits for nothing.
+    pub(super) fn append(&mut self, step: &Step, body: Bytes) -> Append {
+        self.unwritten += length(&body);
+        if step.must_be_synced() {
             self.journal.append(STEP, 0, body)
         } else {
             self.journal.append_unsynced(STEP, 0, body)
-        })
+        }
+    }
+
+    /// Whether a step is too much for the journal beside those that it does not account for yet.
+    pub(super) fn must_settle_before(&self, body: &Bytes) -> bool {
+        self.unwritten > 0 && self.unwritten + length(body) > STEPS_WAITING
     }
 
     /// Whether a snapshot must be written before the next step.
@@ -129,20 +135,23 @@ impl Log {
         self.unwritten = 0;
     }
 
-    /// Checks that there is room for a step, with as much in the index: for a job, unless what is left is for what
+    /// Checks that there is room for a step, with as much in the index: for jobs, unless what is left is for what
     /// becomes of those that are there; for that, unless what is left is for the snapshot of those that last.
     ///
     /// # Errors
     /// If there is not.
-    pub(super) fn check_room(&self, step: &Step, weight: Weight) -> Result<(), StorageError> {
+    pub(super) fn check_room(&self, step: &Step, body: &Bytes, weight: Weight) -> Result<(), StorageError> {
         let Stats { bytes_on_disk, capacity, .. } = self.journal.stats();
-        let (written, lasting) = (bytes_on_disk + self.unwritten, longest(weight.lasting));
+        let written = bytes_on_disk + self.unwritten + length(body);
         let (what, bytes, limit) = match step {
-            // Their snapshot has to have a third, too.
-            Step::Enqueue(_) => ("new jobs are taken", written.max(lasting), capacity / OF_JOBS),
+            Step::Enqueue(_) => {
+                // Their snapshot has to have a third, too.
+                let lasting = longest(weight.lasting + length(body));
+                ("new jobs are taken", written.max(lasting), capacity / OF_JOBS)
+            }
             Step::Cancel(_) | Step::Remove(_) | Step::Reap { .. } => return Ok(()),
             _ => {
-                let kept = lasting + capacity / OF_REMOVALS;
+                let kept = longest(weight.lasting) + capacity / OF_REMOVALS;
                 ("what becomes of jobs is taken", written, capacity.saturating_sub(kept))
             }
         };
@@ -186,27 +195,24 @@ impl Log {
         weight: Weight,
     ) -> Result<Option<Position>, StorageError> {
         let mut span: Option<(Position, Position)> = None;
-        let mut appends = Vec::new();
+        let (mut appends, mut waiting) = (Vec::new(), 0);
         for piece in pieces {
             let piece = piece?;
             let is_last = piece == Piece::End;
             let body = encode(&piece)?;
+            // A few at a time, so that a long snapshot does not wait in memory, and the journal takes them.
+            if appends.len() >= PIECES || waiting + length(&body) > PIECES_WAITING {
+                written(&mut appends, &mut span)?;
+                waiting = 0;
+            }
+            waiting += length(&body);
             appends.push(if is_last {
                 self.journal.append(PIECE, 0, body)
             } else {
                 self.journal.append_unsynced(PIECE, 0, body)
             });
-            // A few at a time, so that a long snapshot does not wait in memory.
-            if is_last || appends.len() >= 16 {
-                for append in appends.drain(..) {
-                    let outcome = append.wait().map_err(|error| journal_error("write a snapshot", &error))?;
-                    if let Some(receipt) = outcome.receipt() {
-                        let begin = span.map_or(receipt.position, |(begin, _)| begin);
-                        span = Some((begin, receipt.end));
-                    }
-                }
-            }
         }
+        written(&mut appends, &mut span)?;
         self.snapshot =
             span.map_or(self.snapshot, |(begin, end)| (end.as_u64(), end.as_u64() - begin.as_u64()));
         self.weight = weight.all;
@@ -284,12 +290,32 @@ impl Replay {
     }
 }
 
+/// Waits for pieces of a snapshot, and notes where they are.
+fn written(appends: &mut Vec<Append>, span: &mut Option<(Position, Position)>) -> Result<(), StorageError> {
+    for append in appends.drain(..) {
+        let outcome = append.wait().map_err(|error| journal_error("write a snapshot", &error))?;
+        if let Some(receipt) = outcome.receipt() {
+            let begin = span.map_or(receipt.position, |(begin, _)| begin);
+            *span = Some((begin, receipt.end));
+        }
+    }
+    Ok(())
+}
+
+fn length(body: &Bytes) -> u64 {
+    u64::try_from(body.len()).unwrap_or(u64::MAX)
+}
+
 /// How long a snapshot of records may come out.
 const fn longest(bytes: u64) -> u64 {
     bytes + bytes / INACCURACY
 }
 
-fn encode(value: &impl Serialize) -> Result<Bytes, StorageError> {
+/// What is written of a step or a piece.
+///
+/// # Errors
+/// If it can't be encoded, which none can bring about.
+pub(super) fn encode(value: &impl Serialize) -> Result<Bytes, StorageError> {
     postcard::to_allocvec(value)
         .map(Bytes::from)
         .map_err(|error| StorageError::Corrupt { what: error.to_string() })

@@ -96,8 +96,8 @@ impl Options {
     }
 
     /// The most that the files may take, in bytes (default 64 GiB, at least 128 KiB). New jobs are taken up to a third
-    /// of it and then refused with [`StorageError::Full`]. The rest is for what becomes of them, their outputs
-    /// included, and for the snapshot that replaces a long log.
+    /// of it, themselves included, and then refused with [`StorageError::Full`]. The rest is for what becomes of them,
+    /// their outputs included, and for the snapshot that replaces a long log.
     #[must_use]
     pub fn max_bytes(self, max_bytes: u64) -> Self {
         Self { max_bytes, ..self }
@@ -130,8 +130,7 @@ impl FileStorage {
         let (requests, queue) = mpsc::channel(REQUESTS);
         let (end, ended) = watch::channel(None);
         let weight = Weight::default();
-        let writer =
-            Writer { state: Arc::clone(&state), log, requests: queue, last, weight, paused_until: None };
+        let writer = Writer { state: Arc::clone(&state), log, requests: queue, last, weight, paused: None };
         let run = move || drop(end.send(Some(writer.run())));
         let thread = thread::Builder::new()
             .name("jobs".to_owned())

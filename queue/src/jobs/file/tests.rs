@@ -82,6 +82,18 @@ async fn a_long_log_becomes_a_snapshot() {
     assert_eq!(finished.outcomes, [EndOutcome::Done]);
 }
 
+/// Changes a byte of what was written.
+fn damage(dir: &Path, text: &[u8]) {
+    for file in std::fs::read_dir(dir).unwrap().flatten() {
+        let mut bytes = std::fs::read(file.path()).unwrap();
+        if let Some(place) = bytes.windows(text.len()).position(|window| window == text) {
+            bytes[place] ^= 1;
+            return std::fs::write(file.path(), bytes).unwrap();
+        }
+    }
+    panic!("it is nowhere");
+}
+
 #[tokio::test]
 async fn a_damaged_log_is_refused_unless_it_is_to_be_salvaged() {
     let dir = tempfile::tempdir().unwrap();
@@ -90,16 +102,7 @@ async fn a_damaged_log_is_refused_unless_it_is_to_be_salvaged() {
         storage.enqueue(&queue(), vec![job(id)]).await.unwrap();
     }
     storage.close().await.unwrap();
-    let segment = std::fs::read_dir(dir.path())
-        .unwrap()
-        .flatten()
-        .map(|file| file.path())
-        .find(|path| path.extension().is_some_and(|extension| extension == "seg"))
-        .unwrap();
-    let mut bytes = std::fs::read(&segment).unwrap();
-    let place = bytes.windows(12).position(|window| window == b"payload of b").unwrap();
-    bytes[place] ^= 1;
-    std::fs::write(&segment, bytes).unwrap();
+    damage(dir.path(), b"payload of b");
     let refused = FileStorage::open(&Options::new(dir.path())).unwrap_err();
     assert!(matches!(&refused, StorageError::Corrupt { what } if what.contains("salvage")), "{refused}");
     let storage = FileStorage::open(&Options::new(dir.path()).salvage(true)).unwrap();
@@ -191,4 +194,61 @@ async fn what_is_full_is_drained_and_takes_jobs_again() {
         storage.remove(&queue(), &done.id).await.unwrap();
     }
     storage.enqueue(&queue(), vec![job("again")]).await.unwrap();
+}
+
+/// More at once, in steps and in a snapshot, than the journal takes.
+#[tokio::test]
+async fn large_jobs_at_once_are_taken_and_made_shorter() {
+    const MIB: u64 = 1 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path());
+    let payload = Bytes::from(vec![7; crate::jobs::MAX_PAYLOAD]);
+    let (queue, ids) = (queue(), ["a", "b", "c", "d", "e", "f", "g", "h"]);
+    let large = |id| vec![NewJob { payload: payload.clone(), ..job(id) }];
+    futures::future::try_join_all(ids.map(|id| storage.enqueue(&queue, large(id)))).await.unwrap();
+    storage.close().await.unwrap();
+    // A start makes it shorter, if nothing did before.
+    let storage = open(dir.path());
+    assert_eq!(storage.counts(&queue).await.unwrap().waiting, 8);
+    storage.close().await.unwrap();
+    let files = std::fs::read_dir(dir.path()).unwrap().flatten();
+    let bytes: u64 = files.map(|file| file.metadata().unwrap().len()).sum();
+    assert!(bytes < 8 * 16 * MIB + 48 * MIB, "{bytes} bytes");
+}
+
+/// What can't be kept beside what becomes of it is not taken.
+#[tokio::test]
+async fn one_large_job_does_not_lock_a_small_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open_small(dir.path());
+    let large = |id, len| vec![NewJob { payload: Bytes::from(vec![7; len]), ..job(id) }];
+    let error = storage.enqueue(&queue(), large("a", 100 * 1024)).await.unwrap_err();
+    assert!(matches!(error, StorageError::Full(_)), "{error}");
+    storage.enqueue(&queue(), large("b", 50 * 1024)).await.unwrap();
+    let claimed = storage.finish(&queue(), Vec::new(), claim(1)).await.unwrap().claimed;
+    storage.finish(&queue(), vec![complete(&claimed[0])], None).await.unwrap();
+}
+
+/// A damaged log takes nothing before a snapshot is written. One that does not fit with ended jobs does without those
+/// that have expired.
+#[tokio::test]
+async fn a_full_log_that_is_damaged_goes_on_without_what_expired() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options::new(dir.path()).max_bytes(2 << 20);
+    let storage = FileStorage::open(&options).unwrap();
+    let jobs = (0..300).map(|number| NewJob { payload: vec![7; 1000].into(), ..job(&number.to_string()) });
+    storage.enqueue(&queue(), jobs.collect()).await.unwrap();
+    let claimed = storage.finish(&queue(), Vec::new(), claim(300)).await.unwrap().claimed;
+    for (number, job) in claimed.iter().enumerate() {
+        let mut output = vec![7; 3000];
+        output.extend(format!("output {number:03}").into_bytes());
+        let end = End::Complete { output: output.into(), retention: Duration::ZERO };
+        storage.finish(&queue(), vec![Finish { end, ..complete(job) }], None).await.unwrap();
+    }
+    storage.close().await.unwrap();
+    damage(dir.path(), b"output 298");
+    let storage = FileStorage::open(&options.salvage(true)).unwrap();
+    storage.enqueue(&queue(), vec![job("again")]).await.unwrap();
+    let counts = storage.counts(&queue()).await.unwrap();
+    assert_eq!((counts.waiting, counts.active, counts.completed), (1, 2, 0));
 }

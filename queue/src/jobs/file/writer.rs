@@ -12,7 +12,7 @@ use super::super::job::StorageTime;
 use super::super::local;
 use super::super::name::QueueName;
 use super::super::state::State;
-use super::log::{Log, journal_error};
+use super::log::{Log, encode, journal_error};
 use super::snapshot::pieces;
 use super::step::{Entry, Outcome, Step};
 use crate::journal::Append;
@@ -40,8 +40,8 @@ pub(super) struct Writer {
     pub(super) last: StorageTime,
     /// What the index held before the steps that are being written.
     pub(super) weight: Weight,
-    /// Until when no snapshot is tried.
-    pub(super) paused_until: Option<Instant>,
+    /// Until when no snapshot is tried, and why the last one failed.
+    pub(super) paused: Option<(Instant, StorageError)>,
 }
 
 struct Written {
@@ -53,6 +53,7 @@ struct Written {
 impl Writer {
     /// Serves until nobody can ask any more.
     pub(super) fn run(mut self) -> Result<(), StorageError> {
+        self.weigh();
         self.look_after();
         while let Some(first) = self.requests.blocking_recv() {
             let mut written = Vec::new();
@@ -62,8 +63,7 @@ impl Writer {
             {
                 self.write(request, &mut written);
             }
-            written.into_iter().for_each(|written| self.apply(written));
-            self.log.settle();
+            self.settle(&mut written);
             self.look_after();
         }
         self.state.close();
@@ -72,23 +72,39 @@ impl Writer {
 
     fn write(&mut self, request: Request, written: &mut Vec<Written>) {
         let Request { queue, step, reply } = request;
-        if self.log.is_torn()
-            && let Err(error) = self.compact()
-        {
-            drop(reply.send(Err(error)));
-            return;
-        }
-        if let Err(error) = self.log.check_room(&step, self.weight) {
-            drop(reply.send(Err(error)));
-            return;
-        }
-        self.last = self.last.max(self.state.clock.now());
-        let entry = Entry { at: self.last, queue, step };
-        match self.log.append(&entry) {
-            Ok(append) => written.push(Written { entry, append, reply }),
+        match self.append(queue, step, written) {
+            Ok((entry, append)) => written.push(Written { entry, append, reply }),
             // Whoever does not wait any more does not want to know.
             Err(error) => drop(reply.send(Err(error))),
         }
+    }
+
+    /// Writes a step down, if there is room for it.
+    fn append(
+        &mut self,
+        queue: QueueName,
+        step: Step,
+        written: &mut Vec<Written>,
+    ) -> Result<(Entry, Append), StorageError> {
+        self.last = self.last.max(self.state.clock.now());
+        if self.log.is_torn() {
+            self.mend()?;
+        }
+        let entry = Entry { at: self.last, queue, step };
+        let body = encode(&entry)?;
+        if self.log.must_settle_before(&body) {
+            self.settle(written);
+        }
+        self.log.check_room(&entry.step, &body, self.weight)?;
+        let append = self.log.append(&entry.step, body);
+        Ok((entry, append))
+    }
+
+    /// Waits for the disk, and does what is written.
+    fn settle(&mut self, written: &mut Vec<Written>) {
+        written.drain(..).for_each(|written| self.apply(written));
+        self.log.settle();
+        self.weigh();
     }
 
     /// Does a step once it is written. What was not written is not done.
@@ -127,22 +143,48 @@ impl Writer {
         }
     }
 
-    /// Weighs what there is, and makes the log shorter if it is long.
-    fn look_after(&mut self) {
+    fn weigh(&mut self) {
         self.weight = self.state.index.lock().as_ref().map(Index::weight).unwrap_or_default();
-        let is_paused = self.paused_until.is_some_and(|until| Instant::now() < until);
+    }
+
+    /// Makes the log shorter if it is long.
+    fn look_after(&mut self) {
         // One that does not fit is no failure: it will, once ended jobs have expired.
         let is_due = self.log.is_long(self.weight) && self.log.check_snapshot(self.weight).is_ok();
         if is_due
-            && !is_paused
+            && self.paused().is_none()
             && let Err(error) = self.compact()
         {
-            self.paused_until = Some(Instant::now() + PAUSE);
             tracing::warn!(%error, "the log of jobs can't be made shorter now");
         }
     }
 
+    /// Replaces a log in which steps are lost. No step can make jobs go meanwhile, so those that have expired go here.
+    fn mend(&mut self) -> Result<(), StorageError> {
+        if let Some(error) = self.paused() {
+            return Err(error);
+        }
+        if let Some(index) = self.state.index.lock().as_mut() {
+            index.forget_expired(self.last);
+        }
+        self.weigh();
+        self.log.check_snapshot(self.weight)?;
+        self.compact()
+    }
+
+    /// Why no snapshot is to be tried now.
+    fn paused(&self) -> Option<StorageError> {
+        let paused = self.paused.as_ref().filter(|(until, _)| Instant::now() < *until);
+        paused.map(|(_, error)| error.clone())
+    }
+
     fn compact(&mut self) -> Result<(), StorageError> {
+        let result = self.snapshot();
+        self.paused = result.as_ref().err().map(|error| (Instant::now() + PAUSE, error.clone()));
+        result
+    }
+
+    fn snapshot(&mut self) -> Result<(), StorageError> {
         let Some(begin) = self.log.write_snapshot(pieces(&self.state.index, self.last)?, self.weight)? else {
             return Ok(());
         };

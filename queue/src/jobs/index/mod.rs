@@ -55,6 +55,11 @@ impl Index {
         self.queues.values_mut().for_each(|queue| while queue.promote(now) > 0 {});
     }
 
+    /// Forgets all jobs that have expired.
+    pub fn forget_expired(&mut self, now: StorageTime) {
+        self.queues.values_mut().for_each(|queue| while queue.forget_expired(now).is_some() {});
+    }
+
     /// How much a log has to hold of all records.
     #[must_use]
     pub fn weight(&self) -> Weight {

@@ -7,8 +7,8 @@ use crate::jobs::job::{Generation, Job, JobState, StorageTime};
 use crate::jobs::name::JobId;
 use crate::jobs::storage::{Counts, Settings};
 
-/// Delayed jobs whose time came that are counted as waiting before a step made them so; more of them are counted
-/// as delayed for a moment, so that counting never takes long.
+/// Delayed jobs whose time came that are counted and listed as waiting before a step made them so; more of them are
+/// counted as delayed for a moment, and not listed, so that neither takes long.
 const COUNTED: usize = 10_000;
 
 impl QueueIndex {
@@ -31,14 +31,27 @@ impl QueueIndex {
         let records = self.orders.list(state).range((from, Bound::Unbounded));
         let records = records.filter_map(|generation| self.records.get(generation));
         let living = records.filter(|record| !record.is_expired(now) && record.state(now) == state);
-        living.take(limit).map(|record| record.job(now)).collect()
+        let mut page: Vec<_> = living.take(limit).collect();
+        if state == JobState::Waiting {
+            let due = self.due(now).filter(|generation| after.is_none_or(|after| *generation > after));
+            page.extend(due.filter_map(|generation| self.records.get(&generation)));
+            page.sort_unstable_by_key(|record| record.generation);
+            page.truncate(limit);
+        }
+        page.into_iter().map(|record| record.job(now)).collect()
+    }
+
+    /// Delayed jobs whose time came.
+    fn due(&self, now: StorageTime) -> impl Iterator<Item = Generation> {
+        let due = self.orders.delayed.iter().take_while(move |&&(at, _)| at <= now);
+        due.take(COUNTED).map(|&(_, generation)| generation)
     }
 
     /// How many jobs are in each state.
     #[must_use]
     pub fn counts(&self, now: StorageTime) -> Counts {
         let count = |state| to_u64(self.orders.list(state).len());
-        let due = self.orders.delayed.iter().take_while(|&&(at, _)| at <= now).take(COUNTED).count();
+        let due = self.due(now).count();
         Counts {
             waiting: count(JobState::Waiting) + to_u64(due),
             delayed: count(JobState::Delayed) - to_u64(due),

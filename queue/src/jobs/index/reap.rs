@@ -34,10 +34,9 @@ impl QueueIndex {
             left -= 1;
         }
         while left > 0
-            && let Some(&(at, generation)) = self.orders.expiry.first()
-            && at <= now
+            && let Some(id) = self.forget_expired(now)
         {
-            swept.forgotten.extend(self.take_out(generation));
+            swept.forgotten.push(id);
             left -= 1;
         }
         swept.reaped.forgotten = swept.forgotten.len();
@@ -66,8 +65,11 @@ impl QueueIndex {
         }
     }
 
-    fn take_out(&mut self, generation: Generation) -> Option<JobId> {
-        let id = self.records.get(&generation)?.id.clone();
+    /// Forgets the job that expired first, if one has.
+    pub(super) fn forget_expired(&mut self, now: StorageTime) -> Option<JobId> {
+        let &(at, generation) = self.orders.expiry.first()?;
+        let record = self.records.get(&generation).filter(|_| at <= now)?;
+        let id = record.id.clone();
         self.forget(&id).map(|record| record.id)
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_postgres::{AsyncMessage, Client, Error};
 
 use super::connector::{Connector, Messages};
@@ -58,6 +58,9 @@ pub(super) struct Listener {
     watching: bool,
 }
 
+/// Told how the first connection went.
+type Ready = oneshot::Sender<Result<(), StorageError>>;
+
 /// Why a connection is left.
 enum Ended {
     /// The storage was closed.
@@ -91,8 +94,9 @@ impl Listener {
         (ear, Self { connector, schema, hints, messages, lost, watching: false })
     }
 
-    /// Works until the storage is closed. `ready` is told when it listens for the first time.
-    pub(super) async fn run(mut self, ready: oneshot::Sender<()>) {
+    /// Works until the storage is closed. `ready` is told when it listens for the first time, or why it can't: then that
+    /// is the end.
+    pub(super) async fn run(mut self, ready: Ready) {
         let mut ready = Some(ready);
         let mut again = AGAIN.0;
         loop {
@@ -100,6 +104,10 @@ impl Listener {
                 Ended::Closed => return,
                 Ended::Lost(error) => error,
             };
+            if let Some(ready) = ready.take() {
+                // Fails when nobody waits any more.
+                return drop(ready.send(Err(error)));
+            }
             tracing::warn!(%error, "no connection to listen on; trying again");
             if !self.rest(again).await {
                 return;
@@ -109,10 +117,14 @@ impl Listener {
     }
 
     /// Listens and tells until the connection is lost.
-    async fn connection(&mut self, ready: &mut Option<oneshot::Sender<()>>, again: &mut Duration) -> Ended {
-        let (client, messages) = match self.connector.connect().await {
+    async fn connection(&mut self, ready: &mut Option<Ready>, again: &mut Duration) -> Ended {
+        let connected = tokio::select! {
+            connected = answer(self.connector.connect()) => connected,
+            () = discard(&mut self.messages, &self.lost) => return Ended::Closed,
+        };
+        let (client, messages) = match connected {
             Ok(connected) => connected,
-            Err(error) => return Ended::Lost(from_client(error, "connect to listen")),
+            Err(error) => return Ended::Lost(error),
         };
         let process = Arc::new(AtomicI32::new(0));
         let hear = hear(messages, Arc::clone(&self.hints), Arc::clone(&process));
@@ -120,7 +132,7 @@ impl Listener {
             self.begin(&client, &process).await?;
             *again = AGAIN.0;
             match ready.take() {
-                Some(ready) => drop(ready.send(())),
+                Some(ready) => drop(ready.send(Ok(()))),
                 // Others did not hear us either.
                 None => {
                     self.hints.missed();
@@ -220,21 +232,9 @@ impl Listener {
         Ok(())
     }
 
-    /// Waits, and takes what can't be sent meanwhile. `false` once the storage is closed.
+    /// Waits. `false` once the storage is closed.
     async fn rest(&mut self, pause: Duration) -> bool {
-        let over = sleep(pause);
-        tokio::pin!(over);
-        loop {
-            tokio::select! {
-                () = &mut over => return true,
-                message = self.messages.recv() => match message {
-                    None => return false,
-                    Some(Message::Tell(_)) => self.lost.store(true, Ordering::SeqCst),
-                    // It is told by its sender being dropped that nothing arrives now.
-                    Some(Message::Watch(_)) => {}
-                },
-            }
-        }
+        timeout(pause, discard(&mut self.messages, &self.lost)).await.is_err()
     }
 
     fn work_channel(&self) -> String {
@@ -243,6 +243,17 @@ impl Listener {
 
     fn event_channel(&self) -> String {
         format!("lockstep_event_{}", self.schema.as_str())
+    }
+}
+
+/// Takes what can't be sent while there is no connection. Returns once the storage is closed.
+async fn discard(messages: &mut mpsc::Receiver<Message>, lost: &AtomicBool) {
+    while let Some(message) = messages.recv().await {
+        match message {
+            Message::Tell(_) => lost.store(true, Ordering::SeqCst),
+            // It is told by its sender being dropped that nothing arrives now.
+            Message::Watch(_) => {}
+        }
     }
 }
 

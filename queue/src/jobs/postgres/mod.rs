@@ -88,7 +88,8 @@ impl PostgresStorage {
     /// `key=value`, as libpq takes them.
     ///
     /// # Errors
-    /// [`StorageError::Unavailable`] if the server can't be reached, [`StorageError::Refused`] if it does not let
+    /// [`StorageError::Unavailable`] if the server can't be reached, or can't be listened to (as a standby, or with no
+    /// connection left for that), [`StorageError::Refused`] if it does not let
     /// us in or an option is wrong, [`StorageError::NewerSchema`] if a newer release was there.
     pub async fn connect(address: &str, options: PostgresOptions) -> Result<Self, StorageError> {
         let schema = Schema::new(&options.schema)?;
@@ -100,7 +101,7 @@ impl PostgresStorage {
         let mut tasks = JoinSet::new();
         let (ready, is_ready) = oneshot::channel();
         tasks.spawn(listener.run(ready));
-        is_ready.await.map_err(|_| StorageError::Closed)?;
+        is_ready.await.map_err(|_| StorageError::Closed)??;
         let (ear, tasks) = (Mutex::new(Some(Arc::new(ear))), Mutex::new(tasks));
         Ok(Self { pool, statements, hints, ear, tasks })
     }

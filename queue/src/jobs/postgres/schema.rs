@@ -68,8 +68,12 @@ async fn apply(
     found: u32,
 ) -> Result<(), tokio_postgres::Error> {
     if found == 0 {
-        let begin = "CREATE SCHEMA IF NOT EXISTS {schema};
-            CREATE TABLE {schema}.migrations (version bigint NOT NULL)";
+        // `IF NOT EXISTS` would want the right to make one though it is there.
+        let exists = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1)";
+        if !transaction.query_one(exists, &[&schema.as_str()]).await?.get::<_, bool>(0) {
+            transaction.batch_execute(&schema.sql("CREATE SCHEMA {schema}")).await?;
+        }
+        let begin = "CREATE TABLE {schema}.migrations (version bigint NOT NULL)";
         transaction.batch_execute(&schema.sql(begin)).await?;
     }
     for migration in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(usize::MAX)) {

@@ -75,10 +75,13 @@ impl Statements {
                 AND (j.expires_at IS NULL OR j.expires_at > {{schema}}.clock())"
             )),
             list: sql(&format!(
-                "SELECT {JOB} WHERE q.name = $1 AND j.state = $2 AND j.generation > $3
+                "(SELECT {JOB} WHERE q.name = $1 AND j.state = $2 AND j.generation > $3
                 AND (j.expires_at IS NULL OR j.expires_at > (SELECT {{schema}}.clock()))
                 AND NOT (j.state = 1 AND j.ready_at <= (SELECT {{schema}}.clock()))
-                ORDER BY j.generation LIMIT $4"
+                ORDER BY j.generation LIMIT $4)
+                UNION ALL (SELECT {JOB} WHERE $2 = 0 AND q.name = $1 AND j.state = 1 AND j.generation > $3
+                AND j.ready_at <= (SELECT {{schema}}.clock()) LIMIT 10000)
+                ORDER BY generation LIMIT $4"
             )),
             cancel: sql("SELECT {schema}.cancel($1, $2)"),
             retry: sql("SELECT {schema}.retry($1, $2)"),

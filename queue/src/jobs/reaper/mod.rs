@@ -86,9 +86,10 @@ impl Reaper {
         self
     }
 
-    /// The reaper that a worker brings: with short leases it looks more often.
-    pub(super) fn of_worker<P, O, C: Codec>(queue: &Queue<P, O, C>, id: WorkerId, lease: Duration) -> Self {
-        Self { id, ..Self::new(queue).interval((lease / 3).min(INTERVAL)) }
+    /// The reaper that a worker brings: with short leases it looks more often. Workers may share a name, for people;
+    /// who has a role must be one.
+    pub(super) fn of_worker<P, O, C: Codec>(queue: &Queue<P, O, C>, lease: Duration) -> Self {
+        Self::new(queue).interval((lease / 3).min(INTERVAL))
     }
 
     /// Works until it is told to stop or the storage is closed; then it gives up its role.

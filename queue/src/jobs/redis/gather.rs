@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::join_all;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::header::pack_options;
 use super::link::Link;
@@ -29,27 +30,51 @@ pub(super) struct Wish {
     /// What the keys of the queue begin with.
     pub(super) base: String,
     pub(super) jobs: Vec<NewJob>,
+    /// Until when it waits for a server that can't be reached.
+    pub(super) deadline: Instant,
     pub(super) answer: oneshot::Sender<Result<Vec<Enqueued>, StorageError>>,
 }
 
 /// Enqueues until nobody can ask for it any more.
 pub(super) async fn gather(link: Arc<Link>, mut wishes: mpsc::Receiver<Wish>) {
+    // Why the server could not be reached at the last step.
+    let mut outage = None;
     while let Some(first) = wishes.recv().await {
         let mut queues = HashMap::<String, Vec<Wish>>::new();
         let (mut jobs, mut bytes) = (0, 0);
         let mut next = Some(first);
         while let Some(wish) = next {
-            jobs += wish.jobs.len();
-            bytes += wish.jobs.iter().map(|job| job.payload.len()).sum::<usize>();
-            queues.entry(wish.base.clone()).or_default().push(wish);
+            if let Some(wish) = wish.unless_over(outage.as_ref()) {
+                jobs += wish.jobs.len();
+                bytes += wish.jobs.iter().map(|job| job.payload.len()).sum::<usize>();
+                queues.entry(wish.base.clone()).or_default().push(wish);
+            }
             next = if jobs < ENOUGH_JOBS && bytes < ENOUGH_BYTES { wishes.try_recv().ok() } else { None };
         }
-        join_all(queues.into_iter().map(|(base, wishes)| enqueue(&link, base, wishes))).await;
+        if !queues.is_empty() {
+            let steps = queues.into_iter().map(|(base, wishes)| enqueue(&link, base, wishes));
+            outage = join_all(steps).await.into_iter().find_map(Result::err);
+        }
+    }
+}
+
+impl Wish {
+    /// None if nobody wants it any more, or it waited through an outage for as long as it may: then that is the answer.
+    fn unless_over(self, outage: Option<&StorageError>) -> Option<Self> {
+        if let Some(error) = outage.filter(|_| self.deadline <= Instant::now()) {
+            // Who has gone does not want to know.
+            drop(self.answer.send(Err(error.clone())));
+            return None;
+        }
+        (!self.answer.is_closed()).then_some(self)
     }
 }
 
 /// Enqueues into one queue, in one step, and answers.
-async fn enqueue(link: &Link, base: String, wishes: Vec<Wish>) {
+///
+/// # Errors
+/// If the server could not be reached.
+async fn enqueue(link: &Link, base: String, wishes: Vec<Wish>) -> Result<(), StorageError> {
     let mut nonce = rand::random::<u64>();
     let mut call = script::ENQUEUE.change(base);
     let mut asked = Vec::with_capacity(wishes.len());
@@ -67,7 +92,11 @@ async fn enqueue(link: &Link, base: String, wishes: Vec<Wish>) {
             // Who has gone does not want to know.
             let pairs = asked.into_iter().zip(answers);
             pairs.for_each(|((count, caller), answer)| drop(caller.send(answer.enqueued(count))));
+            Ok(())
         }
-        Err(error) => asked.into_iter().for_each(|(_, caller)| drop(caller.send(Err(error.clone())))),
+        Err(error) => {
+            asked.into_iter().for_each(|(_, caller)| drop(caller.send(Err(error.clone()))));
+            if matches!(error, StorageError::Unavailable { .. }) { Err(error) } else { Ok(()) }
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rand::RngExt as _;
-use redis::aio::MultiplexedConnection;
+use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, Value};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -42,8 +42,9 @@ pub(super) struct Link {
     without_replicas: Mutex<Option<Instant>>,
     /// Held by the one who connects.
     connecting: tokio::sync::Mutex<()>,
-    /// Which server is the primary; changes when another is.
-    primary: watch::Sender<Option<usize>>,
+    /// Which server the last connection leads to: the primary. Changes with each connection: behind one address, too,
+    /// another one may lead to another server.
+    primary: watch::Sender<usize>,
     closed: watch::Sender<bool>,
 }
 
@@ -78,7 +79,7 @@ impl Link {
             current: Mutex::default(),
             without_replicas: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
-            primary: watch::Sender::new(None),
+            primary: watch::Sender::default(),
             closed: watch::Sender::new(false),
         })
     }
@@ -131,11 +132,6 @@ impl Link {
         self.current.lock().number
     }
 
-    /// Which server is the primary. Changes when it is another one.
-    pub(super) fn primary(&self) -> watch::Receiver<Option<usize>> {
-        self.primary.subscribe()
-    }
-
     /// Whether changes wait for replicas.
     pub(super) const fn waits_for_replicas(&self) -> bool {
         self.options.wait_replicas.is_some()
@@ -146,13 +142,16 @@ impl Link {
         self.options.timeout
     }
 
-    /// Another connection to the primary, for listening.
-    pub(super) async fn listen(&self) -> Result<redis::aio::PubSub, Failure> {
-        self.connection().await?;
-        let primary = *self.primary.borrow();
-        let client = primary.and_then(|place| self.clients.get(place)).ok_or_else(no_primary)?;
+    /// Another connection to the primary, for listening, and what changes when there is another connection for commands:
+    /// then what is told may be told elsewhere.
+    pub(super) async fn listen(&self) -> Result<(PubSub, watch::Receiver<usize>), Failure> {
+        // One that was lost is noticed now.
+        self.send(&redis::cmd("PING")).await?;
+        let mut primary = self.primary.subscribe();
+        let place = *primary.borrow_and_update();
+        let client = self.clients.get(place).ok_or_else(no_primary)?;
         match timeout(self.options.timeout, client.get_async_pubsub()).await {
-            Ok(listening) => listening.map_err(Failure::NoServer),
+            Ok(listening) => Ok((listening.map_err(Failure::NoServer)?, primary)),
             Err(_) => Err(no_primary()),
         }
     }
@@ -248,7 +247,7 @@ impl Link {
         }
         current.number += 1;
         current.connection = Some(connection.clone());
-        self.primary.send_if_modified(|primary| primary.replace(place) != Some(place));
+        self.primary.send_replace(place);
         Ok((current.number, connection))
     }
 
@@ -314,9 +313,15 @@ fn client(url: &str, options: &RedisOptions) -> Result<Client, RedisError> {
     Client::open(url)
 }
 
+/// Reads which layout the server has, and notes ours if it has none. One that is out of memory can still be read.
 async fn check_schema(connection: &mut MultiplexedConnection, key: &str) -> Result<(), Failure> {
-    let () = redis::cmd("SET").arg(key).arg(SCHEMA).arg("NX").query_async(connection).await?;
-    let noted: Vec<u8> = redis::cmd("GET").arg(key).query_async(connection).await?;
+    let get = redis::cmd("GET").arg(key).to_owned();
+    let mut noted: Option<Vec<u8>> = get.query_async(connection).await?;
+    if noted.is_none() {
+        let () = redis::cmd("SET").arg(key).arg(SCHEMA).arg("NX").query_async(connection).await?;
+        noted = get.query_async(connection).await?;
+    }
+    let noted = noted.unwrap_or_default();
     let found = std::str::from_utf8(&noted).ok().and_then(|noted| noted.parse::<u32>().ok());
     match found {
         Some(found) if found <= SCHEMA => Ok(()),

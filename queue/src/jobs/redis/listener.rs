@@ -1,5 +1,5 @@
 //! The connection for listening: one, which tells everybody in this process. It is opened when somebody first waits or
-//! watches, and again when it is lost; those who wait are woken then, and those who watch are told that they missed
+//! watches, and again when it is lost or the one for commands was; those who wait are woken then, and those who watch are told that they missed
 //! something.
 
 use std::sync::Arc;
@@ -21,10 +21,14 @@ pub(super) async fn listen(link: Arc<Link>, board: Arc<Board>) {
     let mut backoff = Backoff::new();
     while !link.is_closed() {
         match link.listen().await {
-            Ok(listening) => {
+            Ok((listening, mut primary)) => {
                 let (mut sink, mut stream) = listening.split();
                 backoff = Backoff::new();
-                let ended = serve(&link, &board, &mut sink, &mut stream).await;
+                let ended = tokio::select! {
+                    ended = serve(&link, &board, &mut sink, &mut stream) => ended,
+                    // Commands go another way, perhaps to another server.
+                    _ = primary.changed() => Ok(()),
+                };
                 tracing::debug!(?ended, "listening ended; it is begun again");
                 board.is_deaf();
             }
@@ -34,15 +38,13 @@ pub(super) async fn listen(link: Arc<Link>, board: Arc<Board>) {
     }
 }
 
-/// Listens on one connection, until it is lost or the primary is another server.
+/// Listens on one connection, until it is lost.
 async fn serve(
     link: &Link,
     board: &Board,
     sink: &mut PubSubSink,
     stream: &mut PubSubStream,
 ) -> RedisResult<()> {
-    let mut primary = link.primary();
-    primary.mark_unchanged();
     let mut ping = interval(PING);
     subscribe(link, board, sink).await?;
     loop {
@@ -57,7 +59,6 @@ async fn serve(
                 }
             }
             () = board.changed.notified() => subscribe(link, board, sink).await?,
-            _ = primary.changed() => return Ok(()),
             _ = ping.tick() => within(link, sink.ping()).await?,
         }
     }

@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::board::Board;
 use self::gather::Wish;
@@ -65,8 +65,8 @@ const AT_ONCE: usize = 1000;
 ///   answered when they can't be reached; a failover may forget such a claim, and its token may come again. It is for
 ///   the operator that such a replica is the one to be promoted, and that the old primary does not go on taking writes
 ///   (`min-replicas-to-write`).
-/// - The server must not evict keys (`maxmemory-policy noeviction`, which is the default): out of memory, steps that
-///   write fail with [`StorageError::Full`] and change nothing.
+/// - The server must not evict keys (`maxmemory-policy noeviction`, which is the default): out of memory, enqueues fail
+///   with [`StorageError::Full`] and change nothing. All other steps go on, so that jobs end and make room.
 ///
 /// # Lost answers
 /// When the connection is lost before an answer came, nobody knows whether the step was done. What is safe to do again
@@ -146,9 +146,7 @@ impl RedisStorage {
         if self.0.noted.lock().get(queue) == Some(&epoch) {
             return Ok(());
         }
-        let mut command = redis::cmd("SADD");
-        command.arg(self.0.prefix.queues()).arg(queue.as_str());
-        self.command("note a queue", &command).await?;
+        self.call(script::NOTE.on(self.0.prefix.queues()).arg(queue.as_str().to_owned())).await?;
         self.0.noted.lock().insert(queue.clone(), epoch);
         Ok(())
     }
@@ -270,9 +268,10 @@ impl Storage for RedisStorage {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
+        let deadline = Instant::now() + self.0.patience;
         self.note(queue).await?;
         let (answer, answered) = oneshot::channel();
-        let wish = Wish { base: self.base(queue), jobs, answer };
+        let wish = Wish { base: self.base(queue), jobs, deadline, answer };
         self.gatherer()?.send(wish).await.map_err(|_| StorageError::Closed)?;
         // Nobody answers once it is closed.
         answered.await.unwrap_or(Err(StorageError::Closed))

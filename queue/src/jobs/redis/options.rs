@@ -1,9 +1,12 @@
 //! How a storage on Redis is reached, and how sure it has to be.
 
+use std::fmt;
 use std::time::Duration;
 
+use redis::IntoConnectionInfo as _;
+
 /// How to use a Redis or Valkey server. Start with [`RedisOptions::new`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RedisOptions {
     /// Where the servers are, such as `redis://user:password@host:6379/0` or `unix:///run/redis.sock`. With several,
     /// the first one that is a primary is used: after a failover that is another one. `rediss://` speaks TLS and
@@ -55,6 +58,41 @@ impl RedisOptions {
             timeout: Duration::from_secs(5),
             #[cfg(feature = "redis-tls")]
             tls: super::tls::RedisTls::default(),
+        }
+    }
+}
+
+impl fmt::Debug for RedisOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let urls: Vec<_> = self.urls.iter().map(|url| address(url)).collect();
+        let mut shown = formatter.debug_struct("RedisOptions");
+        shown.field("urls", &urls).field("prefix", &self.prefix).field("wait_replicas", &self.wait_replicas);
+        shown.field("patience", &self.patience).field("timeout", &self.timeout);
+        #[cfg(feature = "redis-tls")]
+        shown.field("tls", &self.tls);
+        shown.finish()
+    }
+}
+
+/// Where a URL leads, without the password that it may have.
+fn address(url: &str) -> String {
+    url.into_connection_info().map_or_else(|_| "?".to_owned(), |info| info.addr().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        for (url, address) in [
+            ("redis://user:secret@host:7000/3", "host:7000"),
+            ("redis://:sec%40ret@[::1]", "::1:6379"),
+            ("unix:///run/redis.sock?user=user&pass=secret", "/run/redis.sock"),
+            ("user:secret@host", "?"),
+        ] {
+            let shown = format!("{:?}", RedisOptions::new(url));
+            assert!(shown.contains(&format!("[{address:?}]")) && !shown.contains("ret"), "{shown}");
         }
     }
 }

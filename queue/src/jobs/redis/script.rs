@@ -40,17 +40,25 @@ pub(super) struct Call {
     arguments: Vec<Bytes>,
 }
 
-/// Defines scripts: name, action, file; `change` begins with what all changes share.
+/// Defines scripts: name, action, file; `change` begins with what all changes share, as does `growth`, which is refused
+/// when the server is out of memory.
 macro_rules! scripts {
+    (@code growth $file:literal) => {
+        concat!("#!lua\n", include_str!("lua/common.lua"), include_str!(concat!("lua/", $file, ".lua")))
+    };
     (@code change $file:literal) => {
-        concat!(include_str!("lua/common.lua"), include_str!(concat!("lua/", $file, ".lua")))
+        concat!(
+            "#!lua flags=allow-oom\n",
+            include_str!("lua/common.lua"),
+            include_str!(concat!("lua/", $file, ".lua"))
+        )
     };
     (@code plain $file:literal) => { include_str!(concat!("lua/", $file, ".lua")) };
     ($($name:ident: $kind:ident $file:literal, $action:literal, $repeatable:literal;)+) => { $(
         pub(super) static $name: Script = Script {
             action: $action,
             is_repeatable: $repeatable,
-            is_change: matches!(stringify!($kind).as_bytes(), b"change"),
+            is_change: matches!(stringify!($kind).as_bytes(), b"change" | b"growth"),
             code: scripts!(@code $kind $file),
             hash: LazyLock::new(|| redis::Script::new(scripts!(@code $kind $file)).get_hash().to_owned()),
         };
@@ -58,7 +66,7 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ENQUEUE: change "enqueue", "enqueue jobs", true;
+    ENQUEUE: growth "enqueue", "enqueue jobs", true;
     FINISH: change "finish", "finish and claim jobs", true;
     EXTEND: change "extend", "extend leases", true;
     CANCEL: change "cancel", "cancel a job", false;
@@ -67,6 +75,7 @@ scripts! {
     RETENTION: change "retention", "change a retention", true;
     CONFIGURE: change "configure", "change the settings", true;
     REAP: change "reap", "do upkeep", true;
+    NOTE: plain "note", "note a queue", true;
     OUTLOOK: plain "outlook", "look for work", true;
     JOBS: plain "jobs", "read jobs", true;
     COUNTS: plain "counts", "count jobs", true;

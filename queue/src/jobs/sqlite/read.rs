@@ -19,6 +19,12 @@ const LIST: &str = select_jobs!(
     "WHERE queue = (SELECT number FROM queues WHERE name = ?1) AND state = ?2 AND number > ?3
     AND (expires_at IS NULL OR expires_at > ?4) AND NOT (state = 1 AND ready_at <= ?4) ORDER BY number LIMIT ?5"
 );
+/// Delayed jobs whose time came, and that no step made ready yet: as many are looked at as are counted.
+const DUE_JOBS: &str = select_jobs!(
+    "WHERE number IN (SELECT number FROM jobs WHERE queue = (SELECT number FROM queues WHERE name = ?1)
+        AND state = 1 AND ready_at <= ?2 AND number > ?3 LIMIT 10000)
+    ORDER BY number LIMIT ?4"
+);
 /// Counts, but for those that have expired and are not removed yet, and delayed ones whose time came.
 const COUNTS: &str = "SELECT waiting, delayed, active,
         (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE queue = queues.number AND state = 1 AND ready_at <= ?2
@@ -43,7 +49,7 @@ const DUE: &str = "SELECT CASE
 
 /// What is asked of jobs here, for a test of its costs.
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 5] = [GET, LIST, COUNTS, QUEUES, DUE];
+pub(super) const STATEMENTS: [&str; 6] = [GET, LIST, DUE_JOBS, COUNTS, QUEUES, DUE];
 
 pub(super) fn get(
     connection: &Connection,
@@ -64,7 +70,15 @@ pub(super) fn list(
 ) -> Result<Vec<Job>, Failure> {
     let after = after.map_or(0, |after| number(after.0));
     let (most, now) = page;
-    all(connection, LIST, (queue.as_str().as_bytes(), state_code(state), after, now, limit(most)), job)
+    let queue = queue.as_str().as_bytes();
+    let mut jobs = all(connection, LIST, (queue, state_code(state), after, now, limit(most)), job)?;
+    if state == JobState::Waiting {
+        let due = all(connection, DUE_JOBS, (queue, now, after, limit(most)), job)?;
+        jobs.extend(due.into_iter().map(|job| as_of(now, job)));
+        jobs.sort_unstable_by_key(|job| job.generation);
+        jobs.truncate(most);
+    }
+    Ok(jobs)
 }
 
 pub(super) fn counts(connection: &Connection, queue: &QueueName, now: i64) -> Result<Counts, Failure> {

@@ -32,7 +32,7 @@ impl Readers {
     }
 
     /// Has something read.
-    pub(super) async fn call<T, F>(&self, action: &'static str, read: F) -> Result<T, StorageError>
+    pub(super) async fn call<T, F>(self, action: &'static str, read: F) -> Result<T, StorageError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
@@ -46,6 +46,8 @@ impl Readers {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let thread = self.threads.get(turn % self.threads.len().max(1)).ok_or(StorageError::Closed)?;
         thread.send(call).await.map_err(|_| StorageError::Closed)?;
+        // Who does not look for the answer does not keep the threads from their end.
+        drop(self);
         answer.await.map_err(|_| StorageError::Closed)?
     }
 }

@@ -81,20 +81,28 @@ CREATE TABLE roles (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Makes the file if there is none, readable for its owner only; SQLite gives its other files the same mode.
+/// Makes the file if there is none, readable for its owner only; SQLite gives its other files the same mode. One that
+/// is there is not opened: closing it again would give up the locks that this process has on it, and another program
+/// could take itself for the last one and remove the log.
 pub(super) fn create(path: &Path) -> io::Result<()> {
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Brings the file to the schema of this release.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), Failure> {
+    // What is not ours is left as it is.
+    let before = connection.transaction()?;
+    check_owner(&before)?;
+    before.finish()?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
         return Err(StorageError::Corrupt { what: format!("a database in journal mode {mode}") }.into());
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found: u32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    check_owner(&transaction, found)?;
+    let found = check_owner(&transaction)?;
     let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
     if found > known {
         return Err(StorageError::NewerSchema { found, known }.into());
@@ -107,13 +115,14 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), Failure> {
     Ok(transaction.commit()?)
 }
 
-/// Refuses a database that somebody else made.
-fn check_owner(connection: &Connection, version: u32) -> Result<(), Failure> {
+/// Refuses a database that somebody else made. How many migrations ours has had.
+fn check_owner(connection: &Connection) -> Result<u32, Failure> {
+    let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let application: u32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     let tables: u32 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     let empty = tables == 0 && version == 0 && application == 0;
     if application == APPLICATION || empty {
-        return Ok(());
+        return Ok(version);
     }
     Err(StorageError::Corrupt { what: "a database of another program".to_owned() }.into())
 }

@@ -93,7 +93,7 @@ impl Writer {
 
     /// Has something done in a transaction; returns when it is durable. Dropped before it began, it does not
     /// happen.
-    pub(super) async fn call<T, F>(&self, action: &'static str, run: F) -> Result<T, StorageError>
+    pub(super) async fn call<T, F>(self, action: &'static str, run: F) -> Result<T, StorageError>
     where
         T: Send + 'static,
         F: Fn(&mut Step<'_>) -> Result<T, Failure> + Send + 'static,
@@ -101,6 +101,8 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let call = Box::new(Pending { action, run, result: None, reply });
         self.calls.send(call).await.map_err(|_| StorageError::Closed)?;
+        // Who does not look for the answer does not keep the thread from its end.
+        drop(self);
         answer.await.map_err(|_| StorageError::Closed)?
     }
 }

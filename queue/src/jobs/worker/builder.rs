@@ -147,7 +147,7 @@ impl<P, O, H, C: Codec> WorkerBuilder<P, O, H, C> {
         let id = self.name.map_or_else(|| Ok(WorkerId::unique("worker")), WorkerId::new);
         let id = id.map_err(|error| problems.push(error.to_string()));
         let (Ok(id), true) = (id, problems.is_empty()) else { return Err(BuildError { problems }) };
-        let reaper = self.reap.then(|| Reaper::of_worker(&self.queue, id.clone(), self.lease));
+        let reaper = self.reap.then(|| Reaper::of_worker(&self.queue, self.lease));
         let Self { queue, handler, concurrency, lease, backoff, grace, idle, hook, .. } = self;
         let settings = Settings { id, concurrency, lease, heartbeat, backoff, grace, idle };
         Ok(Worker { queue, handler, settings, hook, reaper })

@@ -37,7 +37,8 @@ pub struct JobContext<P> {
     pub id: JobId,
     /// What it was enqueued with.
     pub payload: P,
-    /// Which delivery this is, from 1. At the second, the job may have been done already, in part or whole.
+    /// Which delivery this is, from 1, of those that count: one that was handed back at a shutdown does not, though its
+    /// handler had begun. So at any delivery the job may have been done already, in part, and from the second on whole.
     pub delivery: u32,
     /// How it is treated.
     pub options: JobOptions,

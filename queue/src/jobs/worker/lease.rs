@@ -16,9 +16,13 @@ const HELD: u8 = 0;
 const END_WANTED: u8 = 1;
 const LOST: u8 = 2;
 
-/// The leases of one worker. The lock is held for single look-ups only.
+/// The leases of one worker. The lock is held for single look-ups only. Tokens alone don't tell them apart: after a
+/// failover of the storage, one may come again with another job.
 #[derive(Debug, Default)]
-pub(super) struct Leases(Mutex<HashMap<Token, Arc<Lease>>>);
+pub(super) struct Leases(Mutex<HashMap<Proof, Arc<Lease>>>);
+
+/// What proves a lease to the storage.
+pub(super) type Proof = (JobId, Token);
 
 /// The lease of one delivery.
 #[derive(Debug)]
@@ -36,12 +40,12 @@ impl Leases {
         let lease =
             Lease { id, token, until: Mutex::new(until), state: AtomicU8::new(HELD), changed: Notify::new() };
         let lease = Arc::new(lease);
-        self.0.lock().insert(token, Arc::clone(&lease));
+        self.0.lock().insert(lease.proof(), Arc::clone(&lease));
         lease
     }
 
-    pub(super) fn remove(&self, token: Token) {
-        self.0.lock().remove(&token);
+    pub(super) fn remove(&self, lease: &Lease) {
+        self.0.lock().remove(&lease.proof());
     }
 
     /// Those that are not known to be lost.
@@ -51,6 +55,10 @@ impl Leases {
 }
 
 impl Lease {
+    pub(super) fn proof(&self) -> Proof {
+        (self.id.clone(), self.token)
+    }
+
     pub(super) fn is_lost(&self) -> bool {
         self.state.load(Ordering::Acquire) == LOST
     }
@@ -101,5 +109,20 @@ impl Lease {
             }
             changed.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_came_again_with_another_job_is_another_lease() {
+        let (leases, until) = (Leases::default(), Instant::now());
+        let [first, second] = ["a", "b"].map(|id| leases.add(JobId::new(id).unwrap(), Token(7), until));
+        assert_eq!(leases.held().len(), 2);
+        leases.remove(&first);
+        let held = leases.held();
+        assert!(matches!(&held[..], [lease] if Arc::ptr_eq(lease, &second)), "{held:?}");
     }
 }

@@ -191,7 +191,7 @@ where
                 }
                 Settled::Lost(done) => (done, Ending::Lost),
             };
-            self.runner.leases.remove(done.lease.token);
+            self.runner.leases.remove(&done.lease);
             queue.observe.ended(&queue.name, how, done.ran);
         }
     }
@@ -201,7 +201,7 @@ where
         if let Some(done) = done {
             return self.report.add(done);
         }
-        self.runner.leases.remove(lease.token);
+        self.runner.leases.remove(&lease);
         let queue = &self.runner.queue.core;
         queue.observe.ended(&queue.name, Ending::Lost, Duration::ZERO);
     }
@@ -218,9 +218,9 @@ where
 
     /// Hands back all jobs whose handlers have been ended.
     fn hand_back(&mut self) {
-        let reported: HashSet<_> = self.report.all().map(|done| done.lease.token).collect();
+        let reported: HashSet<_> = self.report.all().map(|done| done.lease.proof()).collect();
         for lease in self.runner.leases.held() {
-            if !reported.contains(&lease.token) {
+            if !reported.contains(&lease.proof()) {
                 let (end, how, ran) = (End::Release, Ending::Released, Duration::ZERO);
                 self.report.add(Done { lease, end, how, ran });
             }

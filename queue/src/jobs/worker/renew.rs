@@ -69,7 +69,7 @@ impl Renewal {
         if leases.is_empty() {
             return true;
         }
-        let proofs = leases.iter().map(|lease| (lease.id.clone(), lease.token)).collect();
+        let proofs = leases.iter().map(|lease| lease.proof()).collect();
         match timeout(self.heartbeat, self.storage.extend(&self.queue, proofs, self.lease)).await {
             Ok(Ok(extended)) => {
                 let until = Instant::now() + self.lease;

@@ -104,6 +104,7 @@ impl Report {
                 self.waiting.push(done);
             }
         }
+        self.is_alone &= !self.waiting.is_empty();
         given_up
     }
 }

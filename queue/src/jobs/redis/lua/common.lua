@@ -1,6 +1,6 @@
-#!lua
--- What every step that changes a queue begins with. The line above makes the server refuse a step before it starts
--- where it could not write all of it: out of memory, or as a replica.
+-- What every step that changes a queue begins with, after a line that makes the server refuse it before it starts where
+-- it could not write all of it: as a replica, or, if it brings jobs, out of memory. What becomes of jobs, and makes room,
+-- is not refused for that.
 --
 -- KEYS[1] is what the names of all keys of the queue begin with; ARGV[1] is '1' if the step may have been done
 -- before, by the same call, whose answer was lost.

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- KEYS: the role. ARGV: 1 the holder, 2 for how many milliseconds. 1 if it has it now.
 local leader = redis.call('GET', KEYS[1])
 if leader and leader ~= ARGV[1] then

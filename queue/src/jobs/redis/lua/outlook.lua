@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- What somebody who waits can expect: 0 something to claim now, -1 only what is told, else in how many milliseconds a
 -- delayed job is due. Notes that somebody waits, who is to be told.
 local base, call = KEYS[1], redis.call

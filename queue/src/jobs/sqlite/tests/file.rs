@@ -56,8 +56,10 @@ async fn files_that_are_not_ours_are_refused() {
 
     let path = directory.path().join("foreign.db");
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
+    let before = std::fs::read(&path).unwrap();
     let error = SqliteStorage::open(&path, SqliteOptions::default()).await.unwrap_err();
     assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), before, "it is as it was");
 
     let path = directory.path().join("text.db");
     std::fs::write(&path, "not a database, but some text".repeat(100)).unwrap();

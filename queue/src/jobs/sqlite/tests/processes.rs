@@ -1,6 +1,10 @@
 //! Several storages on one file: to SQLite they are the same as several processes.
 
-use futures::StreamExt;
+use std::os::unix::fs::MetadataExt as _;
+use std::pin::pin;
+
+use futures::future::maybe_done;
+use futures::{StreamExt, poll};
 
 use super::*;
 use crate::jobs::{Event, Settings};
@@ -33,6 +37,33 @@ async fn what_happens_here_is_told_in_full() {
         events.collect::<Vec<_>>().await,
         [Event::Enqueued(id()), Event::Started(id()), Event::Completed(id()), Event::Paused]
     );
+}
+
+/// By them other programs tell whether somebody uses the file: without, an older SQLite takes itself for the last one and
+/// removes the log.
+#[tokio::test]
+async fn a_file_opened_again_keeps_its_locks() {
+    let directory = TempDir::new().unwrap();
+    let _first = open(&directory).await;
+    let file = std::fs::metadata(directory.path().join("jobs.db")).unwrap().ino();
+    let is_locked = || std::fs::read_to_string("/proc/locks").unwrap().contains(&format!(":{file} "));
+    assert!(is_locked());
+    let _second = open(&directory).await;
+    assert!(is_locked());
+}
+
+/// What is under way is done, whether or not somebody looks for its answer while the storage is closed.
+#[tokio::test]
+async fn calls_that_nobody_polls_do_not_keep_it_open() {
+    let directory = TempDir::new().unwrap();
+    let (storage, queue) = (open(&directory).await, queue());
+    let mut write = pin!(maybe_done(storage.enqueue(&queue, vec![job("a")])));
+    let mut read = pin!(maybe_done(storage.counts(&queue)));
+    let _begun = (poll!(&mut write), poll!(&mut read));
+    tokio::time::timeout(Duration::from_secs(30), storage.close()).await.unwrap().unwrap();
+    tokio::join!(&mut write, &mut read);
+    assert!(matches!(write.take_output().unwrap().unwrap()[..], [Enqueued::New(_)]));
+    read.take_output().unwrap().unwrap();
 }
 
 #[tokio::test]
