@@ -248,6 +248,8 @@ fn a_post_whose_http2_stream_is_reset_is_not_repeated() {
         assert_eq!(proxy.send(&Request::get("/")).text(), posts.to_string());
         let answer = proxy.send(&Request::post("/", "pay 1"));
         assert_eq!((answer.status(), answer.json()["error"].as_str()), (502, Some("upstream_failed")));
+        // What was not looked at is.
+        assert_eq!(proxy.send(&Request::post("/busy", "pay 1")).text(), "taken");
     }
 }
 

@@ -113,7 +113,7 @@ fn who_connected_before_the_end_is_served() {
     first.signal(Signal::Stop);
     let mut waiting = Vec::new();
     // More than are accepted at once.
-    for _ in 0..600 {
+    for _ in 0..200 {
         let mut client = Client::connect(first.addr());
         client.send(Request::get("/").bytes());
         waiting.push(client);
@@ -180,6 +180,7 @@ async fn one_after_the_other(mut client: h2::client::SendRequest<Bytes>, begins_
         let Ok((answer, _)) = client.send_request(get("/stream"), true) else { return answered };
         match answer.await {
             Ok(answer) => {
+                answered += 1;
                 let mut body = answer.into_body();
                 while let Some(piece) = body.data().await {
                     let length = piece.expect("the stream is whole").len();
@@ -187,9 +188,8 @@ async fn one_after_the_other(mut client: h2::client::SendRequest<Bytes>, begins_
                 }
             }
             // What the goodbye of the other side crossed is told not to have been looked at.
-            Err(error) => assert!(error.is_go_away() || error.is_io(), "{error}"),
+            Err(error) => assert!(error.is_go_away(), "{error}"),
         }
-        answered += 1;
     }
 }
 

@@ -237,7 +237,9 @@ impl World for AppWorld<'_> {
 
     fn everyone_stopped(&self, version: &VersionId) -> bool {
         let traffic = self.data_plane.traffic(self.app, version);
-        self.routes_record && traffic.is_none_or(|traffic| traffic.in_flight == 0)
+        // An app whose new route can't be made keeps the one that it had.
+        let is_routed = self.data_plane.routed(self.app, version).is_some();
+        self.routes_record && !is_routed && traffic.is_none_or(|traffic| traffic.in_flight == 0)
     }
 
     /// Nothing runs a version of the file that we could end.

@@ -43,10 +43,14 @@ pub(super) async fn serve(
     }
     let (served, summary) = Box::pin(serve::serve(&desk, &snapshot, session, id)).await;
     let gone = summary.outcome == Some(Outcome::ClientClosed);
+    // Nothing came of that body for long enough, and nothing more is to come of that one.
+    let may_go_on = !matches!(summary.code, Some("body_timeout" | "shutting_down"));
     context.ai = Some(Box::new(summary));
     match served {
         Served::Done => {
-            linger(session).await;
+            if may_go_on {
+                linger(session, context).await;
+            }
             Ok(true)
         }
         // What was sent must not look whole.
@@ -67,7 +71,5 @@ pub(super) async fn refuse(
     let route = snapshot.prefix.route(&request.method, request.uri.path());
     let endpoint = route.map_or(Endpoint::Raw, |route| route.endpoint);
     let sent = Client::new(session, id).refuse(&ApiError::of_edge(reason), endpoint).await;
-    sent.map_err(|_| pingora::Error::explain(pingora::ErrorType::WriteError, "the client is gone"))?;
-    linger(session).await;
-    Ok(())
+    sent.map_err(|_| pingora::Error::explain(pingora::ErrorType::WriteError, "the client is gone"))
 }

@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::Guard;
 use http::{HeaderValue, Method, Uri};
 
 use super::Edge;
@@ -16,7 +15,7 @@ use crate::endpoints::endpoint::EndpointInFlight;
 use crate::front::tracked::Running;
 use crate::reason::Reason;
 use crate::routing::decision::{Pinning, Skew};
-use crate::routing::{AppRoute, RoutingTable, VersionRoute};
+use crate::routing::{AppRoute, VersionRoute};
 use crate::stats::InFlight;
 use crate::tee::Capture;
 
@@ -26,9 +25,9 @@ pub struct RequestContext {
     pub(crate) edge: Edge,
     /// When its head was complete.
     pub(crate) started: Instant,
-    /// The table that it is routed by, until that is decided: a stream that runs for hours keeps no old one.
-    pub(crate) table: Option<Guard<Arc<RoutingTable>>>,
-    /// The limits of that table's configuration.
+    /// How long it took to answer, if the client went on sending after that.
+    pub(crate) took: Option<Duration>,
+    /// The limits that it began with.
     pub(crate) limits: Limits,
     /// Counts it as traffic of the version that serves it.
     pub(crate) in_flight: Option<InFlight>,
@@ -115,12 +114,12 @@ impl RequestContext {
     /// The context of a request whose head just arrived.
     #[must_use]
     pub fn new(edge: Edge) -> Self {
-        let table = edge.plane.table_for_request();
+        let limits = edge.plane.table_for_request().limits();
         Self {
             edge,
             started: Instant::now(),
-            limits: table.limits(),
-            table: Some(table),
+            took: None,
+            limits,
             in_flight: None,
             routed: None,
             refused: None,
@@ -166,10 +165,17 @@ impl RequestContext {
         self.routed.as_ref().map(|routed| &routed.version).or_else(refused)
     }
 
-    /// Time since the head was complete.
+    /// Time from the end of its head to that of its answer.
     #[must_use]
-    pub fn elapsed(&self) -> Duration {
-        self.started.elapsed()
+    pub fn took(&self) -> Duration {
+        self.took.unwrap_or_else(|| self.started.elapsed())
+    }
+
+    /// Notes that it is answered, although its client goes on sending: that is no traffic of anybody's.
+    pub(crate) fn answered(&mut self) {
+        self.took = Some(self.took());
+        self.in_flight = None;
+        self.attempts.give_up_current();
     }
 }
 

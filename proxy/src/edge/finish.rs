@@ -17,7 +17,7 @@ impl RequestContext {
     pub(crate) fn finish(&mut self, session: &Session) {
         self.finished = true;
         self.seen.get_or_insert_with(|| Box::new(Seen::of(session)));
-        let took = self.elapsed();
+        let took = self.took();
         let written = session.response_written().and_then(response::final_status);
         let reason = self.reason();
         let status = written.or_else(|| reason.status()).unwrap_or(500);
@@ -102,7 +102,7 @@ impl Drop for RequestContext {
         let reason = if self.edge.plane.is_draining() { Reason::ShuttingDown } else { Reason::Internal };
         let status = self.sent.status.or_else(|| reason.status()).unwrap_or(500);
         self.refusal = Some(reason);
-        let took = self.elapsed();
+        let took = self.took();
         self.count(reason, status, took);
         self.log(status, took, (self.body_bytes, self.sent.bytes));
         self.record(status);

@@ -3,14 +3,18 @@
 use http::header::EXPECT;
 use pingora_proxy::Session;
 
+use super::context::RequestContext;
+
 /// Reads what the client still sends of a body that nobody wants. Closing a connection with unread bytes resets it, and
 /// a client that is still sending then loses the answer (RFC 9112, 9.6). Bounded by the session's drain timeout.
-pub(super) async fn linger(session: &mut Session) {
-    // Whoever asks first sends nothing after an answer (RFC 9110, 10.1.1), and HTTP/2 ends a stream by itself.
-    let asks_first = session.req_header().headers.contains_key(EXPECT);
-    if session.is_http2() || asks_first || session.is_body_done() {
+pub(super) async fn linger(session: &mut Session, context: &mut RequestContext) {
+    // Whoever asks before it sends (RFC 9110, 10.1.1) need not send any more, unless it has begun to. HTTP/2 ends a
+    // stream by itself.
+    let asks = session.req_header().headers.contains_key(EXPECT) && session.body_bytes_read() == 0;
+    if session.is_http2() || asks || session.is_body_done() {
         return;
     }
+    context.answered();
     // Boxed: nearly all requests have come whole, and need no room for this.
     if let Err(error) = Box::pin(session.drain_request_body()).await {
         tracing::debug!(%error, "the rest of a refused request did not come");

@@ -82,11 +82,12 @@ impl ProxyHttp for Edge {
             let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
             let answer = errors::redirect(hygiene::authority(request).unwrap_or_default(), target)?;
             Box::pin(send(session, answer)).await?;
-            linger(session).await;
+            linger(session, context).await;
             return Ok(true);
         }
         let destination = {
-            let table = context.table.take().unwrap_or_else(|| self.plane.table_for_request());
+            // Not kept: a stream may run for hours, and there are new ones all the time.
+            let table = self.plane.table_for_request();
             match ai::owner(self, &table, request) {
                 Some(snapshot) => Destination::Gateway(snapshot),
                 None => Destination::App(request::route(&table, request)),
@@ -112,7 +113,9 @@ impl ProxyHttp for Edge {
                 }
                 let refused = context.refused.insert(refused);
                 // Boxed: nearly all requests go on, and need no room for this.
-                Box::pin(respond(session, refused.reason, refused.conflict.as_ref())).await.map(|()| true)
+                Box::pin(respond(session, refused.reason, refused.conflict.as_ref())).await?;
+                linger(session, context).await;
+                Ok(true)
             }
         }
     }
@@ -267,8 +270,11 @@ impl ProxyHttp for Edge {
                 Some(snapshot) => ai::refuse(session, context, &snapshot, reason).await,
                 None => respond(session, reason, None).await,
             };
-            if let Err(error) = sent {
-                tracing::debug!(%error, "the client did not take its error response");
+            match sent {
+                // Of that body nothing came for long enough.
+                Ok(()) if reason == Reason::BodyTimeout => {}
+                Ok(()) => linger(session, context).await,
+                Err(error) => tracing::debug!(%error, "the client did not take its error response"),
             }
         } else if session.is_http2() && reason != Reason::ClientClosed {
             // The reset that follows would overtake what is still queued on the connection.
@@ -317,11 +323,7 @@ pub(super) fn mark_unfinished(session: &Session, unfinished: bool) {
 }
 
 async fn respond(session: &mut Session, reason: Reason, conflict: Option<&Conflict>) -> pingora::Result<()> {
-    send(session, errors::answer(reason, conflict)?).await?;
-    if reason != Reason::BodyTimeout {
-        linger(session).await;
-    }
-    Ok(())
+    send(session, errors::answer(reason, conflict)?).await
 }
 
 async fn send(session: &mut Session, answer: Answer) -> pingora::Result<()> {

@@ -11,9 +11,9 @@ pub struct Endpoint {
     address: SocketAddr,
     in_flight: AtomicUsize,
     /// Whether it has ever passed a health check.
-    pub(super) proven: AtomicBool,
+    proven: AtomicBool,
     /// Whether it failed health checks and has passed none since. Pools without checks don't look at it.
-    pub(super) down: AtomicBool,
+    down: AtomicBool,
     /// Exchanges in a row without the head of an answer.
     pub(super) failures: AtomicU32,
     /// Answers in a row that it cut.

@@ -1,7 +1,6 @@
 //! Active health checks: a GET that must answer 200, asked over connections of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -113,7 +112,7 @@ impl HealthCheck for HttpCheck {
 /// healthy.
 fn judge(asked: pingora::Result<()>, endpoint: &Endpoint) -> pingora::Result<()> {
     match asked {
-        Err(error) if peer::lacks_socket(&error) && endpoint.proven.load(Ordering::Relaxed) => Ok(()),
+        Err(error) if peer::lacks_socket(&error) && endpoint.is_proven() => Ok(()),
         Err(error) => Err(error),
         Ok(()) => {
             // A pool that was made anew takes all for healthy, so that this is no change to it.
@@ -179,5 +178,7 @@ mod tests {
         assert!(judge(Ok(()), &endpoint).is_ok());
         assert!(!fails(ErrorType::SocketError));
         assert!(fails(ErrorType::ConnectRefused));
+        endpoint.checked(false);
+        assert!(fails(ErrorType::SocketError), "it is known to be down");
     }
 }

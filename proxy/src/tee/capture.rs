@@ -134,13 +134,11 @@ impl Body {
         self.bytes = self.bytes.saturating_add(part.len() as u64);
         let room = if self.keep { MAX_BODY - self.kept } else { 0 };
         let kept = part.slice(..part.len().min(room));
-        if kept.len() < part.len() {
+        if kept.len() < part.len() && self.keep {
             self.truncated = true;
-            if self.keep {
-                let (parts, tail) = (&self.parts, &self.tail);
-                let begun = || pieces(parts, tail).fold(Sha256::new(), Sha256::chain_update);
-                self.digest.get_or_insert_with(begun).update(part);
-            }
+            let (parts, tail) = (&self.parts, &self.tail);
+            let begun = || pieces(parts, tail).fold(Sha256::new(), Sha256::chain_update);
+            self.digest.get_or_insert_with(begun).update(part);
         } else if let Some(digest) = &mut self.digest {
             digest.update(part);
         }
@@ -206,7 +204,9 @@ mod tests {
         let mut metadata = Body::new(false);
         metadata.push(&part);
         assert_eq!((metadata.kept(), metadata.bytes, metadata.sha256()), (0, 100 * 1024, None));
+        assert!(!metadata.truncated, "nothing of it was to be kept");
     }
+
     #[test]
     fn short_buffers_are_put_together_and_long_ones_are_not_copied() {
         let long = Bytes::from(vec![b'l'; SHORT]);

@@ -75,7 +75,7 @@ impl Redactor {
             let masked = rules.value(&mut value) | !unique::are_names(body);
             return if masked { Masked::Changed(Bytes::from(value.to_string())) } else { Masked::Same };
         }
-        if rules.may_point_into(body, is_json) {
+        if rules.may_hide(body, is_json) {
             return Masked::Hidden;
         }
         match rules.text(&String::from_utf8_lossy(body)) {
@@ -88,7 +88,7 @@ impl Redactor {
     #[must_use]
     pub fn beginning(&self, body: &Bytes, is_json: bool) -> Masked {
         let Some(rules) = self.rules.as_deref() else { return Masked::Same };
-        if rules.may_point_into(body, is_json) {
+        if rules.may_hide(body, is_json) {
             return Masked::Hidden;
         }
         // The cut may have gone through a character.
@@ -161,10 +161,11 @@ impl Rules {
         self.pointers.iter().fold(false, |masked, pointer| pointer.mask(value) | masked)
     }
 
-    /// Whether a pointer may name something in text that can't be read as JSON.
-    fn may_point_into(&self, text: &[u8], is_json: bool) -> bool {
+    /// Whether text that can't be read as JSON, but is some in part, may hide what is to be masked: pointers can't be
+    /// followed in it, and patterns don't see what is written in escapes.
+    fn may_hide(&self, text: &[u8], is_json: bool) -> bool {
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text).trim_ascii_start();
-        !self.pointers.is_empty()
+        (!self.pointers.is_empty() || text.contains(&b'\\'))
             && !text.is_empty()
             && (is_json || text.starts_with(b"{") || text.starts_with(b"["))
     }

@@ -264,7 +264,7 @@ impl Rules {
     fn unread(&self, data: &[u8]) -> String {
         // Others may take a carriage return for the end of a line, and find more events in it.
         let is_several = !self.pointers.is_empty() && data.contains(&b'\r');
-        if data != DONE && (is_several || self.may_point_into(data, false)) {
+        if data != DONE && (is_several || self.may_hide(data, false)) {
             return MASK.to_owned();
         }
         self.text(&String::from_utf8_lossy(data)).into_owned()

@@ -262,8 +262,14 @@ fn the_beginning_of_a_body_does_not_end_in_that_of_a_match() {
         let expected = expected.map_or(Masked::Hidden, |text| Masked::Changed(Bytes::from(text)));
         assert_eq!(redactor.beginning(&Bytes::from(body), is_json), expected, "{body}");
     }
+    // What is written in escapes is not seen in JSON that can't be read.
+    let redactor = redactor(&[], &["M\u{fc}ller"]);
+    for body in [r#"{"a": "M\u00fcller", "b"#, r#"{"a": "M\u00fcller"}}"#] {
+        assert_eq!(redactor.beginning(&Bytes::from(body), false), Masked::Hidden);
+        assert_eq!(redactor.body(&Bytes::from(body), false), Masked::Hidden);
+    }
     let cut = Bytes::from_static(b"cut \xe2\x82");
-    let redactor = redactor(&[], &[NUMBER]);
+    let redactor = super::tests::redactor(&[], &[NUMBER]);
     assert_eq!(redactor.beginning(&cut, false), Masked::Changed(Bytes::from_static(b"cut ")));
 }
 

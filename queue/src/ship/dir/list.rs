@@ -76,9 +76,8 @@ impl Walk<'_> {
     /// `hour=17` is, which `lost+found` is not.
     fn leads_on(&self, dir: &str) -> bool {
         let is_on_the_way = self.prefix.starts_with(dir);
-        let name =
-            dir.strip_prefix(self.prefix).and_then(|below| below.trim_end_matches('/').rsplit('/').next());
-        let is_of_objects = name.is_some_and(|name| name.contains('='));
+        let name = dir.trim_end_matches('/').rsplit('/').next();
+        let is_of_objects = dir.starts_with(self.prefix) && name.is_some_and(|name| name.contains('='));
         (is_on_the_way || is_of_objects)
             && self.after.is_none_or(|after| dir > after || after.starts_with(dir))
     }
