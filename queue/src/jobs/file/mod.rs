@@ -146,6 +146,8 @@ impl FileStorage {
         let (reply, outcome) = oneshot::channel();
         let request = Request { queue: queue.clone(), step, reply };
         requests.send(request).await.map_err(|_| StorageError::Closed)?;
+        // The thread ends when nobody can ask any more, and whoever waits does not.
+        drop(requests);
         outcome.await.unwrap_or(Err(StorageError::Closed))
     }
 

@@ -64,7 +64,6 @@ impl Writer {
                 self.write(request, &mut written);
             }
             self.settle(&mut written);
-            self.look_after();
         }
         self.state.close();
         self.log.close()
@@ -100,11 +99,12 @@ impl Writer {
         Ok((entry, append))
     }
 
-    /// Waits for the disk, and does what is written.
+    /// Waits for the disk, and does what is written; then it is time to look after the log.
     fn settle(&mut self, written: &mut Vec<Written>) {
         written.drain(..).for_each(|written| self.apply(written));
         self.log.settle();
         self.weigh();
+        self.look_after();
     }
 
     /// Does a step once it is written. What was not written is not done.

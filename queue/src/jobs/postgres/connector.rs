@@ -64,12 +64,20 @@ impl Connector {
             .max_size(connections.max(1))
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(TURN))
-            .create_timeout(Some(CONNECT))
+            .create_timeout(Some(self.longest_connect()))
             .build();
         pool.map_err(|error| StorageError::Refused {
             action: "make the pool",
             source: std::sync::Arc::new(error),
         })
+    }
+
+    /// How long a connection may take in all: hosts are tried in turn, and the one that is there has its time to let us
+    /// in.
+    pub(super) fn longest_connect(&self) -> Duration {
+        let hosts = u32::try_from(self.config.get_hosts().len()).unwrap_or(u32::MAX).max(1);
+        let each = self.config.get_connect_timeout().copied().unwrap_or(CONNECT);
+        each.saturating_mul(hosts).saturating_add(CONNECT)
     }
 
     /// Makes a connection outside the pool. Whoever has it must take its messages, or nothing happens.

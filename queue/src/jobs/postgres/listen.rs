@@ -77,9 +77,12 @@ impl Ear {
     }
 
     /// Returns when events of others arrive, or when there is no connection: then they are missed.
-    pub(super) async fn watch(&self) {
+    pub(super) async fn watch(self: Arc<Self>) {
         let (ready, is_ready) = oneshot::channel();
-        if self.messages.send(Message::Watch(ready)).await.is_ok() {
+        let asked = self.messages.send(Message::Watch(ready)).await.is_ok();
+        // The task ends when nobody can ask any more, and whoever waits does not.
+        drop(self);
+        if asked {
             // Fails if the connection was lost.
             drop(is_ready.await);
         }
@@ -119,7 +122,7 @@ impl Listener {
     /// Listens and tells until the connection is lost.
     async fn connection(&mut self, ready: &mut Option<Ready>, again: &mut Duration) -> Ended {
         let connected = tokio::select! {
-            connected = answer(self.connector.connect()) => connected,
+            connected = within(self.connector.longest_connect(), self.connector.connect()) => connected,
             () = discard(&mut self.messages, &self.lost) => return Ended::Closed,
         };
         let (client, messages) = match connected {
@@ -280,7 +283,11 @@ async fn hear(mut messages: Messages, hints: Arc<Hints>, own: Arc<AtomicI32>) ->
 
 /// Waits for an answer of the server, but not for ever.
 async fn answer<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, StorageError> {
-    match timeout(ANSWER, call).await {
+    within(ANSWER, call).await
+}
+
+async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, StorageError> {
+    match timeout(limit, call).await {
         Ok(answer) => answer.map_err(|error| from_client(error, "listen")),
         Err(error) => Err(StorageError::Unavailable { action: "listen", source: Arc::new(error) }),
     }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::header::pack_options;
 use super::link::Link;
+use super::options::NotReplicated;
 use super::reply::Reply;
 use super::script;
 use crate::jobs::error::StorageError;
@@ -76,6 +77,7 @@ impl Wish {
 /// If the server could not be reached.
 async fn enqueue(link: &Link, base: String, wishes: Vec<Wish>) -> Result<(), StorageError> {
     let mut nonce = rand::random::<u64>();
+    let deadline = wishes.iter().map(|wish| wish.deadline).max().unwrap_or_else(Instant::now);
     let mut call = script::ENQUEUE.change(base);
     let mut asked = Vec::with_capacity(wishes.len());
     for wish in wishes {
@@ -87,7 +89,7 @@ async fn enqueue(link: &Link, base: String, wishes: Vec<Wish>) -> Result<(), Sto
             call = call.arg(id).arg(pack_options(&job.options, nonce)).arg(job.payload);
         }
     }
-    match link.call(call).await.and_then(|value| Reply::new(value).list(asked.len())) {
+    match link.call_until(deadline, call).await.and_then(|value| Reply::new(value).list(asked.len())) {
         Ok(answers) => {
             // Who has gone does not want to know.
             let pairs = asked.into_iter().zip(answers);
@@ -96,7 +98,12 @@ async fn enqueue(link: &Link, base: String, wishes: Vec<Wish>) -> Result<(), Sto
         }
         Err(error) => {
             asked.into_iter().for_each(|(_, caller)| drop(caller.send(Err(error.clone()))));
-            if matches!(error, StorageError::Unavailable { .. }) { Err(error) } else { Ok(()) }
+            if is_outage(&error) { Err(error) } else { Ok(()) }
         }
     }
+}
+
+/// Whether the server could not be reached; one that lacks replicas was.
+fn is_outage(error: &StorageError) -> bool {
+    matches!(error, StorageError::Unavailable { source, .. } if !source.is::<NotReplicated>())
 }

@@ -88,8 +88,15 @@ impl Link {
     ///
     /// # Errors
     /// [`StorageError::Unavailable`] when patience ends, and what the server says.
-    pub(super) async fn call(&self, mut call: Call) -> Result<Value, StorageError> {
-        let deadline = Instant::now() + self.options.patience;
+    pub(super) async fn call(&self, call: Call) -> Result<Value, StorageError> {
+        self.call_until(Instant::now() + self.options.patience, call).await
+    }
+
+    /// Does a step, with patience for what has come by a time.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub(super) async fn call_until(&self, deadline: Instant, mut call: Call) -> Result<Value, StorageError> {
         let mut backoff = Backoff::new();
         loop {
             let failure = match self.or_closed(self.try_once(&call)).await? {

@@ -86,6 +86,10 @@ CREATE TABLE roles (
 /// could take itself for the last one and remove the log.
 pub(super) fn create(path: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        // A link to nothing: nobody has locks there.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !path.exists() => {
+            OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(drop)
+        }
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }

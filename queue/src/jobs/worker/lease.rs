@@ -40,12 +40,20 @@ impl Leases {
         let lease =
             Lease { id, token, until: Mutex::new(until), state: AtomicU8::new(HELD), changed: Notify::new() };
         let lease = Arc::new(lease);
-        self.0.lock().insert(lease.proof(), Arc::clone(&lease));
+        let before = self.0.lock().insert(lease.proof(), Arc::clone(&lease));
+        if let Some(before) = before {
+            // The storage forgot it, and gave the same job by the same token once more.
+            before.lose();
+        }
         lease
     }
 
     pub(super) fn remove(&self, lease: &Lease) {
-        self.0.lock().remove(&lease.proof());
+        let mut leases = self.0.lock();
+        let proof = lease.proof();
+        if leases.get(&proof).is_some_and(|held| std::ptr::eq(&raw const **held, lease)) {
+            leases.remove(&proof);
+        }
     }
 
     /// Those that are not known to be lost.
@@ -115,6 +123,16 @@ impl Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lease_that_came_again_ends_the_one_before_and_stays() {
+        let (leases, until) = (Leases::default(), Instant::now());
+        let [first, second] = [(); 2].map(|()| leases.add(JobId::new("a").unwrap(), Token(7), until));
+        assert!(first.is_lost() && !second.is_lost());
+        leases.remove(&first);
+        let held = leases.held();
+        assert!(matches!(&held[..], [lease] if Arc::ptr_eq(lease, &second)), "{held:?}");
+    }
 
     #[test]
     fn a_token_that_came_again_with_another_job_is_another_lease() {

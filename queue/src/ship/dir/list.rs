@@ -11,6 +11,8 @@ use crate::ship::verify::{Archive, ArchiveError, Found};
 
 /// Keys that are listed at once.
 const PAGE: usize = 1000;
+/// Where a file system keeps what it lost, for root alone.
+const LOST_AND_FOUND: &str = "lost+found";
 
 #[async_trait]
 impl Archive for DirSink {
@@ -49,6 +51,9 @@ impl Walk<'_> {
             let entry = entry?;
             let is_dir = entry.file_type()?.is_dir();
             let Ok(mut name) = entry.file_name().into_string() else { continue };
+            if is_dir && name == LOST_AND_FOUND {
+                continue;
+            }
             if is_dir {
                 name.push('/');
             }
@@ -72,14 +77,9 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether objects that are wanted may be below a directory. Below the prefix all of theirs are named as
-    /// `hour=17` is, which `lost+found` is not.
     fn leads_on(&self, dir: &str) -> bool {
-        let is_on_the_way = self.prefix.starts_with(dir);
-        let name = dir.trim_end_matches('/').rsplit('/').next();
-        let is_of_objects = dir.starts_with(self.prefix) && name.is_some_and(|name| name.contains('='));
-        (is_on_the_way || is_of_objects)
-            && self.after.is_none_or(|after| dir > after || after.starts_with(dir))
+        let in_prefix = dir.starts_with(self.prefix) || self.prefix.starts_with(dir);
+        in_prefix && self.after.is_none_or(|after| dir > after || after.starts_with(dir))
     }
 
     fn is_wanted(&self, key: &str) -> bool {

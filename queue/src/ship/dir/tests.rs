@@ -56,7 +56,7 @@ async fn leftovers_of_this_node_are_removed_and_those_of_others_stay() {
     let sink = DirSink::new(dir.path());
     sink.put(&object(&key(1, 1), "one")).await.unwrap();
     assert!(!leftover("node").exists() && leftover("node-2").exists());
-    assert_eq!(sink.list("a/", None).await.unwrap(), [key(1, 1)]);
+    assert_eq!(sink.list("", None).await.unwrap(), [key(1, 1)]);
 }
 
 #[tokio::test]
@@ -84,11 +84,9 @@ async fn keys_are_listed_in_order_and_in_pages() {
     }
     fs::write(dir.path().join("a/hour=00.txt"), "").unwrap();
     fs::write(dir.path().join("b.txt"), "").unwrap();
-    // No object's directories: that of a file system, which only its owner may read, for one.
-    for (other, file) in [("a/lost+found", "x"), ("a/hour=01/b", "x"), ("b", "x")] {
-        fs::create_dir_all(dir.path().join(other)).unwrap();
-        fs::write(dir.path().join(other).join(file), "").unwrap();
-    }
+    let lost = dir.path().join("a/lost+found");
+    fs::create_dir(&lost).unwrap();
+    fs::write(lost.join("#12"), "").unwrap();
     keys.push("a/hour=00.txt".to_owned());
     keys.sort();
     let mut listed: Vec<String> = Vec::new();
