@@ -62,7 +62,10 @@ impl Reloader {
         match loaded {
             Ok(config) => match self.take_over(config).await {
                 Ok(()) => self.succeeded(),
-                Err(error) => self.refused([error]),
+                Err(error) => {
+                    self.refused([error]);
+                    self.renew_certificates();
+                }
             },
             Err(errors) => {
                 self.refused(errors.iter().map(ToString::to_string));

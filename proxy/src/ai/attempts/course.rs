@@ -235,7 +235,9 @@ impl<'c> Course<'c> {
             Meaning::ContextLength => {
                 self.larger().map_or(Step::Relay, |index| Step::Ask(index, Duration::ZERO))
             }
-            Meaning::Credentials | Meaning::UnknownModel if self.callers_key => Step::Relay,
+            Meaning::Credentials | Meaning::UnknownModel | Meaning::QuotaSpent if self.callers_key => {
+                Step::Relay
+            }
             // Another target may have what this one lacks, whatever its status.
             Meaning::Credentials | Meaning::UnknownModel | Meaning::QuotaSpent => {
                 self.leave();

@@ -238,8 +238,12 @@ impl Record {
     /// Notes that nothing can be recorded; gives the error that says so to the client.
     pub(crate) fn unrecorded(&mut self, error: LedgerError) -> ApiError {
         tracing::error!(%error, "a call could not be recorded");
-        let made = !self.attempts.is_empty();
-        self.outcome = Some(if made { Outcome::Interrupted } else { Outcome::Rejected });
+        self.place = None;
+        self.outcome = Some(match self.outcome {
+            _ if self.attempts.is_empty() => Outcome::Rejected,
+            None | Some(Outcome::Complete) => Outcome::Interrupted,
+            Some(failed) => failed,
+        });
         let error = ApiError::unrecorded(error);
         self.code = Some(error.code);
         error

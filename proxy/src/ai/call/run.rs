@@ -71,7 +71,7 @@ impl<'s> Call<'_, 's> {
                 Err(error) => return self.unable(&error, last).await,
             };
             let Some(trial) = to.health.attempt(Instant::now(), course.is_forced()) else {
-                // Somebody else probes it.
+                // Somebody else probes it, or it has begun to cool: it is asked all the same if nobody else is left.
                 course.leave_alone();
                 continue;
             };

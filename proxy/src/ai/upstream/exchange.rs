@@ -93,6 +93,8 @@ impl Client {
             let mut asked = peer.clone();
             if fresh {
                 asked.group_key ^= FRESH.fetch_add(1, Ordering::Relaxed).rotate_right(16);
+                // By that nobody finds it again.
+                asked.options.idle_timeout = Some(Duration::ZERO);
             }
             match self.session(&asked).await {
                 Ok((session, reused)) => {

@@ -127,14 +127,14 @@ async fn a_long_body_may_take_longer_than_a_part_of_it() {
         let mut piece = vec![0; MIB];
         for _ in 0..32 {
             stream.read_exact(&mut piece).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(80)).await;
         }
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
         stream
     })
     .await;
     let mut upstream = client().connect(&provider(addr, "http2: false").targets[0], false).await.unwrap();
-    upstream.peer.options.write_timeout = Some(Duration::from_millis(500));
+    upstream.peer.options.write_timeout = Some(Duration::from_millis(1500));
     let body = Bytes::from(vec![7; 32 * MIB]);
     upstream.send(request("POST", body.len()), &[body]).await.unwrap();
     assert!(!upstream.unsent);

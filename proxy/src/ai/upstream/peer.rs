@@ -13,7 +13,8 @@ use crate::config::ai::model::{Http2, Provider};
 /// Streams that share one HTTP/2 connection.
 const STREAMS_PER_CONNECTION: u8 = 100;
 
-/// What a provider may send of one answer before the client has taken it.
+/// What a provider may send of one answer before the client has taken it: a large one comes no faster than so much in
+/// each round trip. A connection may hold so much for each of its streams.
 const STREAM_WINDOW: u32 = 1 << 20;
 
 /// How often a provider is asked whether it is still there. One that does not answer within five seconds is gone;

@@ -7,6 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -17,14 +19,24 @@ const FRESH: Duration = Duration::from_secs(15);
 /// number is bounded.
 #[derive(Debug, Default)]
 pub struct Resolver {
-    known: Mutex<HashMap<(String, u16), Known>>,
+    hosts: Mutex<HashMap<(String, u16), Host>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Default)]
+struct Host {
+    known: Option<Known>,
+    /// What is asked and was not answered in time: whoever comes later finds the answer here.
+    asked: Option<Asked>,
+}
+
+#[derive(Debug)]
 struct Known {
     addresses: Arc<[SocketAddr]>,
     at: Instant,
 }
+
+type Asked = Shared<BoxFuture<'static, Answer>>;
+type Answer = Result<Arc<[SocketAddr]>, Arc<io::Error>>;
 
 impl Resolver {
     /// The addresses of a host, at least one.
@@ -35,51 +47,77 @@ impl Resolver {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(Arc::new([SocketAddr::new(address, port)]));
         }
-        let found = async { Ok(tokio::net::lookup_host((host, port)).await?.collect()) };
-        self.known_or(host, port, within, found).await
+        let key = (host.to_owned(), port);
+        let look_up = |key| async { Ok(tokio::net::lookup_host::<(String, u16)>(key).await?.collect()) };
+        self.known_or(key, within, look_up).await
     }
 
     /// The addresses of a host that are known, if they are fresh or nothing else is found in time.
-    async fn known_or(
+    async fn known_or<F>(
         &self,
-        host: &str,
-        port: u16,
+        key: (String, u16),
         within: Duration,
-        found: impl Future<Output = io::Result<Vec<SocketAddr>>>,
-    ) -> io::Result<Arc<[SocketAddr]>> {
-        let key = (host.to_owned(), port);
-        let known = self.known.lock().get_mut(&key).map(|known| {
-            let fresh = known.at.elapsed() < FRESH;
-            // This call asks; others go on with what is known.
-            known.at = if fresh { known.at } else { Instant::now() };
-            (Arc::clone(&known.addresses), fresh)
-        });
-        let (known, within) = match known {
-            Some((addresses, true)) => return Ok(addresses),
-            // What is left of the time is for the connection.
-            Some((addresses, false)) => (Some(addresses), within / 2),
-            None => (None, within),
+        look_up: impl FnOnce((String, u16)) -> F,
+    ) -> io::Result<Arc<[SocketAddr]>>
+    where
+        F: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+    {
+        let (known, asked) = {
+            let mut hosts = self.hosts.lock();
+            let host = hosts.entry(key.clone()).or_default();
+            if let Some(addresses) = host.fresh() {
+                return Ok(addresses);
+            }
+            let known = host.known.as_mut().map(|known| {
+                // This call asks; others go on with what is known.
+                known.at = Instant::now();
+                Arc::clone(&known.addresses)
+            });
+            let ask = || look_up(key.clone()).map(answer).boxed().shared();
+            (known, host.asked.get_or_insert_with(ask).clone())
         };
-        let found = timeout(within, found).await.unwrap_or_else(|late| Err(late.into()));
-        match (found, known) {
-            (Ok(addresses), _) if !addresses.is_empty() => {
-                let addresses: Arc<[SocketAddr]> = addresses.into();
-                self.known
-                    .lock()
-                    .insert(key, Known { addresses: Arc::clone(&addresses), at: Instant::now() });
+        // Where addresses are known, nobody waits for long.
+        let within = if known.is_some() { within / 2 } else { within };
+        let Ok(answer) = timeout(within, asked).await else {
+            // A resolver that hangs takes nobody down.
+            return known.ok_or_else(|| io::ErrorKind::TimedOut.into());
+        };
+        let mut hosts = self.hosts.lock();
+        let host = hosts.entry(key).or_default();
+        host.asked = None;
+        match (answer, known) {
+            (Ok(addresses), _) => {
+                host.known = Some(Known { addresses: Arc::clone(&addresses), at: Instant::now() });
                 Ok(addresses)
             }
-            // A resolver that is down, or hangs, takes nobody else down.
-            (_, Some(known)) => Ok(known),
-            (Err(error), None) => Err(error),
-            (Ok(_), None) => Err(io::Error::new(io::ErrorKind::NotFound, "the host has no address")),
+            // Nor does one that is down.
+            (Err(_), Some(known)) => Ok(known),
+            (Err(error), None) => Err(io::Error::new(error.kind(), error)),
         }
+    }
+}
+
+impl Host {
+    fn fresh(&self) -> Option<Arc<[SocketAddr]>> {
+        let known = self.known.as_ref().filter(|known| known.at.elapsed() < FRESH)?;
+        Some(Arc::clone(&known.addresses))
+    }
+}
+
+fn answer(found: io::Result<Vec<SocketAddr>>) -> Answer {
+    match found {
+        Ok(addresses) if addresses.is_empty() => {
+            Err(Arc::new(io::Error::new(io::ErrorKind::NotFound, "the host has no address")))
+        }
+        found => found.map(Into::into).map_err(Arc::new),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
+
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -98,19 +136,40 @@ mod tests {
         assert!(resolver.resolve("no-such-host.invalid", 80, within).await.is_err());
     }
 
+    fn host() -> (String, u16) {
+        ("h".to_owned(), 80)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_resolver_that_hangs_takes_nobody_down() {
+        let [first, second] = [1, 2].map(|last| SocketAddr::from(([192, 0, 2, last], 80)));
         let resolver = Resolver::default();
-        let address: SocketAddr = "192.0.2.1:80".parse().unwrap();
-        let hanging = || resolver.known_or("h", 80, SECOND, pending());
-        assert_eq!(hanging().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        resolver.known_or("h", 80, SECOND, ready(Ok(vec![address]))).await.unwrap();
+        resolver.known_or(host(), SECOND, |_| ready(Ok(vec![first]))).await.unwrap();
         tokio::time::advance(FRESH).await;
+        // It takes longer than anybody waits.
+        let slow = || {
+            resolver.known_or(host(), SECOND, |_| async move {
+                sleep(SECOND * 10).await;
+                Ok(vec![second])
+            })
+        };
         let asked = Instant::now();
-        let waits = async { (hanging().await.unwrap(), asked.elapsed()) };
-        let other = async { (hanging().await.unwrap(), asked.elapsed()) };
+        let waits = async { (slow().await.unwrap(), asked.elapsed()) };
+        let other = async { (slow().await.unwrap(), asked.elapsed()) };
         let ((found, waited), (same, at_once)) = tokio::join!(waits, other);
-        assert_eq!((&*found, &*same), (&[address][..], &[address][..]));
+        assert_eq!((&*found, &*same), (&[first][..], &[first][..]));
         assert!(waited < SECOND && at_once.is_zero(), "{waited:?} {at_once:?}");
+        // What it says after all is used.
+        tokio::time::advance(FRESH).await;
+        assert_eq!(*slow().await.unwrap(), [second]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_addresses_it_is_waited_for_as_long_as_may_be() {
+        let resolver = Resolver::default();
+        let hanging = || resolver.known_or(host(), SECOND, |_| pending());
+        assert_eq!(hanging().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let none = resolver.known_or(("none".to_owned(), 80), SECOND, |_| ready(Ok(Vec::new())));
+        assert_eq!(none.await.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }
