@@ -7,6 +7,7 @@ use kube::client::Body;
 use tokio::time::advance;
 
 use super::*;
+use crate::cluster::found::{Found, Problem, ProblemReason};
 use crate::record::Transition;
 use crate::store::StoreError;
 use crate::{AppId, Traffic, VersionId};
@@ -73,8 +74,18 @@ async fn nobody_begins_to_lead_after_the_end() {
         process: String::new(),
     };
     let troubles = Troubles::default();
-    let (events, _sender) = events::channel(client.clone(), &identity, troubles.clone());
-    let (_states, cluster) = watch::channel(Arc::default());
+    let (events, sender) = events::channel(client.clone(), &identity, troubles.clone());
+    let problem = Problem {
+        kind: "Service",
+        namespace: "web".to_owned(),
+        name: "shop-v1".to_owned(),
+        uid: String::new(),
+        reason: ProblemReason::NoPort,
+        message: String::new(),
+    };
+    let found = Found { problems: vec![problem], ..Found::default() };
+    let state = ClusterState { complete: true, stored: true, found, ..ClusterState::default() };
+    let (_states, cluster) = watch::channel(Arc::new(state));
     let (_term, term) = watch::channel(term(10));
     let label = |name: &str| name.to_owned();
     let options = Options { app: label("app"), version: label("version"), mint_ids: false, adopt: false };
@@ -91,7 +102,10 @@ async fn nobody_begins_to_lead_after_the_end() {
     };
     for _ in 0..32 {
         let stop = std::future::ready(()).shared();
-        reign(&links, &identity, Duration::from_secs(30), stop).await;
+        reign(&links, &identity, Duration::from_secs(30), stop.clone()).await;
+        let (_leases, fleet) = Leases::new(&links.client, &identity, Duration::from_secs(30));
+        Leader::new(links.clone(), fleet).run(stop).await;
     }
-    assert_eq!(asked.load(Ordering::Relaxed), 0, "a leader asks for the replicas first");
+    sender.run(std::future::ready(())).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 0, "a leader tells first what is wrong");
 }
