@@ -207,6 +207,14 @@ impl AppRecord {
         !was_active && past().any(|past| past.reason == Cause::Canary)
     }
 
+    /// Whether a version is older than the active one; where there is none, than the one that is about to be.
+    pub(crate) fn is_older_than_active(&self, id: &VersionId) -> bool {
+        let pending = || self.in_state(VersionState::Pending).into_iter().find(|other| other != id);
+        let active = self.active.clone().or_else(pending);
+        let revision = |id: &VersionId| self.version(id).map(|version| version.revision);
+        active.is_some_and(|active| revision(id) < revision(&active))
+    }
+
     /// Ids of the versions in `state`, newest first.
     #[must_use]
     pub fn in_state(&self, state: VersionState) -> Vec<VersionId> {

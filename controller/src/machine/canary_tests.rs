@@ -29,6 +29,10 @@ fn visitors_of_a_canary_that_ends_keep_it() {
         app.deploy(&["v1", "v2", "v3"]);
         app.expect(&[("v1", Active), ("v2", Draining), ("v3", Staged)]);
     }
+    let mut app = with_canary();
+    app.spec.canary = Some(Canary { version: id("v3"), share: "100%".parse().unwrap() });
+    app.reconcile();
+    app.expect(&[("v1", Active), ("v2", Draining)]);
     // It becomes the canary once more: then the other one is over.
     let mut app = with_canary();
     app.spec.canary = Some(Canary { version: id("v3"), share: "10%".parse().unwrap() });
@@ -50,6 +54,21 @@ fn visitors_of_a_canary_that_ends_keep_it() {
     app.expect(&[("v1", Active), ("v2", Pending)]);
     app.deploy(&["v1", "v2", "v3"]);
     app.expect(&[("v1", Active), ("v2", Draining), ("v3", Pending)]);
+    // It is promoted, and ends before it is ready.
+    let promoted = || {
+        let mut app = with_canary();
+        app.spec.health_checked = true;
+        app.command("v2", Command::Promote).unwrap();
+        app.spec.canary = None;
+        app.expect(&[("v1", Active), ("v2", Pending)]);
+        app
+    };
+    let mut app = promoted();
+    app.deploy(&["v1", "v2", "v3"]);
+    app.expect(&[("v1", Active), ("v2", Draining), ("v3", Pending)]);
+    let mut app = promoted();
+    app.command("v2", Command::Expire { now: false }).unwrap();
+    app.expect(&[("v1", Active), ("v2", Draining)]);
     // Another one is fixed, until it is not.
     let mut app = with_canary();
     app.spec.active = Some(id("v1"));
@@ -180,13 +199,7 @@ fn whatever_a_newer_version_waits_for_it_may_be_the_canary() {
     awaiting.spec.policy.requires_approval = true;
     awaiting.deploy(&["v1", "v2"]);
     awaiting.spec.policy.requires_approval = false;
-    let mut returned = Bench::new(&["v1", "v2"]);
-    returned.reconcile();
-    returned.command("v1", Command::Promote).unwrap();
-    returned.deploy(&["v1"]);
-    returned.pass(60);
-    returned.deploy(&["v1", "v2"]);
-    for (why, mut app) in [("alone", alone), ("awaiting", awaiting), ("returned", returned)] {
+    for (why, mut app) in [("alone", alone), ("awaiting", awaiting)] {
         app.spec.canary = Some(Canary { version: id("v2"), share: "10%".parse().unwrap() });
         app.reconcile();
         let v2 = app.record.version(&id("v2")).unwrap();
@@ -195,6 +208,22 @@ fn whatever_a_newer_version_waits_for_it_may_be_the_canary() {
         app.reconcile();
         assert_eq!(app.record.active, Some(id("v2")), "{why}");
     }
+}
+
+#[test]
+fn what_came_back_after_its_end_is_no_canary() {
+    let mut app = with_canary();
+    app.command("v2", Command::Expire { now: true }).unwrap();
+    app.deploy(&["v1"]);
+    app.pass(60);
+    for canary in [app.spec.canary.clone(), None] {
+        app.spec.canary = canary;
+        app.deploy(&["v1", "v2"]);
+        app.expect(&[("v1", Active), ("v2", Staged)]);
+        assert_eq!(app.record.version(&id("v2")).unwrap().reason, Cause::Returned);
+    }
+    app.command("v2", Command::Promote).unwrap();
+    app.expect(&[("v1", Draining), ("v2", Active)]);
 }
 
 #[test]
@@ -218,11 +247,9 @@ fn an_older_version_is_no_canary() {
     let mut app = Bench::new(&["v1", "v2", "v3"]);
     app.spec.canary = canary();
     app.reconcile();
-    app.reconcile();
     app.expect(&[("v1", Draining), ("v2", Draining), ("v3", Active)]);
     let mut app = with_canary();
     app.deploy(&["v1", "v2", "v3"]);
-    app.reconcile();
     app.expect(&[("v1", Draining), ("v2", Draining), ("v3", Active)]);
 }
 
@@ -257,5 +284,36 @@ fn a_canary_that_is_to_expire_keeps_its_visitors_until_they_have_left() {
     app.expect(&[("v1", Active), ("v2", Expiring)]);
     let mut app = with_canary();
     app.command("v2", Command::Expire { now: true }).unwrap();
+    app.expect(&[("v1", Active), ("v2", Expiring)]);
+}
+
+#[test]
+fn a_canary_that_is_to_expire_is_no_canary_again() {
+    let mut app = with_canary();
+    app.command("v2", Command::Expire { now: false }).unwrap();
+    app.pass(1800);
+    app.expect(&[("v1", Active), ("v2", Expiring)]);
+    app.busy("v2", 1, 0);
+    app.pass(1);
+    app.reconcile();
+    app.expect(&[("v1", Active), ("v2", Draining)]);
+    app.busy("v2", 0, 1800);
+    app.pass(1);
+    app.expect(&[("v1", Active), ("v2", Expiring)]);
+}
+
+#[test]
+fn however_long_a_canary_waited_its_end_begins_when_it_is_asked_for() {
+    let mut app = with_canary();
+    app.spec.policy.requires_approval = true;
+    app.spec.canary = None;
+    app.reconcile();
+    app.busy("v2", 1, 0);
+    app.pass(100_000);
+    app.command("v2", Command::Expire { now: false }).unwrap();
+    app.expect(&[("v1", Active), ("v2", Draining)]);
+    app.pass(86_399);
+    app.expect(&[("v1", Active), ("v2", Draining)]);
+    app.pass(1);
     app.expect(&[("v1", Active), ("v2", Expiring)]);
 }

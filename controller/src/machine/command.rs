@@ -137,6 +137,9 @@ impl Step<'_> {
     }
 
     fn expire(&mut self, id: &VersionId, state: VersionState, now: bool) -> Result<(), CommandError> {
+        let version = self.record.version(id);
+        let waits = version.is_some_and(VersionRecord::waits);
+        let has_visitors = version.is_some_and(VersionRecord::may_have_visitors);
         match state {
             VersionState::Active => {
                 return Err(CommandError::State {
@@ -148,8 +151,9 @@ impl Step<'_> {
             VersionState::Expired => {}
             // It may be on its way faster than that.
             VersionState::Expiring if !now => {}
-            _ if !now && self.record.version(id).is_some_and(VersionRecord::may_have_visitors) => {
-                if state != VersionState::Draining {
+            _ if !now && has_visitors => {
+                // However long it has waited for a decision, its end begins now.
+                if state != VersionState::Draining || waits {
                     self.transit(id, VersionState::Draining, Cause::Asked);
                 }
                 let actor = self.actor.to_owned();

@@ -82,7 +82,7 @@ impl<'s> Step<'s> {
     fn transit(&mut self, id: &VersionId, to: VersionState, reason: Cause) {
         let (now, actor) = (self.now, self.actor);
         let Some(version) = self.record.version_mut(id) else { return };
-        let from = version.state;
+        let (from, was_canary) = (version.state, version.is_canary());
         version.state = to;
         version.reason = reason;
         actor.clone_into(&mut version.actor);
@@ -93,8 +93,14 @@ impl<'s> Step<'s> {
             // Traffic that returns does not begin the grace anew.
             VersionState::Draining if reason != Cause::Traffic => version.drained_at = Some(now),
             VersionState::Expired => version.expired_at = Some(now),
-            // One that had visitors is remembered as such until it has become active once more.
+            // One that has visitors is remembered as such until it has become active; those of one that was over have
+            // been sent on.
             VersionState::Pending => {
+                if was_canary {
+                    version.drained_at = Some(now);
+                } else if !from.is_alive() {
+                    version.drained_at = None;
+                }
                 version.expired_at = None;
                 version.expiry_asked_by = None;
             }
@@ -147,10 +153,12 @@ impl<'s> Step<'s> {
         self.supersede_waiting(id);
     }
 
-    /// What waits for a decision is not waited for any more once a newer version is active.
+    /// What waits for a decision, or is the canary, is that no more once a newer version is active.
     fn supersede_waiting(&mut self, active: &VersionId) {
         let revision = self.record.version(active).map_or(0, |version| version.revision);
-        let waits = |version: &&VersionRecord| version.waits() && version.revision < revision;
+        let waits = |version: &&VersionRecord| {
+            (version.waits() || version.is_canary()) && version.revision < revision
+        };
         let waiting: Vec<_> =
             self.record.versions.iter().filter(waits).map(|version| version.id.clone()).collect();
         for id in waiting {
@@ -164,7 +172,7 @@ impl<'s> Step<'s> {
         let waits = if has_visitors { VersionState::Draining } else { VersionState::Staged };
         if spec.active.as_ref().is_some_and(|fixed| fixed != id) {
             self.transit(id, waits, Cause::Held);
-        } else if spec.is_canary(id) && !self.is_older_than_active(id) {
+        } else if spec.is_canary(id) && !self.record.is_older_than_active(id) {
             self.transit(id, VersionState::Staged, Cause::Canary);
         } else if !self.is_newest(id) {
             self.transit(id, waits, Cause::Superseded);
@@ -172,9 +180,6 @@ impl<'s> Step<'s> {
             self.transit(id, waits, Cause::AwaitingApproval);
         } else {
             self.make_pending(id, Cause::New);
-            if let Some(version) = self.record.version_mut(id).filter(|_| has_visitors) {
-                version.drained_at = Some(self.now);
-            }
         }
     }
 

@@ -108,75 +108,76 @@ impl Step<'_> {
     }
 
     /// A version that became the canary is staged, unless somebody wants it to be the active one; one that was
-    /// it is judged afresh, and so is one that was held back by a fixed version. Where another is named instead, it
-    /// was found wanting, and is not what all get next. A share that is the whole approves.
+    /// it is judged afresh, and so is one that was held back by a fixed version, or is to be held back by one. Where
+    /// another is named instead, it was found wanting, and is not what all get next. A share that is the whole approves.
     fn follow_canary(&mut self, spec: &AppSpec) {
         self.recall_canary(spec);
-        let waiting: Vec<_> = self
-            .record
-            .versions
-            .iter()
-            .filter(|version| {
-                matches!(version.state, VersionState::Staged | VersionState::Pending) || version.waits()
-            })
-            .map(|version| (version.id.clone(), version.state, version.reason, version.is_canary()))
-            .collect();
-        for (id, state, reason, was_canary) in waiting {
-            let is_older = self.is_older_than_active(&id);
-            let is_canary = spec.is_canary(&id) && !is_older;
-            let is_wanted =
-                state == VersionState::Pending && matches!(reason, Cause::Promoted | Cause::Approved);
-            if was_canary && !is_canary {
-                if self.is_replaced_as_canary(spec) {
-                    self.transit(&id, VersionState::Draining, Cause::Superseded);
+        let waits = |version: &&VersionRecord| {
+            matches!(version.state, VersionState::Staged | VersionState::Pending) || version.waits()
+        };
+        let waiting: Vec<_> = self.record.versions.iter().filter(waits).cloned().collect();
+        for version in waiting {
+            let (id, is_pending) = (&version.id, version.state == VersionState::Pending);
+            let is_older = self.record.is_older_than_active(id);
+            let is_canary = spec.is_canary(id) && !is_older;
+            let waits_for_people = match version.reason {
+                Cause::Promoted | Cause::Approved => is_pending,
+                Cause::Returned => true,
+                _ => false,
+            };
+            let is_held_back = spec.active.as_ref().is_some_and(|fixed| fixed != id);
+            if version.is_canary() && !is_canary {
+                if self.is_replaced_as_canary(spec, id) {
+                    self.transit(id, VersionState::Draining, Cause::Superseded);
                 } else {
-                    self.judge(spec, &id, true);
+                    self.judge(spec, id, true);
                 }
-            } else if is_canary && !was_canary && !is_wanted {
-                self.transit(&id, VersionState::Staged, Cause::Canary);
-            } else if state != VersionState::Pending && reason == Cause::Held && spec.active.is_none() {
-                self.judge(spec, &id, state == VersionState::Draining);
-            } else if reason == Cause::AwaitingApproval && spec.approves(&id) && !is_older {
-                self.make_pending(&id, Cause::Approved);
+            } else if is_canary && !version.is_canary() && !waits_for_people {
+                self.transit(id, VersionState::Staged, Cause::Canary);
+            } else if is_pending && is_held_back && is_older {
+                self.step_back(id);
+            } else if (is_pending && is_held_back) || (version.reason == Cause::Held && spec.active.is_none())
+            {
+                self.judge(spec, id, version.may_have_visitors());
+            } else if version.reason == Cause::AwaitingApproval && spec.approves(id) && !is_older {
+                self.make_pending(id, Cause::Approved);
             }
         }
     }
 
-    /// Whether another version is the canary now, or will be once it is there.
-    fn is_replaced_as_canary(&self, spec: &AppSpec) -> bool {
-        let Some(canary) = spec.canary() else { return false };
-        let is_active = self.record.active.as_ref() == Some(&canary.version);
-        let is_unknown = self.record.version(&canary.version).is_none();
-        is_unknown || !(is_active || self.is_older_than_active(&canary.version))
-    }
-
-    /// Whether a version is older than the active one; where there is none, than the one that is about to be.
-    pub(super) fn is_older_than_active(&self, id: &VersionId) -> bool {
-        let pending = || self.record.in_state(VersionState::Pending).into_iter().find(|other| other != id);
-        let active = self.record.active.clone().or_else(pending);
-        let revision = |id: &VersionId| self.record.version(id).map(|version| version.revision);
-        active.is_some_and(|active| revision(id) < revision(&active))
+    /// Whether a version other than `id` is the canary now, or will be once it is there, or is what all get next.
+    fn is_replaced_as_canary(&self, spec: &AppSpec, id: &VersionId) -> bool {
+        let Some(named) = spec.canary.as_ref().map(|canary| &canary.version).filter(|named| *named != id)
+        else {
+            return false;
+        };
+        let is_active = self.record.active.as_ref() == Some(named);
+        let is_unknown = self.record.version(named).is_none();
+        is_unknown || !(is_active || self.record.is_older_than_active(named))
     }
 
     /// A version that was rolled back may be the canary once more, unless its end was asked for. One that is active,
-    /// or older than the active one, can't: a canary is what may become active next.
+    /// or older than the active one, can't: a canary is what may become active next. One that came back after it had
+    /// expired waits to be promoted.
     fn recall_canary(&mut self, spec: &AppSpec) {
         let Some(canary) = spec.canary().and_then(|canary| self.record.version(&canary.version)) else {
             return;
         };
         let (id, state, reason) = (canary.id.clone(), canary.state, canary.reason);
-        let is_older = self.is_older_than_active(&id);
+        let is_asked = canary.expiry_asked_by.is_some();
+        let is_older = self.record.is_older_than_active(&id);
         match state {
-            VersionState::Draining if !is_older && reason != Cause::Asked => {
+            VersionState::Draining if !is_older && !is_asked => {
                 self.transit(&id, VersionState::Staged, Cause::Canary);
             }
-            VersionState::Staged if !is_older => {}
+            VersionState::Staged if !is_older && reason != Cause::Returned => {}
             VersionState::Pending => {}
             _ => {
-                let why = if reason == Cause::Asked {
-                    "its end was asked for"
-                } else {
-                    "not a newer version than the active one"
+                let why = match reason {
+                    _ if is_asked => "its end was asked for",
+                    Cause::Returned if !is_older => "it came back, and waits to be promoted",
+                    _ if !state.is_alive() => "it is over, and waits to be promoted",
+                    _ => "not a newer version than the active one",
                 };
                 tracing::warn!(app = %spec.id, version = %id, %state, why, "the canary has no effect");
             }

@@ -224,6 +224,32 @@ fn the_fixed_version_is_active_whatever_comes() {
 }
 
 #[test]
+fn the_fixed_version_holds_back_what_is_pending() {
+    let mut app = Bench::new(&["v1"]);
+    app.spec.health_checked = true;
+    app.ready.insert("v1".into(), 2);
+    app.reconcile();
+    app.deploy(&["v1", "v2"]);
+    app.expect(&[("v1", Active), ("v2", Pending)]);
+    app.spec.active = Some(id("v1"));
+    app.ready.insert("v2".into(), 2);
+    app.reconcile();
+    app.expect(&[("v1", Active), ("v2", Staged)]);
+    app.spec.active = None;
+    app.reconcile();
+    app.expect(&[("v1", Draining), ("v2", Active)]);
+    // A rollback is not waited for: it drains as before.
+    app.ready.insert("v1".into(), 1);
+    app.command("v1", Command::Promote).unwrap();
+    app.expect(&[("v1", Pending), ("v2", Active)]);
+    app.spec.active = Some(id("v2"));
+    app.ready.insert("v1".into(), 2);
+    app.reconcile();
+    app.expect(&[("v1", Draining), ("v2", Active)]);
+    assert_eq!(app.record.version(&id("v1")).unwrap().reason, Cause::Superseded);
+}
+
+#[test]
 fn draining_versions_expire_when_idle_after_their_grace() {
     let mut app = Bench::new(&["v1", "v2"]);
     app.reconcile();
@@ -403,5 +429,22 @@ fn a_rollback_that_is_taken_back_leaves_its_visitors_where_they_are() {
         app.expect(&[("v1", Pending), ("v2", Active)]);
         app.command(version, command).unwrap();
         app.expect(&[("v1", Draining), ("v2", Active)]);
+    }
+}
+
+#[test]
+fn a_rescue_that_does_not_succeed_has_no_visitors() {
+    for end in [Command::Expire { now: false }, Command::Promote] {
+        let mut app = Bench::new(&["v1", "v2"]);
+        app.reconcile();
+        app.command("v1", Command::Expire { now: true }).unwrap();
+        app.pass(60);
+        app.expect(&[("v1", Expired), ("v2", Active)]);
+        app.spec.health_checked = true;
+        app.command("v1", Command::Promote).unwrap();
+        app.expect(&[("v1", Pending), ("v2", Active)]);
+        let (of, state) = if end == Command::Promote { ("v2", Staged) } else { ("v1", Expiring) };
+        app.command(of, end).unwrap();
+        app.expect(&[("v1", state), ("v2", Active)]);
     }
 }

@@ -10,7 +10,7 @@ use super::unready;
 use crate::cluster::claim::Settled;
 use crate::cluster::found::{Problem, ProblemReason};
 use crate::cluster::resource::convert::Figures;
-use crate::record::{AppRecord, Cause};
+use crate::record::{AppRecord, Cause, VersionRecord};
 use crate::{AppId, VersionId, VersionState};
 
 /// A condition that is to be in a status.
@@ -81,22 +81,30 @@ impl Causes<'_> {
 
     fn canary_not_found(&self) -> Option<Held> {
         let canary = &self.settled.canary.as_ref()?.version;
-        let version = self.record.version(canary).filter(|version| version.present);
-        let (reason, message) = match version.map(|version| (version.state, version.reason)) {
+        let (reason, message) = match self.record.version(canary).filter(|version| version.present) {
             None => ("UnknownVersion", format!("canary names version {canary}, which no Deployment carries")),
-            Some((VersionState::Pending | VersionState::Active, _)) => return None,
-            Some((VersionState::Staged, Cause::Canary | Cause::Held | Cause::AwaitingApproval)) => {
-                return None;
+            Some(version) => {
+                let (reason, why) = self.no_canary(version)?;
+                (reason, format!("version {canary} is {}: {why}", version.state))
             }
-            Some((state, Cause::Asked)) => {
-                ("NotStaged", format!("version {canary} is {state}: somebody asked for its end"))
-            }
-            Some((state, _)) => (
-                "NotStaged",
-                format!("version {canary} is {state}: the canary must be newer than the active one"),
-            ),
         };
         Some(Held { kind: "CanaryWithoutEffect", status: true, reason, message })
+    }
+
+    /// Why it has no effect that a version is named as the canary, if it has none.
+    fn no_canary(&self, version: &VersionRecord) -> Option<(&'static str, &'static str)> {
+        let is_asked = version.expiry_asked_by.is_some()
+            || matches!(version.reason, Cause::Asked | Cause::Now | Cause::Rejected);
+        match (version.state, version.reason) {
+            (VersionState::Pending | VersionState::Active, _) => None,
+            _ if is_asked => Some(("EndAsked", "somebody asked for its end")),
+            _ if self.record.is_older_than_active(&version.id) => {
+                Some(("NotNewer", "the canary must be newer than the active one"))
+            }
+            // It is the canary, or its time comes with the end of what holds it back.
+            (_, Cause::Canary | Cause::Held | Cause::AwaitingApproval) => None,
+            _ => Some(("NotPromoted", "promote it if all are to have it")),
+        }
     }
 
     fn invalid(&self) -> Option<Held> {
@@ -144,3 +152,7 @@ fn some(kind: &'static str, reason: &'static str, what: &[String], then: &str) -
     let message = || format!("{}; {then}", what.join("; "));
     (!what.is_empty()).then(|| Held { kind, status: true, reason, message: message() })
 }
+
+#[cfg(test)]
+#[path = "conditions_tests.rs"]
+mod tests;

@@ -54,11 +54,9 @@ impl Case<'_> {
             VersionSpec { id: version.id.clone(), revision: version.revision, endpoints: [].into() }
         }));
         versions.sort_by(|a, b| (a.revision, &a.id).cmp(&(b.revision, &b.id)));
-        // A fixed version that nobody knows keeps all others from becoming active, but not an app from having any.
-        let holds = |id: &&VersionId| {
-            let is_known = record.version(id).is_some() || versions.iter().any(|version| version.id == **id);
-            is_known || record.active.is_some()
-        };
+        // A fixed version that is not there keeps all others from becoming active, but not an app from having any.
+        let holds =
+            |id: &&VersionId| record.active.is_some() || versions.iter().any(|version| version.id == **id);
         let active = self.settled.active.as_ref().filter(holds).cloned();
         AppSpec {
             id: self.app.clone(),

@@ -158,6 +158,25 @@ fn a_fixed_version_that_nobody_knows_releases_nothing_that_was_held_back() {
     assert_eq!(states(&record), [("v1", Active), ("v2", Staged)]);
     let record = decide(&both, &settled(), &[], &record).record;
     assert_eq!(states(&record), [("v1", Active), ("v2", VersionState::Pending)]);
+    let record = decide(&both, &fixed("v7"), &[], &record).record;
+    assert_eq!(states(&record), [("v1", Active), ("v2", Staged)], "nothing else becomes active");
+}
+
+#[test]
+fn a_fixed_version_that_is_gone_keeps_no_app_from_having_any() {
+    use VersionState::{Active, Expiring, Pending, Staged};
+    let fixed = Settled { active: Some(id("v1")), ..settled() };
+    let mut record = decide(&found(vec![version("v1", 1)]), &fixed, &[], &AppRecord::default()).record;
+    record.version_mut(&id("v1")).unwrap().state = Active;
+    record.active = Some(id("v1"));
+    let both = found(vec![version("v1", 1), version("v2", 2)]);
+    let record = decide(&both, &fixed, &[], &record).record;
+    assert_eq!(states(&record), [("v1", Active), ("v2", Staged)]);
+    let alone = found(vec![version("v2", 2)]);
+    let record = decide(&alone, &fixed, &[], &record).record;
+    assert_eq!(states(&record), [("v1", Expiring), ("v2", Staged)]);
+    let record = decide(&alone, &fixed, &[], &record).record;
+    assert_eq!(states(&record), [("v1", Expiring), ("v2", Pending)]);
 }
 
 #[test]

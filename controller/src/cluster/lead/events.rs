@@ -88,9 +88,16 @@ impl Events {
 }
 
 impl EventSender {
-    /// Sends until nobody can send any more.
-    pub(super) async fn run(mut self) {
-        while let Some((event, object)) = self.queue.recv().await {
+    /// Sends until nobody can send any more, or `end` is done and none waits.
+    pub(super) async fn run(mut self, end: impl Future<Output = ()>) {
+        tokio::pin!(end);
+        loop {
+            let next = tokio::select! {
+                biased;
+                next = self.queue.recv() => next,
+                () = &mut end => None,
+            };
+            let Some((event, object)) = next else { return };
             match self.recorder(&event).publish(&event, &object).await {
                 Ok(()) => self.troubles.over(&Part::Events),
                 Err(error) if is_ending(&error) => {}
@@ -194,8 +201,8 @@ mod tests {
         for note in ["no port", "no port", "no port named grpc"] {
             events.warn(reference("Deployment", "web", "shop-v1", "u"), "NoPort", note);
         }
-        drop(events);
-        sender.run().await;
+        // What waits is sent also at the end.
+        sender.run(std::future::ready(())).await;
         assert_eq!(*methods.lock(), [Method::POST, Method::PATCH, Method::POST]);
     }
 }

@@ -104,7 +104,7 @@ impl LeadHandle {
                     sleep(waits.next().ok_or_else(busy)?).await;
                     continue;
                 }
-                Ok(Err(error @ kube::Error::Api(_))) => return Err(refusal(&error)),
+                Ok(Err(error)) if is_refused(&error) => return Err(refusal(&error)),
                 Ok(Ok(written)) => written,
                 Ok(Err(error)) => written_after_all(&api, &id, &made, refusal(&error)).await?,
                 Err(_) => written_after_all(&api, &id, &made, late()).await?,
@@ -272,10 +272,29 @@ async fn written_after_all(
     })
 }
 
+/// Whether the API says that it did not write. One that failed, or waited in vain for its own storage, does not know.
+fn is_refused(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code < 500)
+}
+
 fn late() -> CommandError {
     CommandError::Cluster("the API does not answer".to_owned())
 }
 
 fn refusal(error: &kube::Error) -> CommandError {
     CommandError::Cluster(why(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_says_no_has_not_written() {
+        for (code, refused) in [(403, true), (422, true), (500, false), (504, false)] {
+            let status: kube::core::Status =
+                serde_json::from_value(serde_json::json!({"status": "Failure", "code": code})).unwrap();
+            assert_eq!(is_refused(&kube::Error::Api(status.into())), refused, "{code}");
+        }
+    }
 }

@@ -66,11 +66,13 @@ impl Leader {
         let mut asks = Asks::new();
         loop {
             tokio::select! {
+                // Nothing is begun after that.
+                biased;
                 () = over.clone() => return,
+                Some(Ok((question, answered))) = asks.join_next() => self.answered(question, answered),
                 _ = ticks.tick() => {}
                 changed = self.links.cluster.changed() => if changed.is_err() { return },
                 changed = self.fleet.changed() => if changed.is_err() { return },
-                Some(Ok((question, answered))) = asks.join_next() => self.answered(question, answered),
             }
             self.pass(over.clone()).await;
             self.ask(&mut asks);

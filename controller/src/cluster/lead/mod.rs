@@ -27,13 +27,14 @@ mod webhook;
 mod work;
 mod world;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use kube::Client;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 pub use election::LeaseTimes;
 pub use handle::LeadHandle;
@@ -57,6 +58,8 @@ use work::Work;
 const FRESH_BEATS: u32 = 3;
 /// What is being written when this replica ends has so long to be there, and told.
 const ENDING: Duration = Duration::from_secs(1);
+/// Events that wait then have so long to be sent.
+const TELLING: Duration = Duration::from_millis(500);
 
 /// How often replicas report, and how the leader's Lease is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,8 +105,8 @@ impl Lead {
         (Self { links, identity, times, election, sender, work }, handle)
     }
 
-    /// Takes part until `stop` is done; what is being written then is finished, and a Lease that is held is given
-    /// back.
+    /// Takes part until `stop` is done; what is being written then is finished and told, and a Lease that is held is
+    /// given back.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { links, identity, times, mut election, sender, work } = self;
         let stop = stop.shared();
@@ -119,13 +122,18 @@ impl Lead {
             reign(&links, &identity, times.heartbeat * FRESH_BEATS, stop.clone()).await;
             work.finish().await;
         };
+        let (no_more, is_all) = oneshot::channel::<Infallible>();
+        let telling = sender.run(is_all.map(drop)).fuse();
+        tokio::pin!(telling);
         tokio::select! {
             () = Box::pin(works) => {}
             () = stop.clone().then(|()| sleep(ENDING)) => {}
             () = election.run() => {}
             () = heartbeat.run() => {}
-            () = sender.run() => {}
+            () = &mut telling => {}
         }
+        drop(no_more);
+        let _those_left_are_lost = timeout(TELLING, telling).await;
         election.release().await;
     }
 }
@@ -141,6 +149,8 @@ async fn reign(
         let mut begin = links.term.clone();
         let leads = |term: &Option<Term>| term.is_some_and(|term| term.lasts(Instant::now()));
         tokio::select! {
+            // Nothing is begun after that.
+            biased;
             () = stop.clone() => return,
             begun = begin.wait_for(leads) => if begun.is_err() { return },
         }
@@ -166,8 +176,14 @@ async fn end_of(mut term: watch::Receiver<Option<Term>>) {
     loop {
         let Some(until) = term.borrow_and_update().map(|term| term.until) else { return };
         tokio::select! {
+            // Nobody may have looked for a while: a term that was renewed meanwhile goes on.
+            biased;
             changed = term.changed() => if changed.is_err() { return },
             () = sleep_until(until) => return,
         }
     }
 }
+
+#[cfg(test)]
+#[path = "reign_tests.rs"]
+mod tests;

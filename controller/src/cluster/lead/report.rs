@@ -125,16 +125,17 @@ impl Report {
 }
 
 impl Said {
-    /// What is to be said of a version, if anything is. Nothing is of a draining one whose traffic is not known, for
-    /// its app has lost its route: it would be taken for idle, but its visitors may be back in a moment.
+    /// What is to be said of a version, if anything is. Of a draining one that is not routed, for its app has lost its
+    /// route, only what still runs on it: it would be taken for idle, but its visitors may be back in a moment.
     fn of(app: &AppId, version: &VersionEntry, data_plane: &dyn DataPlane) -> Option<Self> {
         let traffic = data_plane.traffic(app, &version.id);
+        let routed = data_plane.routed(app, &version.id);
+        let is_used = traffic.is_some_and(|traffic| traffic.in_flight > 0);
         match version.state {
             VersionState::Pending | VersionState::Expiring => {}
-            VersionState::Draining if traffic.is_some() => {}
+            VersionState::Draining if routed.is_some() || is_used => {}
             _ => return None,
         }
-        let routed = data_plane.routed(app, &version.id);
         Some(Self {
             life: Life::new(version.state, version.since),
             routed: routed.map(|endpoints| u64::try_from(endpoints).unwrap_or(u64::MAX)),
@@ -191,7 +192,7 @@ mod tests {
     use crate::cluster::resource::{VersionedApp, VersionedAppSpec, VersionedAppStatus};
     use crate::record::{AppRecord, Cause, WorkloadRecord};
 
-    /// Nothing is known of any version.
+    /// No version is routed, and something runs on one of them still.
     struct Routeless;
 
     impl DataPlane for Routeless {
@@ -207,8 +208,9 @@ mod tests {
             0
         }
 
-        fn traffic(&self, _: &AppId, _: &VersionId) -> Option<Traffic> {
-            None
+        fn traffic(&self, _: &AppId, version: &VersionId) -> Option<Traffic> {
+            let in_flight = u64::from(version.as_str() == "v3");
+            Some(Traffic { in_flight, idle_for: Duration::MAX })
         }
     }
 
@@ -284,7 +286,11 @@ mod tests {
     fn a_draining_version_without_a_route_is_not_told_to_be_idle() {
         let report = Report::of("1", &cluster(1), &Routeless);
         let told: Vec<_> = report.apps.values().flat_map(BTreeMap::keys).map(VersionId::as_str).collect();
-        assert_eq!(told, ["v9"], "that it is not routed is what others wait for");
+        assert_eq!(
+            told,
+            ["v3", "v9"],
+            "what is in use, and that it is not routed where others wait for that"
+        );
     }
 
     #[test]
