@@ -54,6 +54,10 @@ fn visitors_of_a_canary_that_ends_keep_it() {
     app.expect(&[("v1", Active), ("v2", Pending)]);
     app.deploy(&["v1", "v2", "v3"]);
     app.expect(&[("v1", Active), ("v2", Draining), ("v3", Pending)]);
+}
+
+#[test]
+fn visitors_of_a_canary_that_was_to_become_active_keep_it() {
     // It is promoted, and ends before it is ready.
     let promoted = || {
         let mut app = with_canary();

@@ -2,6 +2,7 @@
 //! say: its next states, and the status that says so. Pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -10,6 +11,7 @@ use crate::cluster::claim::Settled;
 use crate::cluster::found::{FoundApp, FoundVersion, Problem, ProblemReason};
 use crate::cluster::resource::convert::Figures;
 use crate::cluster::resource::{VersionedApp, VersionedAppSpec};
+use crate::cluster::state::ClusterState;
 use crate::machine::{CONTROLLER, Step, World as _};
 use crate::record::{AppRecord, Transition, VersionRecord};
 use crate::{AppId, AppSnapshot, AppSpec, VersionId, VersionSpec, VersionState};
@@ -43,6 +45,20 @@ impl Decision {
     pub(super) fn missed<'d>(&'d self, written: &'d AppRecord) -> impl Iterator<Item = &'d VersionRecord> {
         let was = |id: &VersionId| written.version(id).is_some_and(|version| version.present);
         self.record.versions.iter().filter(move |version| !version.present && was(&version.id))
+    }
+}
+
+impl<'a> Case<'a> {
+    /// What is to be decided of an app now, by what this replica sees.
+    pub(super) fn of(
+        cluster: &'a ClusterState,
+        app: &'a AppId,
+        found: Option<&'a Arc<FoundApp>>,
+        settled: &'a Settled,
+    ) -> Self {
+        let found = found.map(|found| &**found);
+        let routed = cluster.routed.get(app).map(|routed| &**routed);
+        Self { app, found, settled, problems: &cluster.found.problems, routed, now: Timestamp::now() }
     }
 }
 

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use kube::Api;
 use kube::api::PostParams;
 use tokio::time::{sleep, timeout};
@@ -19,8 +18,6 @@ use super::step::log;
 use super::trouble::why;
 use super::work::Work;
 use crate::cluster::backoff::after_conflict;
-use crate::cluster::claim::Settled;
-use crate::cluster::found::FoundApp;
 use crate::cluster::resource::convert::Figures;
 use crate::cluster::resource::{VersionedApp, VersionedAppStatus};
 use crate::cluster::state::ClusterState;
@@ -93,7 +90,7 @@ impl LeadHandle {
         let (new, mut waits) = (PostParams::default(), after_conflict());
         loop {
             let mut resource = answer(api.get(id.name())).await?;
-            let case = case(&id, found, settled, &cluster);
+            let case = Case::of(&cluster, &id, found, settled);
             let made = decide(&case, &mut resource, wish)?;
             let write = api.replace_status(id.name(), &new, &resource);
             let written = match timeout(PATIENCE, write).await {
@@ -164,7 +161,7 @@ impl LeadHandle {
             }
         }
         let settled = cluster.settled.get(id);
-        let case = settled.map(|settled| case(id, found, settled, cluster));
+        let case = settled.map(|settled| Case::of(cluster, id, found, settled));
         let policy = settled.map(|settled| &settled.policy).filter(|policy| policy.mode == Mode::Manage);
         let acts = policy.map(|policy| due(&record, found.map(|found| &**found), policy)).unwrap_or_default();
         let spec = case.map(|case| case.spec(&record));
@@ -237,17 +234,6 @@ fn find(cluster: &ClusterState, app: &str) -> Result<AppId, CommandError> {
         (None, _) => Err(CommandError::UnknownApp(app.to_owned())),
         (Some(_), Some(_)) => Err(CommandError::AmbiguousApp(app.to_owned())),
     }
-}
-
-fn case<'a>(
-    app: &'a AppId,
-    found: Option<&'a Arc<FoundApp>>,
-    settled: &'a Settled,
-    cluster: &'a ClusterState,
-) -> Case<'a> {
-    let found = found.map(|found| &**found);
-    let routed = cluster.routed.get(app).map(|routed| &**routed);
-    Case { app, found, settled, problems: &cluster.found.problems, routed, now: Timestamp::now() }
 }
 
 async fn answer<T>(asked: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CommandError> {

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
@@ -114,14 +113,7 @@ impl Turn<'_> {
         if resource.metadata.deletion_timestamp.is_some() {
             return false;
         }
-        let case = Case {
-            app,
-            found: found.map(|found| &**found),
-            settled: &settled,
-            problems: &cluster.found.problems,
-            routed: cluster.routed.get(app).map(|routed| &**routed),
-            now: Timestamp::now(),
-        };
+        let case = Case::of(cluster, app, found, &settled);
         for transition in self.memo.take_untold(&resource.record()) {
             self.tell_of(&case, &resource, &transition);
         }
