@@ -51,14 +51,21 @@ impl Step<'_> {
     }
 
     fn activate_ready(&mut self, spec: &AppSpec, world: &dyn World) {
-        for id in self.record.in_state(VersionState::Pending) {
+        // What another is fixed against waits as it is.
+        let is_free = |id: &VersionId| spec.active.as_ref().is_none_or(|fixed| fixed == id);
+        for id in self.record.in_state(VersionState::Pending).into_iter().filter(is_free) {
             let needed = spec.policy.ready.share.of(world.desired(&id));
             if is_ready(spec, world, self.record.version(&id), needed) && world.everyone_can_route(&id) {
                 self.activate(&id, Cause::Ready);
                 continue;
             }
             let (now, deadline) = (self.now, spec.policy.ready.deadline);
+            let serves = is_ready(spec, world, self.record.version(&id), 1);
             let Some(version) = self.record.version_mut(&id) else { continue };
+            if serves && version.expired_at.is_some() {
+                // Who still has a pin from before reaches it.
+                version.drained_at.get_or_insert(now);
+            }
             if !version.stalled && elapsed(version.since, now) >= deadline {
                 version.stalled = true;
                 tracing::warn!(app = %spec.id, version = %id, "stalled: pending past its ready deadline");

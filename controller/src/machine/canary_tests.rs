@@ -4,7 +4,7 @@ use super::command::Command;
 use super::tests::{Bench, id};
 use super::*;
 use crate::Canary;
-use VersionState::{Active, Draining, Expiring, Pending, Staged};
+use VersionState::{Active, Draining, Expired, Expiring, Pending, Staged};
 
 /// An app whose second version is the canary.
 fn with_canary() -> Bench {
@@ -99,6 +99,23 @@ fn a_canary_waits_for_approval_with_its_visitors() {
     app.spec.canary = Some(Canary { version: id("v2"), share: "100%".parse().unwrap() });
     app.reconcile();
     app.expect(&[("v1", Draining), ("v2", Active)]);
+}
+
+#[test]
+fn visitors_of_what_waited_long_are_not_cut_when_it_is_rejected() {
+    let mut app = with_canary();
+    app.spec.policy.requires_approval = true;
+    app.spec.canary = None;
+    app.reconcile();
+    app.busy("v2", 1, 0);
+    app.pass(100_000);
+    app.expect(&[("v1", Active), ("v2", Draining)]);
+    app.command("v2", Command::Reject).unwrap();
+    app.pass(3600);
+    assert!(!app.record.version(&id("v2")).unwrap().workload.released, "a stream runs on it");
+    app.busy("v2", 0, 0);
+    app.pass(1);
+    app.expect(&[("v1", Active), ("v2", Expired)]);
 }
 
 #[test]

@@ -82,7 +82,7 @@ impl<'s> Step<'s> {
     fn transit(&mut self, id: &VersionId, to: VersionState, reason: Cause) {
         let (now, actor) = (self.now, self.actor);
         let Some(version) = self.record.version_mut(id) else { return };
-        let (from, was_canary) = (version.state, version.is_canary());
+        let (from, was_canary, waited) = (version.state, version.is_canary(), version.waits());
         version.state = to;
         version.reason = reason;
         actor.clone_into(&mut version.actor);
@@ -93,15 +93,15 @@ impl<'s> Step<'s> {
             // Traffic that returns does not begin the grace anew.
             VersionState::Draining if reason != Cause::Traffic => version.drained_at = Some(now),
             VersionState::Expired => version.expired_at = Some(now),
-            // One that has visitors is remembered as such until it has become active; those of one that was over have
-            // been sent on.
+            // One that has visitors is remembered as such until it has become active. Those of one that was over have been
+            // sent on: it is remembered as that.
             VersionState::Pending => {
-                if was_canary {
+                if was_canary || waited {
                     version.drained_at = Some(now);
                 } else if !from.is_alive() {
                     version.drained_at = None;
+                    version.expired_at.get_or_insert(now);
                 }
-                version.expired_at = None;
                 version.expiry_asked_by = None;
             }
             VersionState::Staged | VersionState::Active => {
@@ -109,6 +109,8 @@ impl<'s> Step<'s> {
                 version.expired_at = None;
                 version.expiry_asked_by = None;
             }
+            // However long it waited, its end begins now.
+            VersionState::Expiring if waited => version.drained_at = None,
             VersionState::Draining | VersionState::Expiring => {}
         }
         let version = id.clone();
@@ -130,11 +132,14 @@ impl<'s> Step<'s> {
         self.transit(id, VersionState::Pending, reason);
     }
 
-    /// A pending version does not become active after all. One that was superseded before drains on:
-    /// it may have visitors.
+    /// A pending version does not become active after all. One that may have visitors drains on, and one that was over
+    /// before is over again.
     fn step_back(&mut self, id: &VersionId) {
-        let had_visitors = self.record.version(id).is_some_and(VersionRecord::may_have_visitors);
-        let to = if had_visitors { VersionState::Draining } else { VersionState::Staged };
+        let to = match self.record.version(id) {
+            Some(version) if version.may_have_visitors() => VersionState::Draining,
+            Some(version) if version.expired_at.is_some() => VersionState::Expiring,
+            _ => VersionState::Staged,
+        };
         self.transit(id, to, Cause::Superseded);
     }
 

@@ -108,7 +108,7 @@ impl Step<'_> {
     }
 
     /// A version that became the canary is staged, unless somebody wants it to be the active one; one that was
-    /// it is judged afresh, and so is one that was held back by a fixed version, or is to be held back by one. Where
+    /// it is judged afresh, and so is one that was held back by a fixed version. Where
     /// another is named instead, it was found wanting, and is not what all get next. A share that is the whole approves.
     fn follow_canary(&mut self, spec: &AppSpec) {
         self.recall_canary(spec);
@@ -136,8 +136,7 @@ impl Step<'_> {
                 self.transit(id, VersionState::Staged, Cause::Canary);
             } else if is_pending && is_held_back && is_older {
                 self.step_back(id);
-            } else if (is_pending && is_held_back) || (version.reason == Cause::Held && spec.active.is_none())
-            {
+            } else if version.reason == Cause::Held && spec.active.is_none() {
                 self.judge(spec, id, version.may_have_visitors());
             } else if version.reason == Cause::AwaitingApproval && spec.approves(id) && !is_older {
                 self.make_pending(id, Cause::Approved);

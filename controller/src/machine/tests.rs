@@ -234,7 +234,9 @@ fn the_fixed_version_holds_back_what_is_pending() {
     app.spec.active = Some(id("v1"));
     app.ready.insert("v2".into(), 2);
     app.reconcile();
-    app.expect(&[("v1", Active), ("v2", Staged)]);
+    app.pass(3600);
+    app.expect(&[("v1", Active), ("v2", Pending)]);
+    assert!(!app.record.version(&id("v2")).unwrap().stalled, "it is ready");
     app.spec.active = None;
     app.reconcile();
     app.expect(&[("v1", Draining), ("v2", Active)]);
@@ -443,8 +445,16 @@ fn a_rescue_that_does_not_succeed_has_no_visitors() {
         app.spec.health_checked = true;
         app.command("v1", Command::Promote).unwrap();
         app.expect(&[("v1", Pending), ("v2", Active)]);
-        let (of, state) = if end == Command::Promote { ("v2", Staged) } else { ("v1", Expiring) };
+        let of = if end == Command::Promote { "v2" } else { "v1" };
         app.command(of, end).unwrap();
-        app.expect(&[("v1", state), ("v2", Active)]);
+        app.expect(&[("v1", Expiring), ("v2", Active)]);
+        // Where some of it runs already, those who have a pin of it from before are back.
+        app.pass(60);
+        app.command("v1", Command::Promote).unwrap();
+        app.ready.insert("v1".into(), 1);
+        app.pass(1);
+        app.expect(&[("v1", Pending), ("v2", Active)]);
+        app.command(of, end).unwrap();
+        app.expect(&[("v1", Draining), ("v2", Active)]);
     }
 }

@@ -173,8 +173,13 @@ async fn stop_or_end(stop: impl Future<Output = ()>, term: watch::Receiver<Optio
 
 /// Waits until a term is over, also when nobody says so.
 async fn end_of(mut term: watch::Receiver<Option<Term>>) {
+    let mut since = None;
     loop {
-        let Some(until) = term.borrow_and_update().map(|term| term.until) else { return };
+        let Some(Term { since: begun, until, .. }) = *term.borrow_and_update() else { return };
+        if *since.get_or_insert(begun) != begun {
+            // Somebody else may have led in between.
+            return;
+        }
         tokio::select! {
             // Nobody may have looked for a while: a term that was renewed meanwhile goes on.
             biased;

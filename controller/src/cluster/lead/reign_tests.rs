@@ -45,17 +45,30 @@ fn term(seconds: u64) -> Option<Term> {
 async fn a_term_that_was_renewed_while_nobody_looked_goes_on() {
     // Of two that are ready either may be the first.
     for _ in 0..32 {
-        let (renew, renewed) = watch::channel(term(10));
+        let begun = term(10);
+        let (renew, renewed) = watch::channel(begun);
         let end = end_of(renewed);
         tokio::pin!(end);
         assert!(poll!(&mut end).is_pending());
         advance(Duration::from_secs(6)).await;
-        renew.send_replace(term(10));
+        let until = Instant::now() + Duration::from_secs(10);
+        renew.send_replace(begun.map(|term| Term { until, ..term }));
         advance(Duration::from_secs(5)).await;
         assert!(poll!(&mut end).is_pending());
         advance(Duration::from_secs(5)).await;
         assert!(poll!(&mut end).is_ready());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_term_is_not_the_same_that_goes_on() {
+    let (begin, begun) = watch::channel(term(10));
+    let end = end_of(begun);
+    tokio::pin!(end);
+    assert!(poll!(&mut end).is_pending());
+    advance(Duration::from_secs(1)).await;
+    begin.send_replace(term(10));
+    assert!(poll!(&mut end).is_ready());
 }
 
 #[tokio::test(start_paused = true)]

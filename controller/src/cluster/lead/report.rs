@@ -133,7 +133,8 @@ impl Said {
         let is_used = traffic.is_some_and(|traffic| traffic.in_flight > 0);
         match version.state {
             VersionState::Pending | VersionState::Expiring => {}
-            VersionState::Draining if routed.is_some() || is_used => {}
+            // Looked at one after the other: a route that is just back may have no counters yet.
+            VersionState::Draining if is_used || (routed.is_some() && traffic.is_some()) => {}
             _ => return None,
         }
         Some(Self {
