@@ -242,7 +242,8 @@ fn a_post_that_reached_the_origin_is_not_repeated() {
 fn a_post_whose_http2_stream_is_reset_is_not_repeated() {
     let origin = Server::node("h2-origin.js", &[]);
     let shop = app("shop").version("v1", &[origin.addr]).set("upstream.http2", true);
-    let proxy = Lockstep::start(&Config::new().app(shop));
+    // One thread, and so one connection.
+    let proxy = Lockstep::start(&Config::new().app(shop).set("server.threads", 1));
     for posts in 0..3 {
         // Over a connection that was used before, which may be taken for a stale one.
         assert_eq!(proxy.send(&Request::get("/")).text(), posts.to_string());

@@ -11,6 +11,8 @@ pub struct Failure {
     /// It came at once: most likely the endpoint had closed the connection before it saw the request. Later, it
     /// may as well have worked on it.
     pub prompt: bool,
+    /// The endpoint says that it did not look at the request (RFC 9113, 8.7).
+    pub unseen: bool,
     /// The method may be repeated (RFC 9110, 9.2.2).
     pub idempotent: bool,
     /// The whole request body is still there to be sent again.
@@ -35,7 +37,8 @@ pub enum Next {
 /// Decides what follows after the connection was made.
 #[must_use]
 pub fn after_failure(failure: Failure) -> Next {
-    let Failure { upstream, stale_connection, prompt, idempotent, replayable, responded, left } = failure;
+    let Failure { upstream, stale_connection, prompt, unseen, idempotent, replayable, responded, left } =
+        failure;
     if !upstream || responded || !replayable {
         return Next::GiveUp;
     }
@@ -44,7 +47,7 @@ pub fn after_failure(failure: Failure) -> Next {
         // Costs no attempt: it says nothing about the endpoint. The fresh one can't be stale.
         return Next::FreshConnection;
     }
-    if idempotent && left > 0 { Next::OtherEndpoint } else { Next::GiveUp }
+    if (idempotent || unseen) && left > 0 { Next::OtherEndpoint } else { Next::GiveUp }
 }
 
 #[cfg(test)]
@@ -55,6 +58,7 @@ mod tests {
         upstream: true,
         stale_connection: false,
         prompt: true,
+        unseen: false,
         idempotent: true,
         replayable: true,
         responded: false,
@@ -71,6 +75,8 @@ mod tests {
             (Failure { responded: true, ..FAILURE }, Next::GiveUp),
             (Failure { replayable: false, ..FAILURE }, Next::GiveUp),
             (post, Next::GiveUp),
+            (Failure { unseen: true, ..post }, Next::OtherEndpoint),
+            (Failure { unseen: true, left: 0, ..post }, Next::GiveUp),
             (Failure { stale_connection: true, ..post }, Next::FreshConnection),
             (Failure { stale_connection: true, prompt: false, ..post }, Next::GiveUp),
             (Failure { stale_connection: true, left: 0, ..post }, Next::GiveUp),

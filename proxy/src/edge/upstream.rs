@@ -94,6 +94,7 @@ pub fn exchange_failed(
         upstream: error.esource() == &ErrorSource::Upstream && !waits,
         stale_connection: reused && !has_responded(session) && is_stale(&error),
         prompt: context.attempts.begun_at.is_some_and(|begun| begun.elapsed() < PROMPT),
+        unseen: reset(&error) == Some(h2::Reason::REFUSED_STREAM),
         idempotent: session.req_header().method.is_idempotent(),
         replayable: !session.as_ref().retry_buffer_truncated(),
         responded: has_responded(session),
@@ -147,12 +148,14 @@ fn fault(responded: bool, error: &ErrorType) -> Option<Fault> {
 fn is_stale(error: &Error) -> bool {
     match error.etype() {
         ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::ReadError => true,
-        ErrorType::H2Error => error
-            .root_cause()
-            .downcast_ref::<h2::Error>()
-            .is_none_or(|cause| !cause.is_reset() || cause.reason() == Some(h2::Reason::REFUSED_STREAM)),
+        ErrorType::H2Error => reset(error).is_none_or(|why| why == h2::Reason::REFUSED_STREAM),
         _ => false,
     }
+}
+
+/// Why a stream of HTTP/2 was reset, if that is what happened.
+fn reset(error: &Error) -> Option<h2::Reason> {
+    error.root_cause().downcast_ref::<h2::Error>().filter(|cause| cause.is_reset())?.reason()
 }
 
 fn server_name(session: &Session) -> Option<String> {
