@@ -105,28 +105,6 @@ fn what_is_under_way_when_the_lame_duck_ends_is_finished() {
 }
 
 #[test]
-fn who_connected_before_the_end_is_served() {
-    let origin = Origin::echo("v1");
-    let config = Config::shop(&[("v1", origin.addr)]).set("server.shutdown.lame_duck", "0s");
-    let mut first = Lockstep::start(&config);
-    // The kernel takes their connections and requests, and the instance finds them together with the signal.
-    first.signal(Signal::Stop);
-    let mut waiting = Vec::new();
-    // More than are accepted at once.
-    for _ in 0..200 {
-        let mut client = Client::connect(first.addr());
-        client.send(Request::get("/").bytes());
-        waiting.push(client);
-    }
-    first.signal(Signal::Term);
-    first.signal(Signal::Continue);
-    for client in &mut waiting {
-        assert_eq!(client.response().status(), 200);
-    }
-    assert!(first.process.wait(poll::SOON).success());
-}
-
-#[test]
 fn a_busy_http2_connection_is_ended_without_losing_a_stream() {
     let origin = Origin::with_streams("v1");
     let shutdown = json!({"lame_duck": "200ms", "grace": "120s"});
