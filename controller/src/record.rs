@@ -44,7 +44,7 @@ pub struct VersionRecord {
     /// When it was superseded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drained_at: Option<Timestamp>,
-    /// When it expired.
+    /// When it expired. Kept while it is pending again: its visitors were sent on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expired_at: Option<Timestamp>,
     /// Where it is reached, or was when it was last seen.

@@ -285,6 +285,9 @@ fn a_process_that_is_killed_loses_no_record_and_doubles_none() {
         assert_ne!(of_id[0]["outcome"], "interrupted", "{id} was answered: {:#}", of_id[0]);
     }
     assert!(by_id.values().all(|of_id| of_id.len() == 1), "one call has two records");
+    let attempts: usize =
+        records.iter().map(|record| record["attempts"].as_array().map_or(0, Vec::len)).sum();
+    assert!(attempts >= asked.len(), "{} tries reached the provider, {attempts} are recorded", asked.len());
     let recorded: HashSet<_> =
         records.iter().filter_map(|record| record["request"]["body"]["user"].as_str()).collect();
     for call in &asked {

@@ -16,6 +16,16 @@ fn with_canary() -> Bench {
     app
 }
 
+/// The same, whose canary has ended and waits for somebody to decide on it.
+fn that_awaits_approval() -> Bench {
+    let mut app = with_canary();
+    app.spec.policy.requires_approval = true;
+    app.spec.canary = None;
+    app.reconcile();
+    app.expect(&[("v1", Active), ("v2", Draining)]);
+    app
+}
+
 #[test]
 fn visitors_of_a_canary_that_ends_keep_it() {
     // Another one takes its place: it was found wanting, and does not become active.
@@ -86,11 +96,7 @@ fn visitors_of_a_canary_that_was_to_become_active_keep_it() {
 
 #[test]
 fn a_canary_waits_for_approval_with_its_visitors() {
-    let mut app = with_canary();
-    app.spec.policy.requires_approval = true;
-    app.spec.canary = None;
-    app.reconcile();
-    app.expect(&[("v1", Active), ("v2", Draining)]);
+    let mut app = that_awaits_approval();
     app.command("v2", Command::Approve).unwrap();
     app.expect(&[("v1", Draining), ("v2", Active)]);
     // A share that is the whole says that all may have it.
@@ -103,10 +109,7 @@ fn a_canary_waits_for_approval_with_its_visitors() {
 
 #[test]
 fn visitors_of_what_waited_long_are_not_cut_when_it_is_rejected() {
-    let mut app = with_canary();
-    app.spec.policy.requires_approval = true;
-    app.spec.canary = None;
-    app.reconcile();
+    let mut app = that_awaits_approval();
     app.busy("v2", 1, 0);
     app.pass(100_000);
     app.expect(&[("v1", Active), ("v2", Draining)]);
@@ -120,11 +123,7 @@ fn visitors_of_what_waited_long_are_not_cut_when_it_is_rejected() {
 
 #[test]
 fn what_waits_for_a_decision_does_not_end_without_one() {
-    let mut app = with_canary();
-    app.spec.policy.requires_approval = true;
-    app.spec.canary = None;
-    app.reconcile();
-    app.expect(&[("v1", Active), ("v2", Draining)]);
+    let mut app = that_awaits_approval();
     // It takes nobody's place, and goes back to where it waits once its visitors are gone.
     app.busy("v2", 1, 0);
     app.pass(100_000);
@@ -135,10 +134,7 @@ fn what_waits_for_a_decision_does_not_end_without_one() {
     app.command("v2", Command::Approve).unwrap();
     app.expect(&[("v1", Draining), ("v2", Active)]);
     // Unless a newer one is active, or somebody asks for its end.
-    let mut app = with_canary();
-    app.spec.policy.requires_approval = true;
-    app.spec.canary = None;
-    app.reconcile();
+    let mut app = that_awaits_approval();
     app.deploy(&["v1", "v2", "v3"]);
     app.command("v3", Command::Approve).unwrap();
     app.expect(&[("v1", Draining), ("v2", Draining), ("v3", Active)]);
@@ -325,10 +321,7 @@ fn a_canary_that_is_to_expire_is_no_canary_again() {
 
 #[test]
 fn however_long_a_canary_waited_its_end_begins_when_it_is_asked_for() {
-    let mut app = with_canary();
-    app.spec.policy.requires_approval = true;
-    app.spec.canary = None;
-    app.reconcile();
+    let mut app = that_awaits_approval();
     app.busy("v2", 1, 0);
     app.pass(100_000);
     app.command("v2", Command::Expire { now: false }).unwrap();

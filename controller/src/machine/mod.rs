@@ -93,8 +93,8 @@ impl<'s> Step<'s> {
             // Traffic that returns does not begin the grace anew.
             VersionState::Draining if reason != Cause::Traffic => version.drained_at = Some(now),
             VersionState::Expired => version.expired_at = Some(now),
-            // One that has visitors is remembered as such until it has become active. Those of one that was over have been
-            // sent on: it is remembered as that.
+            // One that has visitors is remembered as such until it has become active. Those of one that was over have
+            // been sent on, and that is remembered.
             VersionState::Pending => {
                 if was_canary || waited {
                     version.drained_at = Some(now);

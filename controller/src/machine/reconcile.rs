@@ -108,8 +108,8 @@ impl Step<'_> {
     }
 
     /// A version that became the canary is staged, unless somebody wants it to be the active one; one that was
-    /// it is judged afresh, and so is one that was held back by a fixed version. Where
-    /// another is named instead, it was found wanting, and is not what all get next. A share that is the whole approves.
+    /// it is judged afresh, and so is one that was held back by a fixed version. Where another is named instead, it
+    /// was found wanting, and is not what all get next. A share that is the whole approves.
     fn follow_canary(&mut self, spec: &AppSpec) {
         self.recall_canary(spec);
         let waits = |version: &&VersionRecord| {

@@ -43,14 +43,11 @@ pub(super) async fn serve(
     }
     let (served, summary) = Box::pin(serve::serve(&desk, &snapshot, session, id)).await;
     let gone = summary.outcome == Some(Outcome::ClientClosed);
-    // Nothing came of that body for long enough, and nothing more is to come of that one.
-    let may_go_on = !matches!(summary.code, Some("body_timeout" | "shutting_down"));
+    let code = summary.code;
     context.ai = Some(Box::new(summary));
     match served {
         Served::Done => {
-            if may_go_on {
-                linger(session, context).await;
-            }
+            linger(session, context, code).await;
             Ok(true)
         }
         // What was sent must not look whole.

@@ -82,18 +82,10 @@ impl ProxyHttp for Edge {
             let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
             let answer = errors::redirect(hygiene::authority(request).unwrap_or_default(), target)?;
             Box::pin(send(session, answer)).await?;
-            linger(session, context).await;
+            linger(session, context, None).await;
             return Ok(true);
         }
-        let destination = {
-            // Not kept: a stream may run for hours, and there are new ones all the time.
-            let table = self.plane.table_for_request();
-            match ai::owner(self, &table, request) {
-                Some(snapshot) => Destination::Gateway(snapshot),
-                None => Destination::App(request::route(&table, request)),
-            }
-        };
-        let routed = match destination {
+        let routed = match self.destination(request) {
             Destination::Gateway(snapshot) => return ai::serve(session, context, snapshot).await,
             Destination::App(routed) => routed,
         };
@@ -112,9 +104,10 @@ impl ProxyHttp for Edge {
                     context.capture = context.edge.tee.capture(app.config().audit, session, connection);
                 }
                 let refused = context.refused.insert(refused);
+                let reason = refused.reason;
                 // Boxed: nearly all requests go on, and need no room for this.
-                Box::pin(respond(session, refused.reason, refused.conflict.as_ref())).await?;
-                linger(session, context).await;
+                Box::pin(respond(session, reason, refused.conflict.as_ref())).await?;
+                linger(session, context, Some(reason.as_str())).await;
                 Ok(true)
             }
         }
@@ -271,9 +264,7 @@ impl ProxyHttp for Edge {
                 None => respond(session, reason, None).await,
             };
             match sent {
-                // Of that body nothing came for long enough.
-                Ok(()) if reason == Reason::BodyTimeout => {}
-                Ok(()) => linger(session, context).await,
+                Ok(()) => linger(session, context, Some(reason.as_str())).await,
                 Err(error) => tracing::debug!(%error, "the client did not take its error response"),
             }
         } else if session.is_http2() && reason != Reason::ClientClosed {
@@ -313,6 +304,18 @@ impl ProxyHttp for Edge {
 enum Destination {
     Gateway(Arc<Snapshot>),
     App(Result<Routed, Box<Refused>>),
+}
+
+impl Edge {
+    /// Whose a request is, by the table of the moment. That is not kept: a stream may run for hours, and there are new
+    /// ones all the time.
+    fn destination(&self, request: &RequestHeader) -> Destination {
+        let table = self.plane.table_for_request();
+        match ai::owner(self, &table, request) {
+            Some(snapshot) => Destination::Gateway(snapshot),
+            None => Destination::App(request::route(&table, request)),
+        }
+    }
 }
 
 /// Says of an HTTP/1.0 client's connection whether its end would be taken for that of an answer which is not whole.

@@ -1,15 +1,11 @@
 //! Work that is done to its end whoever asked for it: what is written must also be told. It ends with
 //! the [`Lead`](super::Lead), not with the asker.
 
-use std::sync::Arc;
-
-use parking_lot::Mutex;
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
 
 /// The work that is under way. Clones are of the same.
 #[derive(Clone, Default)]
-pub(super) struct Work(Arc<Mutex<JoinSet<()>>>);
+pub(super) struct Work(TaskTracker);
 
 impl Work {
     /// Has something done and waits for what comes of it; whoever stops waiting stops nothing. `None` if it is cut
@@ -18,23 +14,13 @@ impl Work {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
-        let (reply, done) = oneshot::channel();
-        self.begin(async move {
-            let _gone = reply.send(work.await);
-        });
-        done.await.ok()
-    }
-
-    fn begin(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let mut under_way = self.0.lock();
-        while under_way.try_join_next().is_some() {}
-        under_way.spawn(work);
+        self.0.spawn(work).await.ok()
     }
 
     /// Waits until all that was begun is done.
     pub(super) async fn finish(&self) {
-        let mut under_way = std::mem::take(&mut *self.0.lock());
-        while under_way.join_next().await.is_some() {}
+        self.0.close();
+        self.0.wait().await;
     }
 }
 
