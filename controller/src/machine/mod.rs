@@ -180,7 +180,9 @@ impl<'s> Step<'s> {
         } else if spec.is_canary(id) && !self.record.is_older_than_active(id) {
             self.transit(id, VersionState::Staged, Cause::Canary);
         } else if !self.is_newest(id) {
-            self.transit(id, waits, Cause::Superseded);
+            // As at first sight: where nothing serves all yet, an older one does until a newer one is ready.
+            let to = if self.record.active.is_none() { VersionState::Draining } else { waits };
+            self.transit(id, to, Cause::Superseded);
         } else if spec.policy.requires_approval && !spec.is_for_all(id) {
             self.transit(id, waits, Cause::AwaitingApproval);
         } else {

@@ -132,6 +132,20 @@ fn first_sight_activates_the_newest_and_drains_the_rest() {
 }
 
 #[test]
+fn an_older_version_that_is_seen_later_serves_until_the_newer_is_ready() {
+    let mut app = Bench::new(&["v1"]);
+    app.spec.health_checked = true;
+    app.reconcile();
+    app.expect(&[("v1", Pending)]);
+    app.ready.insert("v0".to_owned(), 2);
+    app.deploy(&["v0", "v1"]);
+    app.expect(&[("v1", Pending), ("v0", Active)]);
+    app.ready.insert("v1".to_owned(), 2);
+    app.pass(1);
+    app.expect(&[("v1", Active), ("v0", Draining)]);
+}
+
+#[test]
 fn first_sight_leaves_the_canary_staged() {
     let mut app = Bench::new(&["v1", "v2"]);
     app.spec.canary = Some(Canary { version: id("v2"), share: "10%".parse().unwrap() });

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lockstep_tests::kube::Rollout;
-use lockstep_tests::poll::within;
+use lockstep_tests::poll::{SOON, within};
 use lockstep_tests::{Origin, until};
 use serde_json::{Value, json};
 
@@ -117,8 +117,11 @@ pub fn a_predecessor_is_adopted(town: &Town<'_>) {
         younger
     });
     old.serves("v1");
-    until("the one before drains", || old.vapp.states().ends_with("=draining v1=active"));
-    let states = old.vapp.states();
+    let drains = within(SOON, || {
+        let states = old.vapp.states();
+        states.ends_with("=draining v1=active").then_some(states)
+    });
+    let states = drains.unwrap_or_else(|| panic!("the one before does not drain: {:#}", old.vapp.status()));
     let adopted = states.split('=').next().unwrap_or_default();
     let answer = old.send(&old.request().pinned(adopted));
     assert_eq!(answer.header("x-lockstep-version"), Some(adopted));
