@@ -101,7 +101,7 @@ pub fn a_webhook_has_a_say(town: &Town<'_>) {
 pub fn a_predecessor_is_adopted(town: &Town<'_>) {
     let old = town.app("old", &json!({"grace": "1h"}));
     let before = old.version("v0").without_label("plt.dev/version").named("old");
-    town.cluster.deploy_ready(&before);
+    town.cluster.deploy(&before);
     // Ages have whole seconds, and only an older one is a predecessor.
     let made = |rollout: &Rollout| {
         let object = town.cluster.admin().get(&rollout.path()).expect("a Deployment");
