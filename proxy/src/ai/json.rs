@@ -22,9 +22,11 @@ pub type Values<'t, const N: usize> = [Option<&'t RawValue>; N];
 /// Finds the values of `names` in an object.
 ///
 /// # Errors
-/// If the text is not one JSON object, or gives one of the names twice.
+/// If the text is not one JSON object in UTF-8 (RFC 8259, 8.1), or gives one of the names twice.
 pub fn find<'t, const N: usize>(text: &'t [u8], names: [&'static str; N]) -> Result<Values<'t, N>, NotRead> {
-    let mut reader = serde_json::Deserializer::from_slice(text);
+    // All at once: otherwise each value that is found is checked by itself, and what is skipped is not.
+    let text = simdutf8::basic::from_utf8(text).map_err(|_| NotRead::Malformed)?;
+    let mut reader = serde_json::Deserializer::from_str(text);
     let mut twice = None;
     let values = Object { names, twice: &mut twice }.deserialize(&mut reader);
     let values = values.and_then(|values| reader.end().map(|()| values)).map_err(|_| NotRead::Malformed)?;
@@ -163,7 +165,16 @@ mod tests {
     #[test]
     fn what_is_no_object_is_refused() {
         let deep = [b"{\"a\":".as_slice(), &b"[".repeat(100_000)].concat();
-        for text in [b"".as_slice(), b"[]", b"{", b"{}x", b"{\"a\":01}", b"{\"a\":\"\xff\"}", &deep] {
+        for text in [
+            b"".as_slice(),
+            b"[]",
+            b"{",
+            b"{}x",
+            b"{\"a\":01}",
+            b"{\"a\":\"\xff\"}",
+            b"{\"b\":\"\xff\"}",
+            &deep,
+        ] {
             assert_eq!(find(text, ["a"]).unwrap_err(), NotRead::Malformed);
         }
     }

@@ -14,6 +14,8 @@
 //! older file, a frame within a frame) never pass for a frame. The header has a checksum of its own,
 //! so the length of a frame with a damaged body can be trusted.
 
+use crc_fast::{CrcAlgorithm, Digest};
+
 use super::position::{narrow, wide};
 
 /// Length of a header.
@@ -74,7 +76,7 @@ pub(crate) fn put<'a>(
     body: impl Iterator<Item = &'a [u8]> + Clone,
 ) {
     let len: u64 = body.clone().map(|piece| wide(piece.len())).sum();
-    let body_crc = body.clone().fold(0, crc32c::crc32c_append);
+    let body_crc = crc(body.clone());
     out.reserve(narrow(size(len)));
     let mut rest = [0; 24];
     // Both numbers are bounded by the options, far below 4 GiB.
@@ -100,7 +102,7 @@ pub(crate) fn parse(bytes: &[u8], position: u64) -> Parsed {
     let size = header.size();
     if size > wide(bytes.len()) {
         Parsed::Short(header)
-    } else if crc32c::crc32c(header.body(bytes)) == header.body_crc {
+    } else if crc([header.body(bytes)].into_iter()) == header.body_crc {
         Parsed::Whole(header)
     } else {
         Parsed::BadBody(header)
@@ -122,7 +124,15 @@ fn header(bytes: &[u8], position: u64) -> Option<Header> {
 }
 
 fn header_crc(position: u64, rest: &[u8; 24]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&position.to_le_bytes()), rest)
+    crc([position.to_le_bytes().as_slice(), rest].into_iter())
+}
+
+/// CRC-32C (RFC 3720, B.4) of the pieces, one behind the other.
+fn crc<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> u32 {
+    let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
+    pieces.for_each(|piece| digest.update(piece));
+    // It has 32 bits, in a type for those that have more.
+    u32::try_from(digest.finalize()).unwrap_or(u32::MAX)
 }
 
 fn u32_of(bytes: &[u8]) -> Option<(u32, &[u8])> {
@@ -162,6 +172,13 @@ mod tests {
             let expected = if bit < 32 * 8 { Parsed::Nothing } else { parsed };
             assert_eq!(parsed, expected);
             assert!(!matches!(parsed, Parsed::Whole(_)), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn checksums_are_those_of_the_format() {
+        for pieces in [vec!["123456789"], vec!["1234", "", "56789"]] {
+            assert_eq!(crc(pieces.iter().map(|piece| piece.as_bytes())), 0xE306_9283);
         }
     }
 
