@@ -132,6 +132,9 @@ pub struct BareOptions {
     /// The endpoints of v1, v2 and so on; they start over when there are fewer than versions.
     #[arg(long = "origin", required = true)]
     pub origins: Vec<SocketAddr>,
+    /// Speaks HTTP/2 to the endpoints, without TLS.
+    #[arg(long)]
+    pub origin_http2: bool,
 }
 
 /// Parses a number of seconds.

@@ -75,7 +75,8 @@ const GOALS: [Goal; 14] = [
 ];
 
 /// KiB of an open stream, at this many.
-const HELD: [(Protocol, f64); 2] = [(Protocol::Http1, 65.0), (Protocol::Http2, 40.0)];
+const HELD: [(Protocol, f64); 3] =
+    [(Protocol::Http1, 65.0), (Protocol::Http2, 40.0), (Protocol::Http2Both, 40.0)];
 /// Or somewhat fewer, where the system does not allow as many open files.
 const MANY: usize = 9_000;
 

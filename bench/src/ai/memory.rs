@@ -9,7 +9,7 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table, presets};
 use rustix::process::{Resource, getrlimit};
 
-use super::contender::{Contender, Pace, Running};
+use super::contender::{Contender, Pace, Provider, Running};
 use super::contract;
 use super::options::AiPlan;
 use super::streams::{self, Open};
@@ -29,8 +29,10 @@ const SETTLE: Duration = Duration::from_secs(2);
 pub enum Protocol {
     /// A connection for each stream.
     Http1,
-    /// A hundred streams on a connection; to the provider all speak HTTP/1.1.
+    /// A hundred streams on a connection, and HTTP/1.1 to the provider.
     Http2,
+    /// The same, and HTTP/2 to the provider too.
+    Http2Both,
 }
 
 /// What was held with so many open streams.
@@ -51,6 +53,7 @@ impl Protocol {
         match self {
             Self::Http1 => "HTTP/1.1",
             Self::Http2 => "HTTP/2",
+            Self::Http2Both => "HTTP/2, provider too",
         }
     }
 
@@ -64,7 +67,12 @@ impl Protocol {
     }
 
     fn suits(self, contender: Contender) -> bool {
-        self == Self::Http1 || contender.speaks_http2()
+        match self {
+            Self::Http1 => true,
+            Self::Http2 => contender.speaks_http2(),
+            // nginx does not, to upstreams.
+            Self::Http2Both => contender.speaks_http2() && contender != Contender::Nginx,
+        }
     }
 }
 
@@ -87,11 +95,12 @@ pub async fn run(
 ) -> Result<Vec<Held>> {
     let mut all = Vec::new();
     for contender in contenders.iter().copied().filter(|contender| *contender != Contender::Direct) {
-        for protocol in [Protocol::Http1, Protocol::Http2] {
+        for protocol in [Protocol::Http1, Protocol::Http2, Protocol::Http2Both] {
             if !protocol.suits(contender) {
                 continue;
             }
-            let dir = dir.join(format!("memory-{}-{}", contender.name(), protocol.name().replace('/', "")));
+            let dir = dir.join(format!("memory-{}-{protocol:?}", contender.name()));
+            let provider = Provider { address: provider, http2: protocol == Protocol::Http2Both };
             let running = Running::start(contender, plan, provider, dir).await?;
             if let Err(failure) = hold(&running, protocol, plan, &mut all).await {
                 report::say(&format!("  {} {}: {failure}", contender.name(), protocol.name()));

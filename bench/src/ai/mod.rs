@@ -29,7 +29,7 @@ use std::process::Command;
 use clap::ValueEnum as _;
 use tokio::task::LocalSet;
 
-use contender::{Contender, Running};
+use contender::{Contender, Provider, Running};
 use options::AiPlan;
 use table::Results;
 
@@ -103,6 +103,7 @@ async fn start(plan: &AiPlan, provider: SocketAddr, dir: &Path) -> Result<(Vec<R
 }
 
 async fn enter(contender: Contender, plan: &AiPlan, provider: SocketAddr, dir: &Path) -> Result<Running> {
+    let provider = Provider { address: provider, http2: false };
     let running = Running::start(contender, plan, provider, dir.join(contender.name())).await?;
     let checked = contract::check(&running).await;
     checked.map_err(|failure| Failure::new(format!("{failure}; it said: {}", running.last_words())))?;

@@ -1,7 +1,10 @@
-//! A very cheap provider, HTTP/1.1: answers chat completions as their model's name says.
+//! A very cheap provider: answers chat completions as their model's name says, over HTTP/1.1 unless it is spoken to in
+//! HTTP/2.
 //!
 //! `usage.prompt_tokens` of a plain answer is the number of bytes of the request's body, so that a client
 //! can tell whether all of its prompt arrived.
+
+mod http2;
 
 use std::io::{Error, Write as _};
 use std::time::Duration;
@@ -50,6 +53,11 @@ async fn serve(options: &ProviderOptions) -> Result<()> {
 /// Answers until the peer goes.
 async fn converse(stream: TcpStream) {
     let _best_effort = stream.set_nodelay(true);
+    if http2::is_spoken(&stream).await.unwrap_or(false) {
+        // Its end is the peer's.
+        let _ended = http2::converse(stream).await;
+        return;
+    }
     let mut wire = Wire::new(stream);
     while answer(&mut wire).await.is_ok() {}
 }
@@ -58,7 +66,9 @@ async fn answer(wire: &mut Wire) -> std::io::Result<()> {
     let body = wire.request(HEAD_LIMIT).await?;
     let model = Model::of(&body);
     match model {
-        Some(Model::Plain) => wire.stream().write_all(plain(body.len()).as_bytes()).await,
+        Some(Model::Plain) => {
+            wire.stream().write_all(response("200 OK", &plain(body.len())).as_bytes()).await
+        }
         Some(Model::Open) => {
             wire.stream().write_all(format!("{STREAM_HEAD}{}", framed(&chunk(&mark()))).as_bytes()).await?;
             wire.gone().await
@@ -88,16 +98,16 @@ async fn paced(wire: &mut Wire, chunks: usize, every: Duration) -> std::io::Resu
     stream.write_all(end().as_bytes()).await
 }
 
+/// The body of a plain answer.
 fn plain(received: usize) -> String {
     let text = "All of it is well, and what is not will be. ".repeat(TEXT_BYTES / 44);
-    let body = format!(
+    format!(
         "{{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":1700000000,\"model\":\"plain\",\
          \"choices\":[{{\"index\":0,\"message\":{{\"role\":\"assistant\",\"content\":\"{text}\"}},\
          \"finish_reason\":\"stop\"}}],\"usage\":{{\"prompt_tokens\":{received},\"completion_tokens\":200,\
          \"total_tokens\":{}}}}}",
         received + 200
-    );
-    response("200 OK", &body)
+    )
 }
 
 fn response(status: &str, body: &str) -> String {
@@ -105,12 +115,18 @@ fn response(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
 }
 
+/// An event with some text.
 fn chunk(content: &str) -> String {
     format!("data: {}\n\n", event(&format!("{{\"content\":\"{content}\"}}"), "null"))
 }
 
+/// The last events of a stream.
+fn last_chunks() -> String {
+    format!("data: {}\n\ndata: [DONE]\n\n", event("{}", "\"stop\""))
+}
+
 fn end() -> String {
-    format!("{}0\r\n\r\n", framed(&format!("data: {}\n\ndata: [DONE]\n\n", event("{}", "\"stop\""))))
+    format!("{}0\r\n\r\n", framed(&last_chunks()))
 }
 
 fn event(delta: &str, finish: &str) -> String {

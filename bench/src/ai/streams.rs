@@ -55,7 +55,9 @@ pub(super) async fn open(
         let opened = match protocol {
             _ if missing == 0 => return Ok(()),
             Protocol::Http1 => http1(running, prompt, missing).await,
-            Protocol::Http2 => http2(running, prompt, missing).await.map(|streams| vec![streams]),
+            Protocol::Http2 | Protocol::Http2Both => {
+                http2(running, prompt, missing).await.map(|streams| vec![streams])
+            }
         };
         let so_far: usize = open.iter().map(Open::count).sum();
         open.extend(opened.context(|| format!("no more than {so_far} streams"))?);

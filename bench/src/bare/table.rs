@@ -16,6 +16,8 @@ use crate::error::{Context as _, Failure, Result};
 use crate::layout::{COOKIE, Layout, host, set_cookie, version};
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+/// As many as Lockstep has on a connection to a provider.
+const STREAMS_PER_CONNECTION: usize = 100;
 
 /// All apps by host.
 pub(super) struct Table(HashMap<String, App>);
@@ -70,7 +72,8 @@ impl App {
     fn new(app: usize, layout: Layout, options: &BareOptions) -> Result<Self> {
         let mut versions = HashMap::new();
         for (number, origin) in layout.versions().zip(options.origins.iter().cycle()) {
-            versions.insert(version(number), Arc::new(Version::new(app, number, *origin)?));
+            versions
+                .insert(version(number), Arc::new(Version::new(app, number, *origin, options.origin_http2)?));
         }
         let active = versions.get(&layout.active()).map(Arc::clone);
         let active = active.ok_or_else(|| Failure::new("an app needs a version"))?;
@@ -79,13 +82,17 @@ impl App {
 }
 
 impl Version {
-    fn new(app: usize, number: usize, origin: SocketAddr) -> Result<Self> {
+    fn new(app: usize, number: usize, origin: SocketAddr, http2: bool) -> Result<Self> {
         let mut peer = HttpPeer::new(origin, false, String::new());
         // No two versions share connections, as behind every other contender.
         let mut hasher = DefaultHasher::new();
         (app, number).hash(&mut hasher);
         peer.group_key = hasher.finish();
         peer.options.idle_timeout = Some(IDLE_TIMEOUT);
+        if http2 {
+            peer.options.set_http_version(2, 2);
+            peer.options.max_h2_streams = STREAMS_PER_CONNECTION;
+        }
         let value =
             |text: String| HeaderValue::try_from(&text).context(|| format!("no header value: {text}"));
         let id = version(number);

@@ -16,7 +16,7 @@ fn yaml(setup: &Setup<'_>, durability: &str) -> String {
         "{server}ai:
   auth: none
   providers:
-    bench: {{kind: openai, base_url: \"http://{provider}/v1\"}}
+    bench: {{kind: openai, base_url: \"http://{provider}/v1\", http2: {http2}}}
   models:
     \"*\": {{targets: [{{provider: bench}}]}}
 audit:
@@ -24,6 +24,7 @@ audit:
   batch: {{interval: 1s}}
 ",
         server = server(setup.dir, setup.threads, setup.listen),
-        provider = setup.provider,
+        provider = setup.provider.address,
+        http2 = setup.provider.http2,
     )
 }

@@ -12,7 +12,7 @@ use std::process::Command;
 
 use clap::ValueEnum;
 
-pub use running::Running;
+pub use running::{Provider, Running};
 
 use crate::cli::Kind;
 use crate::contender::{program, search};
@@ -59,7 +59,7 @@ struct Setup<'a> {
     /// Where it listens for HTTP/2, if that needs another port.
     listen_http2: SocketAddr,
     /// The provider.
-    provider: SocketAddr,
+    provider: Provider,
     /// A directory of its own.
     dir: &'a Path,
     /// Its program.

@@ -32,7 +32,7 @@ http {{
 }}
 ",
         threads = setup.threads,
-        provider = setup.provider,
+        provider = setup.provider.address,
         listen = setup.listen,
         http2 = setup.listen_http2,
     )

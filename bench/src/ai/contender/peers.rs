@@ -49,7 +49,7 @@ pub(super) fn litellm(setup: &Setup<'_>) -> Result<Command> {
 litellm_settings:
   telemetry: false
 ",
-        setup.provider
+        setup.provider.address
     );
     fs::write(&config, yaml).context(|| "cannot write LiteLLM's configuration".to_owned())?;
     let mut command = Command::new(setup.program);

@@ -9,6 +9,7 @@ pub(super) fn command(setup: &Setup<'_>) -> Command {
     command.args(["bare", "--listen", &setup.listen.to_string()]);
     command.args(["--threads", &setup.threads.to_string()]);
     command.args(["--apps", "1", "--versions", "1", "--h2c"]);
-    command.args(["--origin", &setup.provider.to_string()]);
+    command.args(["--origin", &setup.provider.address.to_string()]);
+    command.args(setup.provider.http2.then_some("--origin-http2"));
     command
 }

@@ -15,6 +15,15 @@ use crate::process::{Process, free_address};
 /// How long a contender may take until it listens.
 const START: Duration = Duration::from_secs(90);
 
+/// The provider, and how it is spoken to.
+#[derive(Clone, Copy, Debug)]
+pub struct Provider {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// In HTTP/2, which those speak that can. Else in HTTP/1.1.
+    pub http2: bool,
+}
+
 /// A contender. Dropping it ends it.
 pub struct Running {
     /// Who it is.
@@ -25,7 +34,7 @@ pub struct Running {
     pub address_http2: SocketAddr,
     /// The directory of its own.
     pub dir: PathBuf,
-    provider: SocketAddr,
+    provider: Provider,
     process: Option<Process>,
 }
 
@@ -34,14 +43,14 @@ impl Running {
     pub async fn start(
         contender: Contender,
         plan: &AiPlan,
-        provider: SocketAddr,
+        provider: Provider,
         dir: PathBuf,
     ) -> Result<Self> {
         let program = contender.program(plan.lockstep.as_deref());
         let program = program.ok_or_else(|| Failure::new("its program is not on this machine"))?;
         fs::create_dir_all(&dir).context(|| format!("cannot make {}", dir.display()))?;
         let (listen, second) = (free_address()?, free_address()?);
-        let listen = if contender == Contender::Direct { provider } else { listen };
+        let listen = if contender == Contender::Direct { provider.address } else { listen };
         let listen_http2 = if contender == Contender::Nginx { second } else { listen };
         let mut process = {
             let (threads, dir, program): (_, &Path, &Path) = (plan.threads, &dir, &program);
@@ -57,7 +66,7 @@ impl Running {
 
     /// The requests that its clients send.
     pub fn prompts(&self, model: Model, bytes: usize) -> Prompts {
-        Prompts::new(model, bytes, &self.contender.headers(self.provider))
+        Prompts::new(model, bytes, &self.contender.headers(self.provider.address))
     }
 
     /// The id of its process; the provider itself has none that counts.

@@ -30,7 +30,7 @@ pub(crate) struct Call<'c, 's> {
     pub(crate) desk: &'c Desk,
     pub(crate) snapshot: &'c Snapshot,
     pub(crate) route: &'c Route,
-    pub(crate) head: &'c Head,
+    pub(crate) head: &'c mut Head,
     pub(crate) asked: &'c mut Asked,
     /// The room that the body takes while it is kept for another attempt.
     pub(crate) kept: Option<Reserved>,

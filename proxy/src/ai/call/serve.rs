@@ -85,7 +85,7 @@ pub(crate) async fn serve(
 ) -> (Served, Summary) {
     let described = describe(session);
     let mut record = Record::new(id, described, Arc::clone(&desk.gateway.ledger));
-    let (head, caller) = match enter(snapshot, session.req_header()) {
+    let (mut head, caller) = match enter(snapshot, session.req_header()) {
         Ok(entered) => entered,
         // Boxed: whoever is let in needs no room for it.
         Err(error) => return Box::pin(turn_away(desk, snapshot, session, record, error)).await,
@@ -96,7 +96,7 @@ pub(crate) async fn serve(
     }
     let in_flight = InFlight::begin(desk);
     let mut visit =
-        Visit { desk, snapshot, head: &head, caller: &caller, client: &mut client, record: &mut record };
+        Visit { desk, snapshot, head: &mut head, caller: &caller, client: &mut client, record: &mut record };
     let (served, model) = Box::pin(visit.serve()).await;
     drop(in_flight);
     count(desk, &record, model.as_deref());
@@ -145,7 +145,7 @@ async fn turn_away(
 struct Visit<'v, 's> {
     desk: &'v Desk,
     snapshot: &'v Arc<Snapshot>,
-    head: &'v Head,
+    head: &'v mut Head,
     caller: &'v Caller,
     client: &'v mut Client<'s>,
     record: &'v mut Record,
@@ -202,7 +202,9 @@ impl<'s> Visit<'_, 's> {
                     Ok(route) => route,
                     Err(error) => return (self.reject(&error, &asked.body).await, None),
                 };
-                return (self.made(&route, &mut asked, None).stream_body().await, Some(route));
+                // Boxed: calls whose body is kept need no room for this.
+                let served = Box::pin(self.made(&route, &mut asked, None).stream_body()).await;
+                return (served, Some(route));
             }
         };
         let mut asked = match Asked::of(self.head, body.clone()) {

@@ -1,6 +1,7 @@
 //! The part of a turn in which a stream passes through, and how it ends.
 
 use bytes::Bytes;
+use http::HeaderMap;
 use pingora::http::ResponseHeader;
 
 use super::answer::{self, Served};
@@ -38,7 +39,7 @@ impl Call<'_, '_> {
     ) -> Turn {
         self.record.streamed = true;
         if !self.may_continue() {
-            self.forget_body(prepared);
+            self.forget_request(prepared);
         }
         let mut pump = self.pump(prepared, *opened);
         let header = self.client.sent.is_none().then(|| answer::streamed(&theirs, &prepared.target));
@@ -69,9 +70,10 @@ impl Call<'_, '_> {
     }
 
     /// Nobody else will be asked: what was kept for that is let go.
-    fn forget_body(&mut self, prepared: &mut Prepared) {
+    fn forget_request(&mut self, prepared: &mut Prepared) {
         prepared.outgoing.pieces = Vec::new();
         self.asked.body = Bytes::new();
+        self.head.headers = HeaderMap::new();
         self.kept = None;
     }
 

@@ -214,7 +214,8 @@ impl Call<'_, '_> {
                 let served = match header {
                     Ok(header) => {
                         let (idle, ending) = (to.target.timeouts.idle, &self.desk.gateway.ending);
-                        self.answering().pass(header, first, &mut upstream, idle, ending).await
+                        // Boxed: streams, of which many are open for long, need no room for this.
+                        Box::pin(self.answering().pass(header, first, &mut upstream, idle, ending)).await
                     }
                     Err(_) => Served::Cut,
                 };
