@@ -93,7 +93,7 @@ pub struct Begin {
     /// The path without the query, as the client sent it.
     pub path: String,
     /// All headers that the client sent, credentials included: the ledger keeps an allow-list.
-    pub headers: HeaderMap,
+    pub headers: Arc<HeaderMap>,
     /// What the client sent.
     pub body: RequestBody,
     /// What kind of call it is, which tells the format of its answer.

@@ -1,6 +1,7 @@
 //! What stands in the frames of the audit journal: a head, which is JSON, and bytes as they passed.
 //! Bodies are not turned into JSON while a request waits; that is left to whoever ships the record.
 
+use std::borrow::Cow;
 use std::iter;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -78,8 +79,8 @@ pub struct ClientHead {
     pub labels: std::collections::BTreeMap<String, String>,
 }
 
-/// Headers in the order of the allow-list.
-pub type Headers = Vec<(String, String)>;
+/// Headers of the allow-list, by name; most names are of the list itself.
+pub type Headers = Vec<(Cow<'static, str>, String)>;
 
 /// The head of [`ATTEMPT`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,7 @@
 //! The headers that records hold: an allow-list, so that a credential nobody thought of stays out.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName};
 
 use super::contents::Headers;
@@ -39,17 +41,16 @@ const SECRETS: &[&str] = &["x-lockstep-preview", "openai-api-key"];
 /// The headers that a record holds, values of one name joined by commas.
 #[must_use]
 pub fn allowed(headers: &HeaderMap) -> Headers {
-    headers
-        .keys()
-        .filter(|name| is_allowed(name))
-        .map(|name| (name.as_str().to_owned(), joined(headers, name)))
-        .collect()
+    headers.keys().filter_map(|name| Some((allowed_name(name.as_str())?, joined(headers, name)))).collect()
 }
 
-fn is_allowed(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    let known = NAMES.binary_search(&name).is_ok() || FAMILIES.iter().any(|family| name.starts_with(family));
-    known && !SECRETS.contains(&name)
+/// A name, if headers of that name are kept. Nearly all that are have one that need not be copied.
+fn allowed_name(name: &str) -> Option<Cow<'static, str>> {
+    if let Ok(index) = NAMES.binary_search(&name) {
+        return NAMES.get(index).copied().map(Cow::Borrowed);
+    }
+    let known = FAMILIES.iter().any(|family| name.starts_with(family)) && !SECRETS.contains(&name);
+    known.then(|| Cow::Owned(name.to_owned()))
 }
 
 fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
@@ -93,6 +94,6 @@ mod tests {
         let mut kept = allowed(&headers);
         kept.sort();
         let expected = [("accept", "text/html, text/plain"), ("x-stainless-lang", "python")];
-        assert_eq!(kept, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(kept, expected.map(|(name, value)| (name.into(), value.to_owned())));
     }
 }

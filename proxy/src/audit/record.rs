@@ -231,7 +231,7 @@ fn side(headers: Headers, body: BodyHead, bytes: &[u8]) -> Side {
     let whole = length > 0 && !truncated && u64::try_from(bytes.len()) == Ok(length);
     let sha256 = sha256.or_else(|| whole.then(|| hex::encode(Sha256::digest(bytes))));
     Side {
-        headers: headers.into_iter().collect(),
+        headers: headers.into_iter().map(|(name, value)| (name.into_owned(), value)).collect(),
         body: json_body::show(bytes, truncated, binary),
         encoding: binary.then_some(BASE64),
         bytes: length,

@@ -13,7 +13,7 @@ fn begin() -> BeginHead {
         client: ClientHead { key_id: Some("team".to_owned()), ..ClientHead::default() },
         method: "POST".to_owned(),
         path: "/v1/chat/completions".to_owned(),
-        headers: vec![("accept".to_owned(), "*/*".to_owned())],
+        headers: vec![("accept".into(), "*/*".to_owned())],
         format: Format::Chat,
         model: Some("gpt".to_owned()),
         target: Some(TargetHead { provider: "openai".to_owned(), model: None, at: None }),

@@ -170,9 +170,10 @@ impl Record {
 
 impl Side {
     fn shown(&self, rules: &BodyRules) -> record::Side {
-        let headers = self.headers.iter();
-        let headers =
-            headers.map(|(name, value)| (name.clone(), rules.redact.text(value).into_owned())).collect();
+        let masked = |(name, value): &(Cow<'_, str>, String)| {
+            (name.to_string(), rules.redact.text(value).into_owned())
+        };
+        let headers = self.headers.iter().map(masked).collect();
         let kind = Kind::of(self.header("content-type"), self.header("content-encoding"));
         let (kept, truncated) = self.kept(rules, kind);
         let binary = kind == Kind::Binary && !kept.is_empty();
@@ -249,7 +250,7 @@ mod tests {
     }
 
     fn side(content_type: &str, body: &[u8]) -> Side {
-        let headers = vec![("content-type".to_owned(), content_type.to_owned())];
+        let headers = vec![("content-type".into(), content_type.to_owned())];
         let mut side = Side { headers, body: Body::new(true) };
         side.body.push(&Bytes::copy_from_slice(body));
         side
@@ -306,7 +307,7 @@ mod tests {
         let body = b"--x\r\n\r\nsecret\r\n--x--";
         let multipart = side("multipart/form-data; boundary=x", body);
         let mut coded = side("text/plain", body);
-        coded.headers.push(("content-encoding".to_owned(), "br".to_owned()));
+        coded.headers.push(("content-encoding".into(), "br".to_owned()));
         let rules = BodyRules { max: 1000, ..BodyRules::default() };
         for side in [multipart, coded] {
             let sized = shown(&side, &rules);
@@ -362,7 +363,7 @@ mod tests {
 
     #[test]
     fn it_is_as_the_schema_says_and_masked() {
-        let mut record = record(&vec![("user-agent".to_owned(), "curl secret".to_owned())]);
+        let mut record = record(&vec![("user-agent".into(), "curl secret".to_owned())]);
         record.response = side("audio/mpeg", b"sound");
         let rules = BodyRules { binary: true, max: 100, ..BodyRules::default() };
         let redact = Redactor::new(Vec::new(), vec![regex::Regex::new("secret").unwrap()]);

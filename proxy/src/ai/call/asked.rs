@@ -1,6 +1,7 @@
 //! What a call asks for: what its head and its body say, as far as the gateway must know.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,7 +42,7 @@ pub(crate) struct Head {
     /// The path as the client sent it.
     pub(crate) path: String,
     pub(crate) query: Option<String>,
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: Arc<HeaderMap>,
     pub(crate) route: Route,
     /// When the caller gives up.
     pub(crate) deadline: Option<Instant>,
@@ -101,7 +102,7 @@ impl Head {
             method: request.method.clone(),
             path: request.uri.path().to_owned(),
             query: request.uri.query().map(str::to_owned),
-            headers: request.headers.clone(),
+            headers: Arc::new(request.headers.clone()),
             route,
             deadline: patience.and_then(|patience| Instant::now().checked_add(patience)),
             callers_key,

@@ -97,7 +97,7 @@ impl Record {
             client: self.client.clone(),
             method: head.method.clone(),
             path: head.path.clone(),
-            headers: head.headers.clone(),
+            headers: Arc::clone(&head.headers),
             body,
             endpoint: head.endpoint(),
             model: self.model.clone(),

@@ -1,7 +1,8 @@
 //! The part of a turn in which a stream passes through, and how it ends.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use http::HeaderMap;
 use pingora::http::ResponseHeader;
 
 use super::answer::{self, Served};
@@ -73,7 +74,7 @@ impl Call<'_, '_> {
     fn forget_request(&mut self, prepared: &mut Prepared) {
         prepared.outgoing.pieces = Vec::new();
         self.asked.body = Bytes::new();
-        self.head.headers = HeaderMap::new();
+        self.head.headers = Arc::default();
         self.kept = None;
     }
 

@@ -60,7 +60,7 @@ pub(in crate::audit) fn begin() -> Begin {
         },
         method: Method::POST,
         path: "/v1/chat/completions".to_owned(),
-        headers: json_headers(),
+        headers: json_headers().into(),
         body: RequestBody::Whole(Bytes::from_static(br#"{"model":"m","messages":["secret-1"]}"#)),
         endpoint: Endpoint::Chat,
         model: Some("m".to_owned()),

@@ -105,7 +105,7 @@ impl Redactor {
     /// Headers with everything masked in their values.
     #[must_use]
     pub fn headers(&self, headers: Headers) -> Headers {
-        let masked = |(name, value): (String, String)| (name, self.text(&value).into_owned());
+        let masked = |(name, value): (Cow<'static, str>, String)| (name, self.text(&value).into_owned());
         if self.is_empty() { headers } else { headers.into_iter().map(masked).collect() }
     }
 
