@@ -46,8 +46,8 @@ pub trait Ledger: Send + Sync {
 /// a call that was interrupted.
 #[async_trait]
 pub trait Entry: Send {
-    /// Notes that a further target is about to be contacted; the first is in [`Begin`]. Attempts on
-    /// the target that was noted last are not noted again.
+    /// Notes that a target is about to be contacted once more, be it another one or the last again; the first time is
+    /// in [`Begin`].
     ///
     /// # Errors
     /// If nothing can be noted: the target must not be contacted.

@@ -28,8 +28,6 @@ pub(crate) struct Record {
     pub(crate) client: ledger::Client,
     ledger: Arc<dyn Ledger>,
     entry: Option<Box<dyn Entry>>,
-    /// The target that the ledger knows of.
-    noted: Option<ledger::Target>,
     pub(crate) attempts: Vec<Attempt>,
     /// When the last of them began.
     began: Instant,
@@ -68,7 +66,6 @@ impl Record {
             client,
             ledger,
             entry: None,
-            noted: None,
             // Nearly always there is one.
             attempts: Vec::with_capacity(1),
             began: started,
@@ -113,9 +110,6 @@ impl Record {
         body: impl FnOnce() -> RequestBody,
         target: &ledger::Target,
     ) -> Result<(), LedgerError> {
-        if self.noted.as_ref() == Some(target) {
-            return Ok(());
-        }
         match &mut self.entry {
             Some(entry) => entry.attempt(target.clone()).await?,
             None => {
@@ -123,7 +117,6 @@ impl Record {
                 self.entry = Some(self.ledger.begin(begin).await?);
             }
         }
-        self.noted = Some(target.clone());
         Ok(())
     }
 
