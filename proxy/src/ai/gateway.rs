@@ -1,6 +1,7 @@
 //! The state that all calls share, and that outlives configurations.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
@@ -34,6 +35,7 @@ pub struct Gateway {
     pub(crate) buffers: Arc<Buffers>,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) metrics: Arc<Metrics>,
+    draining: AtomicBool,
     /// Cancelled when what still runs is about to be cut.
     pub(crate) ending: CancellationToken,
     /// Calls that run.
@@ -58,6 +60,7 @@ impl Gateway {
             buffers: Arc::default(),
             ledger,
             metrics,
+            draining: AtomicBool::new(false),
             ending: CancellationToken::new(),
             calls: TaskTracker::new(),
         })
@@ -90,6 +93,17 @@ impl Gateway {
         let owns =
             |snapshot: &&Arc<Snapshot>| owns(&snapshot.config, &snapshot.prefix, table, authority, path);
         snapshot.as_ref().filter(owns).cloned()
+    }
+
+    /// Says that the process is about to end.
+    pub fn set_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether connections should not be kept for another request.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
     }
 
     /// Asks calls that still run to end: streams with an error, and each with its record. Waits for

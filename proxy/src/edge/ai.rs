@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use http::Version;
+use http::{Method, Version};
 use pingora::http::RequestHeader;
-use pingora_proxy::Session;
+use pingora::protocols::http::server::Session;
 
 use super::Edge;
+use super::begin::{begin, mark_unfinished};
 use super::context::{RequestContext, Seen};
+use super::fail::fail;
+use super::forwarded;
 use super::hygiene;
 use super::linger::linger;
-use super::phases::mark_unfinished;
 use crate::ai::call::answer::Served;
 use crate::ai::call::client::Client;
 use crate::ai::call::serve;
@@ -18,12 +20,44 @@ use crate::ai::errors::ApiError;
 use crate::ai::ledger::Outcome;
 use crate::ai::route::Endpoint;
 use crate::ai::snapshot::Snapshot;
+use crate::front::Connection;
 use crate::reason::Reason;
 use crate::routing::RoutingTable;
 
 /// The gateway's configuration, if a request belongs to it.
 pub(super) fn owner(edge: &Edge, table: &RoutingTable, request: &RequestHeader) -> Option<Arc<Snapshot>> {
     edge.ai.gateway.owner(table, hygiene::authority(request), request.uri.path())
+}
+
+/// The gateway's configuration, if a stream of HTTP/2 belongs to it and needs nothing of Pingora's proxy.
+pub(super) fn owner_of_stream(edge: &Edge, session: &Session) -> Option<Arc<Snapshot>> {
+    let connection = Connection::of(session).filter(|_| session.is_http2())?;
+    let request = session.req_header();
+    let redirected = connection.redirect_https && !forwarded::is_https(request, connection);
+    let owner = || owner(edge, &edge.plane.table_for_request(), request);
+    // Pingora's proxy answers this one before any phase.
+    (!redirected && request.method != Method::CONNECT).then(owner).flatten()
+}
+
+/// Serves a stream of HTTP/2 of the gateway's, which takes the same steps as Pingora's proxy would take it through, but
+/// not the room that the proxy has for an exchange of its own.
+pub(super) async fn serve_stream(edge: Edge, mut session: Box<Session>, snapshot: Arc<Snapshot>) {
+    let mut context = RequestContext::new(edge);
+    let served = match begin(&mut session, &mut context) {
+        Ok(()) => serve(&mut session, &mut context, snapshot).await,
+        Err(refused) => Err(refused),
+    };
+    if let Err(error) = &served {
+        // Boxed: a call that is served needs no room for it.
+        Box::pin(fail(&mut session, error, &mut context)).await;
+    }
+    context.over(&session, served.is_ok());
+    // Without that the stream is reset.
+    if served.is_ok()
+        && let Err(error) = session.finish_body().await
+    {
+        tracing::debug!(%error, "the end of an answer was not taken");
+    }
 }
 
 /// Serves a request of the gateway's.
@@ -67,6 +101,7 @@ pub(super) async fn refuse(
     let request = session.req_header();
     let route = snapshot.prefix.route(&request.method, request.uri.path());
     let endpoint = route.map_or(Endpoint::Raw, |route| route.endpoint);
-    let sent = Client::new(session, id).refuse(&ApiError::of_edge(reason), endpoint).await;
+    let sent =
+        Client::new(session, &context.edge.ai.gateway, id).refuse(&ApiError::of_edge(reason), endpoint).await;
     sent.map_err(|_| pingora::Error::explain(pingora::ErrorType::WriteError, "the client is gone"))
 }

@@ -2,19 +2,30 @@
 
 use std::time::Duration;
 
-use pingora::protocols::http::server::Session as HttpSession;
-use pingora_proxy::Session;
+use http::Version;
+use pingora::protocols::http::server::Session;
 
+use super::begin::mark_unfinished;
 use super::context::{RequestContext, Seen};
-use super::response;
+use super::{response, upstream};
 use crate::access_log::Line;
 use crate::ai::ledger::Outcome;
 use crate::front::Connection;
 use crate::reason::Reason;
 
 impl RequestContext {
-    /// The request is over.
-    pub(crate) fn finish(&mut self, session: &Session) {
+    /// The request is over; `whole` is whether its answer is.
+    pub(super) fn over(&mut self, session: &Session, whole: bool) {
+        if whole {
+            upstream::exchange_completed(self);
+            if session.req_header().version < Version::HTTP_11 {
+                mark_unfinished(session, false);
+            }
+        }
+        self.finish(session);
+    }
+
+    fn finish(&mut self, session: &Session) {
         self.finished = true;
         self.seen.get_or_insert_with(|| Box::new(Seen::of(session)));
         let took = self.took();
@@ -81,7 +92,7 @@ impl RequestContext {
 
 impl Seen {
     /// What the session says of the head.
-    pub(crate) fn of(session: &HttpSession) -> Self {
+    pub(crate) fn of(session: &Session) -> Self {
         let request = session.req_header();
         Self {
             client: Connection::of(session).map(|connection| connection.client.ip()),

@@ -1,7 +1,7 @@
 //! The end of a request that was answered before all of it had come.
 
 use http::header::EXPECT;
-use pingora_proxy::Session;
+use pingora::protocols::http::server::Session;
 
 use super::context::RequestContext;
 use crate::reason::Reason;

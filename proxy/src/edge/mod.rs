@@ -3,8 +3,11 @@
 //! retries, `forwarded` and `response` write headers, `errors` turns every failure into its answer.
 
 mod ai;
+mod begin;
 pub mod context;
+pub mod engine;
 pub mod errors;
+mod fail;
 mod finish;
 pub mod forwarded;
 pub mod hygiene;

@@ -13,19 +13,18 @@ use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
+use super::begin::{begin, mark_unfinished};
 use super::context::{RequestContext, Routed, Seen};
-use super::errors::{self, Answer};
+use super::errors;
+use super::fail::{fail, respond, send};
 use super::forwarded::{self, Client};
-use super::hygiene::{self, Head};
+use super::hygiene;
 use super::linger::linger;
-use super::request::{self, Conflict, Refused};
+use super::request::{self, Refused};
 use super::{Edge, ai, response, upstream};
 use crate::ai::snapshot::Snapshot;
 use crate::front::Connection;
 use crate::reason::Reason;
-
-/// Time for queued frames to leave before a stream is reset: HTTP/2 discards what has not.
-const BEFORE_RESET: Duration = Duration::from_millis(20);
 
 #[async_trait]
 impl ProxyHttp for Edge {
@@ -44,27 +43,7 @@ impl ProxyHttp for Edge {
         session: &mut Session,
         context: &mut RequestContext,
     ) -> pingora::Result<()> {
-        let limits = context.limits;
-        if let Some(connection) = Connection::of(session) {
-            connection.head_complete();
-            context.running = Some(connection.tracked.begin());
-        }
-        session.set_read_timeout(Some(limits.idle_timeout));
-        session.set_write_timeout(Some(limits.idle_timeout));
-        session.set_total_drain_timeout(Some(limits.header_timeout));
-        // Reading the head has set it to whatever the client wishes, which may be for ever.
-        if session.get_keepalive().is_some() {
-            let idle = limits.idle_timeout.as_secs().max(1);
-            session.set_keepalive((!self.plane.is_draining()).then_some(idle));
-        }
-        // A byte after the body is the next request, not the end of this one.
-        session.set_pipelining_enabled(true);
-        // RFC 9110, 15.2.
-        let knows_interim = session.req_header().version >= Version::HTTP_11;
-        session.set_ignore_info_resp(!knows_interim);
-        let raw = session.as_http1().map(|session| session.get_headers_raw_bytes());
-        let head = Head { request: session.req_header(), raw: raw.as_deref(), body_limit: limits.body_bytes };
-        hygiene::check(&head).map_err(|reason| context.refuse(reason))
+        begin(session, context)
     }
 
     async fn request_filter(
@@ -253,35 +232,12 @@ impl ProxyHttp for Edge {
         error: &Error,
         context: &mut RequestContext,
     ) -> FailToProxy {
-        let reason = context.refusal.unwrap_or_else(|| errors::classify(error));
-        context.refusal = Some(reason);
-        // What has begun is cut: a clean end would make half an answer look whole.
-        if reason != Reason::ClientClosed && !upstream::has_responded(session) {
-            session.set_keepalive(None);
-            let owner = ai::owner(self, &self.plane.table_for_request(), session.req_header());
-            let sent = match owner {
-                Some(snapshot) => ai::refuse(session, context, &snapshot, reason).await,
-                None => respond(session, reason, None).await,
-            };
-            match sent {
-                Ok(()) => linger(session, context, Some(reason.as_str())).await,
-                Err(error) => tracing::debug!(%error, "the client did not take its error response"),
-            }
-        } else if session.is_http2() && reason != Reason::ClientClosed {
-            // The reset that follows would overtake what is still queued on the connection.
-            tokio::time::sleep(BEFORE_RESET).await;
-        }
+        let reason = fail(session, error, context).await;
         FailToProxy { error_code: reason.status().unwrap_or(500), can_reuse_downstream: false }
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut RequestContext) {
-        if error.is_none() {
-            upstream::exchange_completed(context);
-            if session.req_header().version < Version::HTTP_11 {
-                mark_unfinished(session, false);
-            }
-        }
-        context.finish(session);
+        context.over(session, error.is_none());
     }
 
     fn suppress_error_log(&self, _session: &Session, _context: &RequestContext, _error: &Error) -> bool {
@@ -316,25 +272,4 @@ impl Edge {
             None => Destination::App(request::route(&table, request)),
         }
     }
-}
-
-/// Says of an HTTP/1.0 client's connection whether its end would be taken for that of an answer which is not whole.
-pub(super) fn mark_unfinished(session: &Session, unfinished: bool) {
-    if let Some(connection) = Connection::of(session) {
-        connection.set_unfinished(unfinished);
-    }
-}
-
-async fn respond(session: &mut Session, reason: Reason, conflict: Option<&Conflict>) -> pingora::Result<()> {
-    send(session, errors::answer(reason, conflict)?).await
-}
-
-async fn send(session: &mut Session, answer: Answer) -> pingora::Result<()> {
-    // A HEAD gets the head alone; the body filter of HTTP/1 takes care of it, HTTP/2 does not.
-    let bodyless = answer.body.is_empty() || session.req_header().method == http::Method::HEAD;
-    session.write_response_header(Box::new(answer.header), bodyless).await?;
-    if !bodyless {
-        session.write_response_body(Some(Bytes::from(answer.body)), true).await?;
-    }
-    Ok(())
 }

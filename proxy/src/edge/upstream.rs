@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use pingora::protocols::http::server::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
-use pingora_proxy::Session;
 
 use super::context::RequestContext;
 use super::hygiene;
@@ -96,7 +96,7 @@ pub fn exchange_failed(
         prompt: context.attempts.begun_at.is_some_and(|begun| begun.elapsed() < PROMPT),
         unseen: reset(&error) == Some(h2::Reason::REFUSED_STREAM),
         idempotent: session.req_header().method.is_idempotent(),
-        replayable: !session.as_ref().retry_buffer_truncated(),
+        replayable: !session.retry_buffer_truncated(),
         responded: has_responded(session),
         left: attempts_left(context),
     };

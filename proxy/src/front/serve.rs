@@ -67,7 +67,7 @@ pub async fn serve(
     match opened {
         Ok((stream, Protocol::Http1)) => http1(stream, &worker, server.limits.idle_timeout).await,
         Ok((stream, Protocol::Http2)) => {
-            worker.proxy.process_new(stream, &worker.draining).await;
+            worker.engine.process_new(stream, &worker.draining).await;
         }
         Err(Some(reason)) => {
             metrics.refuse(reason);
@@ -200,7 +200,7 @@ async fn http1(stream: Box<GuardedStream>, worker: &Worker, idle: Duration) {
     loop {
         connection.expect_head();
         // Made where it is given away: while it is served, nothing of it is kept here.
-        let served = worker.proxy.process_new_http(session(next), &worker.draining);
+        let served = worker.engine.process_new_http(session(next), &worker.draining);
         let Some(reused) = served.await else { return };
         let (stream, settings) = reused.consume();
         next = (stream, Kept::Reused(settings));

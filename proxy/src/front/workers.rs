@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::tracked::{Registry, Tracked};
 use crate::edge::Edge;
+use crate::edge::engine::Engine;
 use crate::metrics::Metrics;
 
 /// Attempts of one request, an upper bound for all apps: the app's own number decides.
@@ -35,8 +36,8 @@ const MAX_STREAMS: u32 = 100;
 
 /// One worker thread.
 pub struct Worker {
-    /// Pingora's engine around our phases.
-    pub proxy: Arc<HttpProxy<Edge>>,
+    /// What serves the requests of its connections.
+    pub engine: Arc<Engine>,
     /// Turns true when connections should come to an end.
     pub draining: watch::Receiver<bool>,
     handle: Handle,
@@ -77,7 +78,7 @@ impl Workers {
         for index in 0..count {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let worker = Worker {
-                proxy: Arc::new(proxy(edge.unshared(), header_bytes, idle)),
+                engine: Arc::new(engine(edge.unshared(), header_bytes, idle)),
                 draining: draining.clone(),
                 handle: runtime.handle().clone(),
                 open: AtomicUsize::new(0),
@@ -125,7 +126,7 @@ impl Workers {
     /// Returns how many connections were cut in the middle of something.
     pub async fn drain(&self, grace: Duration, last_words: impl Future<Output = ()>) -> usize {
         for worker in &self.workers {
-            worker.proxy.http_cleanup().await;
+            worker.engine.http_cleanup().await;
         }
         self.connections.close();
         tokio::select! {
@@ -174,14 +175,14 @@ impl Drop for OpenOn {
     }
 }
 
-fn proxy(edge: Edge, header_bytes: usize, idle: Duration) -> HttpProxy<Edge> {
+fn engine(edge: Edge, header_bytes: usize, idle: Duration) -> Engine {
     let conf = ServerConf {
         threads: 1,
         max_retries: MAX_ATTEMPTS,
         upstream_keepalive_pool_size: IDLE_UPSTREAM_CONNECTIONS,
         ..ServerConf::default()
     };
-    let mut proxy = HttpProxy::new(edge, Arc::new(conf));
+    let mut proxy = HttpProxy::new(edge.clone(), Arc::new(conf));
     proxy.handle_init_modules();
     let mut options = HttpServerOptions::default();
     // Only streams that begin with the preface get here without ALPN.
@@ -192,5 +193,5 @@ fn proxy(edge: Edge, header_bytes: usize, idle: Duration) -> HttpProxy<Edge> {
     h2.max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX));
     h2.max_concurrent_streams(MAX_STREAMS);
     proxy.h2_options = Some(h2);
-    proxy
+    Engine::new(edge, proxy)
 }

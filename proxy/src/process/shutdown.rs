@@ -57,6 +57,7 @@ impl Running {
             () = failure.cancelled() => None,
         };
         self.shared.plane.set_draining();
+        self.shared.ai.set_draining();
         let why = match asked {
             Some(Ending::Terminate) => "SIGTERM",
             Some(Ending::Interrupt) => "SIGINT",

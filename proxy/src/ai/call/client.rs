@@ -7,11 +7,12 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Version};
 use pingora::ErrorType;
 use pingora::http::ResponseHeader;
-use pingora_proxy::Session;
+use pingora::protocols::http::server::Session;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use crate::ai::errors::{self, ApiError};
+use crate::ai::gateway::Gateway;
 use crate::ai::route::Endpoint;
 
 /// Time for queued frames to leave before a stream is reset: HTTP/2 discards what has not.
@@ -38,6 +39,7 @@ pub(crate) enum Undelivered {
 /// The client of one call.
 pub(crate) struct Client<'s> {
     session: &'s mut Session,
+    gateway: &'s Gateway,
     id: Ulid,
     /// Whether all of the request was read.
     read: bool,
@@ -46,8 +48,8 @@ pub(crate) struct Client<'s> {
 }
 
 impl<'s> Client<'s> {
-    pub(crate) fn new(session: &'s mut Session, id: Ulid) -> Self {
-        Self { session, id, read: false, sent: None }
+    pub(crate) fn new(session: &'s mut Session, gateway: &'s Gateway, id: Ulid) -> Self {
+        Self { session, gateway, id, read: false, sent: None }
     }
 
     pub(crate) fn is_http2(&self) -> bool {
@@ -60,7 +62,7 @@ impl<'s> Client<'s> {
 
     /// Reads the next piece of the request's body.
     pub(crate) async fn read(&mut self) -> pingora::Result<Option<Bytes>> {
-        let read = self.session.downstream_session.read_request_body().await;
+        let read = self.session.read_request_body().await;
         // What fails here is the client's side; nobody else says so.
         let read = read.map_err(pingora::Error::into_down)?;
         self.read |= read.is_none();
@@ -69,7 +71,7 @@ impl<'s> Client<'s> {
 
     /// Says that the body may come, to a client that waits for that (RFC 9110, 10.1.1).
     pub(crate) async fn send_continue(&mut self) -> Result<(), Gone> {
-        let session = &mut self.session.downstream_session;
+        let session = &mut *self.session;
         // Writing what looks like a response would switch keep-alive off.
         session.set_close_on_response_before_downstream_finish(false);
         let written = session.write_continue_response().await;
@@ -84,7 +86,7 @@ impl<'s> Client<'s> {
             return std::future::pending().await;
         }
         loop {
-            match self.session.downstream_session.read_body_or_idle(true).await {
+            match self.session.read_body_or_idle(true).await {
                 Err(_) => return Gone,
                 Ok(Some(_)) => {}
                 Ok(None) => return std::future::pending().await,
@@ -94,12 +96,13 @@ impl<'s> Client<'s> {
 
     /// Sends the head of the answer; `length` is that of the body, if it is known.
     pub(crate) async fn head(&mut self, mut header: ResponseHeader, length: Option<u64>) -> Result<(), Gone> {
-        if self.session.is_process_shutting_down() {
+        if self.gateway.is_draining() {
+            // Who is told goes elsewhere with the next request, instead of running into the end.
             self.session.set_keepalive(None);
         }
         self.prepare(&mut header, length).map_err(|_| Gone)?;
         self.sent = Some(header.headers.clone());
-        let written = self.session.downstream_session.write_response_header(Box::new(header)).await;
+        let written = self.session.write_response_header(Box::new(header)).await;
         written.map_err(|_| Gone)
     }
 
@@ -130,7 +133,7 @@ impl<'s> Client<'s> {
         if self.is_head() {
             return Ok(());
         }
-        self.session.downstream_session.write_response_body(bytes, false).await
+        self.session.write_response_body(bytes, false).await
     }
 
     /// Sends a piece of the body; once the process is `ending`, a client that takes nothing is not waited for.
@@ -156,7 +159,7 @@ impl<'s> Client<'s> {
     /// Sends the last piece of the body, which may be empty, and its end.
     pub(crate) async fn finish(&mut self, bytes: Bytes) -> Result<(), Gone> {
         let bytes = if self.is_head() { Bytes::new() } else { bytes };
-        let written = self.session.downstream_session.write_response_body(bytes, true).await;
+        let written = self.session.write_response_body(bytes, true).await;
         if written.is_ok() && self.is_http2() && !self.is_read() {
             // The reset that follows on a request that is not read would overtake the answer.
             tokio::time::sleep(BEFORE_RESET).await;
@@ -166,7 +169,7 @@ impl<'s> Client<'s> {
 
     /// Whether all of the request was read.
     fn is_read(&mut self) -> bool {
-        self.read || self.session.downstream_session.is_body_done()
+        self.read || self.session.is_body_done()
     }
 
     /// Answers with an error of ours. Nothing must have been sent yet.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt as _;
 use parking_lot::Mutex;
-use pingora_proxy::Session;
+use pingora::protocols::http::server::Session;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -155,8 +155,8 @@ ai:
         let outcome = Arc::<Mutex<Option<Outcome>>>::default();
         let told = Arc::clone(&outcome);
         tasks.spawn(async move {
-            let mut session = Session::new_h1(Box::new(server));
-            assert!(session.downstream_session.read_request().await.unwrap());
+            let mut session = Session::new_http1(Box::new(server));
+            assert!(session.read_request().await.unwrap());
             let snapshot = gateway.snapshot().clone().unwrap();
             let (_, summary) = serve(&gateway.desk(), &snapshot, &mut session, ulid::Ulid::generate()).await;
             *told.lock() = summary.outcome;

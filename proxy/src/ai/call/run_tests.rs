@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pingora_proxy::Session;
+use pingora::protocols::http::server::Session;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -91,8 +91,8 @@ ai:
         let (mut client, server) = tokio::io::duplex(1 << 20);
         client.write_all(request.as_bytes()).await.unwrap();
         let serving = async move {
-            let mut session = Session::new_h1(Box::new(server));
-            assert!(session.downstream_session.read_request().await.unwrap());
+            let mut session = Session::new_http1(Box::new(server));
+            assert!(session.read_request().await.unwrap());
             let snapshot = self.gateway.snapshot().clone().unwrap();
             serve(&self.gateway.desk(), &snapshot, &mut session, ulid::Ulid::generate()).await
         };

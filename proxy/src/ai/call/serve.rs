@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, UPGRADE, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora_proxy::Session;
+use pingora::protocols::http::server::Session;
 use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use ulid::Ulid;
@@ -90,7 +90,7 @@ pub(crate) async fn serve(
         // Boxed: whoever is let in needs no room for it.
         Err(error) => return Box::pin(turn_away(desk, snapshot, session, record, error)).await,
     };
-    let mut client = Client::new(session, id);
+    let mut client = Client::new(session, &desk.gateway, id);
     if let Caller::Known(key) = &caller {
         record.identify(Arc::clone(&key.config().identity));
     }
@@ -136,7 +136,7 @@ async fn turn_away(
         status: error.status,
         reason: error.code,
     });
-    let sent = Client::new(session, record.id).refuse(&error, endpoint).await;
+    let sent = Client::new(session, &desk.gateway, record.id).refuse(&error, endpoint).await;
     let summary = Summary { outcome: Some(Outcome::Rejected), code: Some(error.code), ..Summary::default() };
     (if sent.is_ok() { Served::Done } else { Served::Cut }, summary)
 }
