@@ -15,7 +15,7 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout};
 
 use super::joined::JoinedStream;
-use super::{Client, peer};
+use super::{Client, is_http1, peer};
 use crate::ai::snapshot::Destination;
 
 /// Connections that no pool may answer for: each gets a group of its own.
@@ -89,17 +89,19 @@ impl Client {
         })?;
         let mut failed = ExchangeError::Connect;
         for address in addresses.iter() {
-            let peer = peer::peer(provider, *address, connect, to.authorities.as_ref());
-            let mut asked = peer.clone();
+            let mut peer = peer::peer(provider, *address, connect, to.authorities.as_ref());
+            let (group, idle) = (peer.group_key, peer.options.idle_timeout);
             if fresh {
-                asked.group_key ^= FRESH.fetch_add(1, Ordering::Relaxed).rotate_right(16);
+                peer.group_key ^= FRESH.fetch_add(1, Ordering::Relaxed).rotate_right(16);
                 // By that nobody finds it again.
-                asked.options.idle_timeout = Some(Duration::ZERO);
+                peer.options.idle_timeout = Some(Duration::ZERO);
             }
-            match self.session(&asked).await {
+            match self.session(&peer).await {
                 Ok((session, reused)) => {
-                    // One of HTTP/2 is in the pool already, as it was asked for.
-                    let peer = if session.as_http2().is_some() { asked } else { peer };
+                    if session.as_http2().is_none() {
+                        // One of HTTP/2 is in the pool already, as it was asked for.
+                        (peer.group_key, peer.options.idle_timeout) = (group, idle);
+                    }
                     return Ok(Box::new(Upstream::new(session, peer, reused)));
                 }
                 Err(error) => {
@@ -276,7 +278,15 @@ impl Upstream {
     }
 
     /// Gives the connection back, if its exchange is complete; else ends it.
-    pub async fn release(self: Box<Self>, client: &Client) {
+    pub async fn release(mut self: Box<Self>, client: &Client) {
+        if self.can_be_kept() {
+            let Self { session, peer, .. } = *self;
+            if let HttpSession::H1(session) = session {
+                // Where the connection is kept this waits for nothing.
+                client.keep(session.reuse().now_or_never().flatten(), &peer);
+            }
+            return;
+        }
         // To end TLS means to send what is left, which a provider that takes nothing would hold up for good.
         // Boxed: a call that waits, for whatever else, has no room for this in its future.
         let _late = Box::pin(timeout(SOON, self.end(client))).await;
@@ -301,6 +311,18 @@ impl Upstream {
             let _late = timeout(SOON, rest).await;
         }
         self.release(client).await;
+    }
+
+    /// Whether it is a connection of HTTP/1.1 that stays open.
+    fn can_be_kept(&mut self) -> bool {
+        let complete = self.is_complete();
+        match &mut self.session {
+            HttpSession::H1(session) if complete && is_http1(&self.peer) => {
+                session.respect_keepalive();
+                session.will_keepalive()
+            }
+            _ => false,
+        }
     }
 
     fn is_complete(&mut self) -> bool {

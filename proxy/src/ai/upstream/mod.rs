@@ -15,6 +15,7 @@ use std::sync::Arc;
 use pingora::Result;
 use pingora::connectors::http::Connector;
 use pingora::connectors::{ConnectorOptions, TransportConnector};
+use pingora::protocols::Stream;
 use pingora::protocols::http::client::HttpSession;
 use pingora::protocols::http::v1::client::HttpSession as Http1Session;
 use pingora::upstreams::peer::{HttpPeer, Peer as _};
@@ -44,25 +45,35 @@ impl Client {
 
     /// A connection of the pool, or a new one; and whether it is the former.
     async fn session(&self, peer: &HttpPeer) -> Result<(HttpSession, bool)> {
+        // Boxed, both: to make a connection takes 10 KiB, and most calls find one.
         if !is_http1(peer) {
-            return self.connector.get_http_session(peer).await;
+            return Box::pin(self.connector.get_http_session(peer)).await;
         }
-        let (stream, reused) = self.http1.get_stream(peer).await?;
-        let stream = if reused { stream } else { Box::new(JoinedStream::new(stream)) };
+        let kept = self.http1.reused_stream(peer).await;
+        let reused = kept.is_some();
+        let stream = match kept {
+            Some(stream) => stream,
+            None => Box::new(JoinedStream::new(Box::pin(self.http1.new_stream(peer)).await?)),
+        };
         Ok((HttpSession::H1(Http1Session::new_with_options(stream, peer)), reused))
     }
 
-    /// Gives a connection back to the pool.
+    /// Gives a connection back to the pool, or ends it.
     async fn release(&self, session: HttpSession, peer: &HttpPeer) {
-        let idle = peer.options.idle_timeout;
         match session {
             HttpSession::H1(mut session) if is_http1(peer) => {
                 session.respect_keepalive();
-                if let Some(stream) = session.reuse().await {
-                    self.http1.release_stream(stream, peer.reuse_hash(), idle);
-                }
+                self.keep(session.reuse().await, peer);
             }
-            session => self.connector.release_http_session(session, peer, idle).await,
+            session => {
+                self.connector.release_http_session(session, peer, peer.options.idle_timeout).await;
+            }
+        }
+    }
+
+    fn keep(&self, stream: Option<Stream>, peer: &HttpPeer) {
+        if let Some(stream) = stream {
+            self.http1.release_stream(stream, peer.reuse_hash(), peer.options.idle_timeout);
         }
     }
 }
