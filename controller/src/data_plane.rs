@@ -17,6 +17,10 @@ pub trait DataPlane: Send + Sync {
     /// `None` if it is not routed at all.
     fn routed(&self, app: &AppId, version: &VersionId) -> Option<usize>;
 
+    /// Endpoints that the pins of a version's visitors lead to at this moment; `None` if they lead elsewhere, as those to
+    /// a staged version do, unless it is the canary.
+    fn reached(&self, app: &AppId, version: &VersionId) -> Option<usize>;
+
     /// The traffic of a version; `None` as long as it was never routed, of which nothing follows.
     fn traffic(&self, app: &AppId, version: &VersionId) -> Option<Traffic>;
 }

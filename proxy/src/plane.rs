@@ -227,6 +227,13 @@ impl DataPlane for Plane {
         }
     }
 
+    fn reached(&self, app: &AppId, version: &VersionId) -> Option<usize> {
+        let table = self.table.load();
+        let app = table.app(app)?;
+        let Named::Served(version) = app.find(version.as_str()) else { return None };
+        app.honours(version).then(|| version.pool().endpoints().len())
+    }
+
     fn ready_endpoints(&self, app: &AppId, version: &VersionId) -> usize {
         self.compiler.pool(app, version).map_or(0, |pool| pool.ready().min(pool.available()))
     }

@@ -15,6 +15,8 @@ pub(crate) struct Standing {
     pub(crate) active: Option<VersionId>,
     /// The version that is staged as the canary.
     pub(crate) canary: Option<VersionId>,
+    /// The canary of which every replica knows, so that visitors may be given it.
+    pub(crate) known_canary: Option<VersionId>,
     pub(crate) states: Vec<(VersionId, VersionState)>,
 }
 
@@ -82,6 +84,7 @@ impl Standing {
                 .or_else(|| in_state().map(|active| &active.id))
                 .cloned(),
             canary: record.versions.iter().find(|v| v.is_canary()).map(|version| version.id.clone()),
+            known_canary: resource.status.as_ref()?.canary.as_ref().map(|canary| canary.version.clone()),
             states: record.versions.iter().map(|version| (version.id.clone(), version.state)).collect(),
         })
     }
@@ -209,6 +212,7 @@ mod tests {
         let known = Standing {
             active: Some("v1".parse().unwrap()),
             canary: None,
+            known_canary: None,
             states: vec![("v1".parse().unwrap(), VersionState::Active)],
         };
         standings.recall("web/shop".parse().unwrap(), known.clone());
@@ -220,6 +224,7 @@ mod tests {
         let written = |states: &[(&str, VersionState)]| Standing {
             active: None,
             canary: None,
+            known_canary: None,
             states: states.iter().map(|(id, state)| (id.parse().unwrap(), *state)).collect(),
         };
         let cases = [

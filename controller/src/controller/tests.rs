@@ -17,6 +17,9 @@ impl DataPlane for Idle {
     fn routed(&self, _: &AppId, _: &VersionId) -> Option<usize> {
         None
     }
+    fn reached(&self, _: &AppId, _: &VersionId) -> Option<usize> {
+        None
+    }
     fn traffic(&self, _: &AppId, _: &VersionId) -> Option<Traffic> {
         Some(Traffic { in_flight: 0, idle_for: Duration::MAX })
     }

@@ -132,10 +132,9 @@ fn strongest<'t>(app: &'t AppRoute, pins: &Pins<'_>, visit: Visit<'_>, unknown: 
 /// Whether a pin may lead to a version that is alive.
 fn reachable(app: &AppRoute, version: &VersionRoute, visit: Visit<'_>) -> bool {
     match version.state() {
-        VersionState::Active | VersionState::Draining => true,
         VersionState::Pending => version.pool().is_usable(),
-        VersionState::Staged => visit.preview || app.is_canary(version),
-        VersionState::Expiring | VersionState::Expired => false,
+        VersionState::Staged if visit.preview => true,
+        _ => app.honours(version),
     }
 }
 

@@ -265,6 +265,16 @@ impl AppRoute {
         self.canary.as_ref().is_some_and(|canary| canary.version.id == version.id)
     }
 
+    /// Whether the pins of its visitors lead to `version`, as long as it has endpoints.
+    #[must_use]
+    pub fn honours(&self, version: &VersionRoute) -> bool {
+        match version.state {
+            VersionState::Active | VersionState::Draining | VersionState::Pending => true,
+            VersionState::Staged => self.is_canary(version),
+            VersionState::Expiring | VersionState::Expired => false,
+        }
+    }
+
     /// Whether the app has a canary.
     #[must_use]
     pub fn has_canary(&self) -> bool {

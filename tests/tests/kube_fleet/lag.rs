@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use lockstep_tests::Request;
-use lockstep_tests::kube::{Fleet, lab};
+use lockstep_tests::kube::{Cluster, Fleet, lab};
 use lockstep_tests::load::Load;
 use lockstep_tests::origin::STREAM_BYTES;
+use lockstep_tests::{Request, until};
+use serde_json::json;
 
 use crate::{LIFE, ended, shop, skew};
 
@@ -48,9 +49,28 @@ fn a_replica_that_lags_never_sees_a_pin_that_it_cannot_serve() {
             ended(cluster, &vapp, old, &life);
             fleet.replicas[lagging].api.delay_watches(Duration::ZERO);
         }
+        try_a_canary(cluster, &fleet, follower);
         assert_eq!(fleet.leader(), leader, "lagging costs nobody the lead");
         load.keep(pinned);
         let requests = load.finish();
         assert!(requests > 1000, "{requests}");
     });
+}
+
+/// Nobody is given a canary before one that lags behind knows it, and nobody loses it when it is for all.
+fn try_a_canary(cluster: &Cluster, fleet: &Fleet<'_>, lagging: usize) {
+    let vapp = cluster.vapp("web", "shop");
+    fleet.replicas[lagging].api.delay_watches(LAG);
+    vapp.edit(&json!({"canary": {"version": "v4", "share": "50%"}}));
+    cluster.deploy_ready(&shop("v4"));
+    vapp.expect_state("v4", "staged");
+    for replica in 0..3 {
+        until("its share is given", || {
+            fleet.replica(replica).send(&Request::get("/").page_load()).origin() == "v4"
+        });
+    }
+    vapp.edit(&json!({"canary": null}));
+    vapp.expect_state("v4", "active");
+    fleet.serves("v4");
+    fleet.replicas[lagging].api.delay_watches(Duration::ZERO);
 }

@@ -132,6 +132,10 @@ impl DataPlane for Plane {
         }
     }
 
+    fn reached(&self, app: &AppId, version: &VersionId) -> Option<usize> {
+        self.routed(app, version)
+    }
+
     fn ready_endpoints(&self, _: &AppId, _: &VersionId) -> usize {
         usize::MAX
     }

@@ -41,8 +41,8 @@ pub fn try_a_canary_by_spec(town: &Town<'_>) {
     bird.vapp.expect_condition("CanaryWithoutEffect", "v2");
     bird.deploy(&["v2"]);
     bird.vapp.expect("v1=active v2=staged");
-    assert_eq!(bird.vapp.status()["canary"], json!({"version": "v2", "share": "50%"}));
     until("it has an effect", || bird.vapp.condition("CanaryWithoutEffect").is_none());
+    assert_eq!(bird.vapp.status()["canary"], json!({"version": "v2", "share": "50%"}));
     until("the canary sings", || share_of_v2(&bird) > 0);
     let many = share_of_v2(&bird);
     assert!((20..=80).contains(&many), "{many} of 100 at 50%");

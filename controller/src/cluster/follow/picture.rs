@@ -136,6 +136,7 @@ impl Picture {
             let standing = self.standings.of(app, resources.get(&app.id), self.stored);
             let Some(grant) = granted.get(&app.id) else { continue };
             let canary = settled.get(&app.id).and_then(|settled| settled.canary.as_ref());
+            let canary = routed_canary(standing, canary, self.stored);
             let new = snapshot(app, grant, standing, canary);
             let same = self.apps.get(&app.id).filter(|known| ***known == new);
             routed.insert(app.id.clone(), same.cloned().unwrap_or_else(|| Arc::new(new)));
@@ -207,14 +208,20 @@ impl Picture {
 /// How the versions of an app stood when they were routed like this.
 fn standing(app: &AppSnapshot) -> Standing {
     let states: Vec<_> = app.versions.iter().map(|version| (version.id.clone(), version.state)).collect();
+    let known = app.canary.as_ref().filter(|canary| canary.share > Share::NONE);
     let canary = app.canary.as_ref().map(|canary| &canary.version);
     let canary = canary.filter(|id| states.contains(&((*id).clone(), VersionState::Staged))).cloned();
-    Standing { active: app.active.clone(), canary, states }
+    Standing {
+        active: app.active.clone(),
+        canary,
+        known_canary: known.map(|canary| canary.version.clone()),
+        states,
+    }
 }
 
 /// How an app is routed: states as they were learned, endpoints as they were found. A version whose
 /// state is not known yet is not routed (promise P1).
-fn snapshot(app: &FoundApp, grant: &Arc<Grant>, standing: &Standing, canary: Option<&Canary>) -> AppSnapshot {
+fn snapshot(app: &FoundApp, grant: &Arc<Grant>, standing: &Standing, canary: Option<Canary>) -> AppSnapshot {
     let version = |(id, state): &(VersionId, VersionState)| {
         let found = app.versions.iter().find(|version| version.id == *id);
         VersionStatus {
@@ -227,15 +234,16 @@ fn snapshot(app: &FoundApp, grant: &Arc<Grant>, standing: &Standing, canary: Opt
     AppSnapshot {
         id: app.id.clone(),
         active: standing.active.clone(),
-        canary: routed_canary(standing, canary),
+        canary,
         versions: standing.states.iter().map(version).collect(),
         grant: Some(Arc::clone(grant)),
     }
 }
 
-/// The canary that is named, if it waits. What was the canary before stays it for its visitors, with no share of new
-/// ones, until what becomes of it is written: the name changes first.
-fn routed_canary(standing: &Standing, named: Option<&Canary>) -> Option<Canary> {
+/// The canary that is named, if it waits; with its share only once it is written that every replica knows of it. What was
+/// the canary before stays it for its visitors, with no share of new ones, until what becomes of it is written: the name
+/// changes first. Where states are kept nowhere, nothing is written of any replica.
+fn routed_canary(standing: &Standing, named: Option<&Canary>, stored: bool) -> Option<Canary> {
     let is_written = |id: &VersionId| standing.canary.as_ref() == Some(id);
     let waits = |canary: &&Canary| {
         let is_pending = standing.state(&canary.version) == Some(VersionState::Pending);
@@ -245,7 +253,9 @@ fn routed_canary(standing: &Standing, named: Option<&Canary>) -> Option<Canary> 
     let ends = |id: &&VersionId| named.is_none_or(|named| named.version != **id);
     let ending = standing.canary.as_ref().filter(ends);
     let ending = ending.map(|id| Canary { version: id.clone(), share: Share::NONE });
-    ending.or_else(|| named.cloned())
+    let is_known = |canary: &Canary| !stored || standing.known_canary.as_ref() == Some(&canary.version);
+    let share = |canary: &Canary| if is_known(canary) { canary.share } else { Share::NONE };
+    ending.or_else(|| named.map(|canary| Canary { version: canary.version.clone(), share: share(canary) }))
 }
 
 #[cfg(test)]

@@ -27,13 +27,15 @@ pub(super) struct Causes<'a> {
     pub(super) app: &'a AppId,
     pub(super) record: &'a AppRecord,
     pub(super) settled: &'a Settled,
+    /// Whether the canary has its share.
+    pub(super) has_canary: bool,
     pub(super) problems: &'a [Problem],
     pub(super) figures: &'a BTreeMap<VersionId, Figures>,
     /// What was wrong with the status as it was read.
     pub(super) repaired: &'a [String],
     /// What could not be done to workloads.
     pub(super) failed: &'a [String],
-    /// Replicas that pending and expiring versions wait for.
+    /// Replicas that pending and expiring versions, and a new canary, wait for.
     pub(super) awaited: &'a [String],
     /// Idle versions of which the webhook could not be asked.
     pub(super) unanswered: &'a [String],
@@ -101,6 +103,10 @@ impl Causes<'_> {
             _ if self.record.is_older_than_active(&version.id) => {
                 Some(("NotNewer", "the canary must be newer than the active one"))
             }
+            (_, Cause::Canary) if version.is_canary() && !self.has_canary => Some((
+                "NotEverywhere",
+                "its share is given once it has endpoints, and every replica of Lockstep says that it can route to them",
+            )),
             // It is the canary, or its time comes with the end of what holds it back.
             (_, Cause::Canary | Cause::Held | Cause::AwaitingApproval) => None,
             _ => Some(("NotPromoted", "promote it if all are to have it")),

@@ -4,7 +4,13 @@ use crate::{Canary, Policy};
 use VersionState::{Draining, Expired, Expiring, Staged};
 
 /// What is said of version 2 as the canary, while version 1 or 3 is active.
-fn told(active: &str, share: &str, state: VersionState, reason: Cause, asked: bool) -> Option<&'static str> {
+fn told(
+    active: &str,
+    share: &str,
+    state: VersionState,
+    reason: Cause,
+    (asked, has_canary): (bool, bool),
+) -> Option<&'static str> {
     let now = "2026-11-23T17:00:00Z".parse().unwrap();
     let version = |revision: u64, state, reason| VersionRecord {
         id: format!("v{revision}").parse().unwrap(),
@@ -39,6 +45,7 @@ fn told(active: &str, share: &str, state: VersionState, reason: Cause, asked: bo
         app: &"web/shop".parse().unwrap(),
         record: &record,
         settled: &settled,
+        has_canary,
         problems: &[],
         figures: &BTreeMap::new(),
         repaired: &[],
@@ -70,7 +77,16 @@ fn a_canary_without_effect_is_told_why() {
     ];
     for (active, state, reason, asked, expected) in cases {
         for share in ["10%", "100%"] {
-            assert_eq!(told(active, share, state, reason, asked), expected, "{active} {state} {reason:?}");
+            let told = told(active, share, state, reason, (asked, true));
+            assert_eq!(told, expected, "{active} {state} {reason:?}");
         }
     }
+}
+
+#[test]
+fn a_canary_that_not_every_replica_knows_has_no_effect_yet() {
+    let told = |state, reason| told("v1", "10%", state, reason, (false, false));
+    assert_eq!(told(Staged, Cause::Canary), Some("NotEverywhere"));
+    assert_eq!(told(Staged, Cause::Held), None);
+    assert_eq!(told(VersionState::Pending, Cause::Promoted), None);
 }

@@ -38,6 +38,8 @@ pub(super) struct Decision {
     /// Versions whose pod template changed under their id.
     pub(super) changed: Vec<VersionId>,
     pub(super) figures: BTreeMap<VersionId, Figures>,
+    /// Whether on every replica those who are pinned to the canary reach it.
+    pub(super) canary_is_known: bool,
 }
 
 impl Decision {
@@ -98,7 +100,9 @@ impl Case<'_> {
         let made = step.finish();
         let changed = self.note_workloads(&mut record);
         let figures = self.figures(&record, world);
-        Decision { record, made, repaired, changed, figures }
+        let canary = self.settled.canary.as_ref().map(|canary| &canary.version);
+        let canary_is_known = canary.is_some_and(|canary| world.everyone_can_route(canary));
+        Decision { record, made, repaired, changed, figures, canary_is_known }
     }
 
     /// The `spec` that counts while the present one can't be used.

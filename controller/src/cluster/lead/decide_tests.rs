@@ -6,10 +6,12 @@ use tokio::time::Instant;
 use super::super::acts::{ActKind, due};
 use super::super::fleet::Fleet;
 use super::super::plan::plan;
+use super::super::status;
 use super::*;
 use crate::cluster::claim::Claim;
 use crate::cluster::found::{ProblemReason, Workload};
-use crate::{Cleanup, Mode, Policy, VersionStatus};
+use crate::cluster::resource::VersionedAppStatus;
+use crate::{Canary, Cleanup, Mode, Policy, VersionStatus};
 
 fn app() -> AppId {
     "web/shop".parse().unwrap()
@@ -341,4 +343,26 @@ fn the_last_spec_that_could_be_used_is_told_while_the_present_one_can_not() {
     assert_eq!(told(None, std::slice::from_ref(&refused), &resource), None);
     resource.status.get_or_insert_default().accepted = Some(Box::new(spec("/older")));
     assert_eq!(told(None, &[refused], &resource), Some(spec("/older")), "who knows none leaves it");
+}
+
+#[test]
+fn a_canary_is_given_to_visitors_once_every_replica_knows_it_and_then_stays() {
+    let canary = Canary { version: id("v2"), share: "10%".parse().unwrap() };
+    let settled = Settled { canary: Some(canary), ..settled() };
+    let versions = found(vec![version("v1", 1), version("v2", 2)]);
+    let mut decision = decide(&versions, &settled, &[], &AppRecord::default());
+    let mut resource = VersionedApp::new("", VersionedAppSpec::default());
+    assert!(!decision.canary_is_known && status::canary(&settled, &resource, &decision).is_none());
+    decision.canary_is_known = true;
+    let given = status::canary(&settled, &resource, &decision);
+    assert_eq!(
+        given.as_ref().map(|canary| (canary.version.as_str(), canary.share.as_str())),
+        Some(("v2", "10%"))
+    );
+    resource.status = Some(VersionedAppStatus { canary: given.clone(), ..VersionedAppStatus::default() });
+    decision.canary_is_known = false;
+    assert_eq!(status::canary(&settled, &resource, &decision), given, "a replica that is silent for a while");
+    let other = Canary { version: id("v1"), share: "10%".parse().unwrap() };
+    let other = Settled { canary: Some(other), ..settled };
+    assert_eq!(status::canary(&other, &resource, &decision), None);
 }

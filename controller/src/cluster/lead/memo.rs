@@ -12,7 +12,7 @@ use crate::VersionState;
 use crate::cluster::claim::Settled;
 use crate::cluster::found::FoundApp;
 use crate::cluster::resource::VersionedApp;
-use crate::record::{AppRecord, Transition};
+use crate::record::{AppRecord, Transition, VersionRecord};
 
 /// An act that was done is not done again while the watch may not have shown its effect.
 const EFFECT_SHOWS: Duration = Duration::from_secs(30);
@@ -138,7 +138,9 @@ impl Memo {
         settles: bool,
     ) {
         let any = |states: &[VersionState]| record.versions.iter().any(|v| states.contains(&v.state));
-        self.pace = if !settles || any(&[VersionState::Pending, VersionState::Expiring]) {
+        let told = resource.as_ref().and_then(|resource| resource.status.as_ref()?.canary.as_ref());
+        let has_new_canary = told.is_none() && record.versions.iter().any(VersionRecord::is_canary);
+        self.pace = if !settles || has_new_canary || any(&[VersionState::Pending, VersionState::Expiring]) {
             Pace::Soon
         } else if any(&[VersionState::Draining]) || record.active.is_none() || self.repaired.is_some() {
             Pace::Unhurried

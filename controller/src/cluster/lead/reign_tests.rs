@@ -24,6 +24,9 @@ impl DataPlane for Nobody {
     fn routed(&self, _: &AppId, _: &VersionId) -> Option<usize> {
         None
     }
+    fn reached(&self, _: &AppId, _: &VersionId) -> Option<usize> {
+        None
+    }
     fn traffic(&self, _: &AppId, _: &VersionId) -> Option<Traffic> {
         None
     }

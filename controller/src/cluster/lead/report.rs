@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::resource::VersionEntry;
 use crate::cluster::state::ClusterState;
-use crate::record::VersionRecord;
+use crate::record::{Cause, VersionRecord};
 use crate::{AppId, DataPlane, VersionId, VersionState};
 
 /// The annotation that holds it.
@@ -39,7 +39,8 @@ pub struct Report {
 pub struct Said {
     /// The state that it knows the version in.
     pub life: Life,
-    /// Endpoints that it sends requests to; `None` if it does not route the version.
+    /// Endpoints that it sends requests to; `None` if it does not route the version, or not for those who are pinned
+    /// to it.
     pub routed: Option<u64>,
     /// Requests and streams that run.
     pub in_flight: u64,
@@ -126,13 +127,18 @@ impl Report {
 
 impl Said {
     /// What is to be said of a version, if anything is. Of a draining one that is not routed, for its app has lost its
-    /// route, only what still runs on it: it would be taken for idle, but its visitors may be back in a moment.
+    /// route, only what still runs on it: it would be taken for idle, but its visitors may be back in a moment. Of one
+    /// that waits for its first visitors, whether they would get to it.
     fn of(app: &AppId, version: &VersionEntry, data_plane: &dyn DataPlane) -> Option<Self> {
         let traffic = data_plane.traffic(app, &version.id);
-        let routed = data_plane.routed(app, &version.id);
+        let routed = match version.state {
+            VersionState::Pending | VersionState::Staged => data_plane.reached(app, &version.id),
+            _ => data_plane.routed(app, &version.id),
+        };
         let is_used = traffic.is_some_and(|traffic| traffic.in_flight > 0);
         match version.state {
             VersionState::Pending | VersionState::Expiring => {}
+            VersionState::Staged if version.reason == Cause::Canary => {}
             // Looked at one after the other: a route that is just back may have no counters yet.
             VersionState::Draining if is_used || (routed.is_some() && traffic.is_some()) => {}
             _ => return None,
@@ -191,7 +197,7 @@ mod tests {
     use crate::Traffic;
     use crate::cluster::resource::convert::Figures;
     use crate::cluster::resource::{VersionedApp, VersionedAppSpec, VersionedAppStatus};
-    use crate::record::{AppRecord, Cause, WorkloadRecord};
+    use crate::record::{AppRecord, WorkloadRecord};
 
     /// No version is routed, and something runs on one of them still.
     struct Routeless;
@@ -202,6 +208,10 @@ mod tests {
         }
 
         fn routed(&self, _: &AppId, _: &VersionId) -> Option<usize> {
+            None
+        }
+
+        fn reached(&self, _: &AppId, _: &VersionId) -> Option<usize> {
             None
         }
 
@@ -227,6 +237,10 @@ mod tests {
             Some(1)
         }
 
+        fn reached(&self, _: &AppId, _: &VersionId) -> Option<usize> {
+            Some(1)
+        }
+
         fn ready_endpoints(&self, _: &AppId, _: &VersionId) -> usize {
             1
         }
@@ -239,11 +253,18 @@ mod tests {
 
     /// Apps with ten draining versions each, but for the last of each, which is pending.
     fn cluster(apps: usize) -> ClusterState {
+        cluster_of(apps, |number| {
+            (if number == 9 { VersionState::Pending } else { VersionState::Draining }, Cause::New)
+        })
+    }
+
+    /// Apps with ten versions each.
+    fn cluster_of(apps: usize, stands: impl Fn(usize) -> (VersionState, Cause)) -> ClusterState {
         let since = "2026-11-23T17:00:00.123456Z".parse().unwrap();
         let version = |number: usize| VersionRecord {
             id: format!("v{number}").parse().unwrap(),
-            state: if number == 9 { VersionState::Pending } else { VersionState::Draining },
-            reason: Cause::New,
+            state: stands(number).0,
+            reason: stands(number).1,
             actor: String::new(),
             revision: 1,
             since,
@@ -292,6 +313,18 @@ mod tests {
             ["v3", "v9"],
             "what is in use, and that it is not routed where others wait for that"
         );
+    }
+
+    #[test]
+    fn of_staged_versions_only_the_canary_is_told_of() {
+        let cluster = cluster_of(1, |number| {
+            (VersionState::Staged, if number == 4 { Cause::Canary } else { Cause::Superseded })
+        });
+        let report = Report::of("1", &cluster, &Odd);
+        let told: Vec<_> =
+            report.apps.values().flatten().map(|(id, said)| (id.as_str(), said.routed)).collect();
+        assert_eq!(told, [("v4", Some(1))]);
+        assert_eq!(report.urgent().len(), 1, "its share waits for it");
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub(super) struct Parts<'a> {
     pub(super) settled: &'a Settled,
     pub(super) decision: &'a Decision,
     pub(super) acts: &'a [Act],
+    /// The canary, if it has its share.
+    pub(super) canary: Option<CanaryStatus>,
     pub(super) held: Vec<Held>,
     /// The `spec` that counts while the present one can't be used.
     pub(super) accepted: Option<Box<VersionedAppSpec>>,
@@ -38,7 +40,7 @@ impl Parts<'_> {
     pub(super) fn status(self) -> VersionedAppStatus {
         let before: &[Condition] = self.resource.status.as_ref().map_or(&[], |status| &status.conditions);
         let mut status = VersionedAppStatus {
-            canary: self.canary(),
+            canary: self.canary,
             since: since(self.found, Some(self.resource)),
             conditions: conditions(before, self.held, self.now),
             plan: match self.settled.policy.mode {
@@ -52,13 +54,22 @@ impl Parts<'_> {
         status.set_record(&self.decision.record, &self.decision.figures);
         status
     }
+}
 
-    fn canary(&self) -> Option<CanaryStatus> {
-        let canary = self.settled.canary.as_ref()?;
-        let version = self.decision.record.version(&canary.version)?;
-        let waits = version.is_canary() || version.state == VersionState::Pending;
-        waits.then(|| CanaryStatus { version: canary.version.clone(), share: canary.share.to_string() })
-    }
+/// The canary, from when every replica has learned of it: only then its share is given to anybody, since no replica may
+/// pin a visitor to what another does not serve.
+pub(super) fn canary(
+    settled: &Settled,
+    resource: &VersionedApp,
+    decision: &Decision,
+) -> Option<CanaryStatus> {
+    let canary = settled.canary.as_ref()?;
+    let version = decision.record.version(&canary.version)?;
+    let waits = version.is_canary() || version.state == VersionState::Pending;
+    let told = resource.status.as_ref().and_then(|status| status.canary.as_ref());
+    let is_known = decision.canary_is_known || told.is_some_and(|told| told.version == canary.version);
+    (waits && is_known)
+        .then(|| CanaryStatus { version: canary.version.clone(), share: canary.share.to_string() })
 }
 
 /// Whether `wanted` has to be written over `present`, which was written so long ago.

@@ -18,7 +18,7 @@ use super::links::Links;
 use super::memo::Memo;
 use super::perform::{Outcome, perform};
 use super::report::Life;
-use super::status::{Parts, is_due};
+use super::status::{Parts, canary, is_due};
 use super::trouble::{Part, is_ending, why};
 use super::unready;
 use super::webhook::{Question, Webhooks};
@@ -209,7 +209,8 @@ impl Turn<'_> {
             self.questions.extend(questions.map(|question| (webhook.clone(), question)));
         }
         let acts = due(&decision.record, case.found, policy);
-        let held = self.held(case, fleet, resource, &decision, &acts);
+        let canary = canary(case.settled, resource, &decision);
+        let held = self.held(case, fleet, resource, &decision, &acts, canary.is_some());
         let parts = Parts {
             app: case.app,
             found: case.found,
@@ -217,6 +218,7 @@ impl Turn<'_> {
             settled: case.settled,
             decision: &decision,
             acts: &acts,
+            canary,
             held,
             accepted: case.accepted(resource),
             now: case.now,
@@ -232,16 +234,18 @@ impl Turn<'_> {
         resource: &VersionedApp,
         decision: &Decision,
         acts: &[Act],
+        has_canary: bool,
     ) -> Vec<Held> {
         let memo = &mut self.memo;
         let failed = memo.failing(acts);
         let unreadable = resource.status.iter().flat_map(|status| status.unreadable.iter().cloned());
         let repaired = memo.repaired(unreadable.chain(decision.repaired.iter().cloned()).collect());
-        let awaited = awaited(case, fleet, &decision.record, Instant::now());
+        let awaited = awaited(case, fleet, &decision.record, has_canary, Instant::now());
         let causes = Causes {
             app: case.app,
             record: &decision.record,
             settled: case.settled,
+            has_canary,
             problems: case.problems,
             figures: &decision.figures,
             repaired,
@@ -438,14 +442,20 @@ fn labels(deployment: &Deployment) -> Option<&BTreeMap<String, String>> {
     template?.labels.as_ref().filter(|_| deployment.metadata.deletion_timestamp.is_none())
 }
 
-/// Replicas that pending and expiring versions have been waiting for.
-fn awaited(case: &Case<'_>, fleet: &Fleet, record: &AppRecord, now: Instant) -> Vec<String> {
+/// Replicas that pending and expiring versions, and a new canary, have been waiting for.
+fn awaited(
+    case: &Case<'_>,
+    fleet: &Fleet,
+    record: &AppRecord,
+    has_canary: bool,
+    now: Instant,
+) -> Vec<String> {
     let waits = |version: &&VersionRecord| {
         let waited = case.now.duration_since(version.since).unsigned_abs();
         let waits = match version.state {
             VersionState::Pending => true,
             VersionState::Expiring => !version.workload.released,
-            _ => false,
+            _ => version.is_canary() && !has_canary,
         };
         waits && waited >= SAY_WHY_AFTER
     };

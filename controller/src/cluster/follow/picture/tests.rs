@@ -286,6 +286,7 @@ fn what_did_not_change_is_shared() {
 fn visitors_of_a_canary_that_ends_reach_it_until_its_next_state_is_written() {
     let mut app = resource(&[("v1", "active"), ("v2", "staged"), ("v3", "staged")]);
     app["status"]["versions"][1]["reason"] = json!("canary");
+    app["status"]["canary"] = json!({"version": "v2", "share": "10%"});
     let mut replica = Replica::new(None);
     replica.listed();
     replica.versions(&["v1", "v2", "v3"]);
@@ -321,4 +322,32 @@ fn visitors_of_a_canary_that_ends_reach_it_until_its_next_state_is_written() {
     replica.resources(vec![ended]);
     replica.routed();
     assert_eq!(replica.picture.snapshot(false).apps[0].canary.as_ref().unwrap().version.as_str(), "v3");
+}
+
+#[test]
+fn a_canary_has_its_share_once_every_replica_is_written_to_know_it() {
+    let known = |version: &str| json!({"version": version, "share": "50%"});
+    let cases = [
+        // Who has it already reaches it.
+        ("staged", "canary", Value::Null, "v2 0%"),
+        ("staged", "canary", known("v1"), "v2 0%"),
+        ("staged", "canary", known("v2"), "v2 10%"),
+        ("pending", "promoted", Value::Null, "v2 0%"),
+        ("pending", "promoted", known("v2"), "v2 10%"),
+        ("staged", "held", known("v2"), ""),
+    ];
+    for (state, reason, written, expected) in cases {
+        let mut app = resource(&[("v1", "active"), ("v2", state)]);
+        app["spec"]["canary"] = json!({"version": "v2", "share": "10%"});
+        app["status"]["versions"][1]["reason"] = json!(reason);
+        app["status"]["canary"] = written.clone();
+        let mut replica = Replica::new(None);
+        replica.listed();
+        replica.versions(&["v1", "v2"]);
+        replica.resources(vec![app]);
+        replica.routed();
+        let canary = replica.picture.snapshot(false).apps[0].canary.clone();
+        let shown = canary.map_or_else(String::new, |canary| format!("{} {}", canary.version, canary.share));
+        assert_eq!(shown, expected, "{state} {reason} {written}");
+    }
 }
