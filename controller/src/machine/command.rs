@@ -64,6 +64,9 @@ pub enum CommandError {
     /// The cluster, which keeps the states, does not take it.
     #[error("the cluster did not take it: {0}")]
     Cluster(String),
+    /// Too many commands are under way.
+    #[error("many commands are under way, and the cluster is slow to take them: try again in a moment")]
+    Busy,
     /// The controller is ending.
     #[error("shutting down")]
     ShuttingDown,

@@ -42,6 +42,7 @@ impl From<CommandError> for Refusal {
             CommandError::Fixed { .. } => (StatusCode::CONFLICT, "fixed_by_config"),
             CommandError::Gone { .. } => (StatusCode::CONFLICT, "version_gone"),
             CommandError::Cluster(_) => (StatusCode::SERVICE_UNAVAILABLE, "cluster"),
+            CommandError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             CommandError::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
         };
         Self::new(status, name, error.to_string())

@@ -16,7 +16,7 @@ use super::links::Links;
 use super::perform::PATIENCE;
 use super::step::log;
 use super::trouble::why;
-use super::work::Work;
+use super::work::{NotDone, Work};
 use crate::cluster::backoff::after_conflict;
 use crate::cluster::resource::convert::Figures;
 use crate::cluster::resource::{VersionedApp, VersionedAppStatus};
@@ -74,7 +74,12 @@ impl LeadHandle {
         let (app, version, actor) = (app.to_owned(), version.to_owned(), actor.to_owned());
         let (handle, wish) = (self.clone(), Wish { app, version, command, actor });
         let done = self.work.run(async move { handle.carry_out(&wish).await }).await;
-        done.unwrap_or(Err(CommandError::ShuttingDown))
+        done.unwrap_or_else(|not_done| {
+            Err(match not_done {
+                NotDone::Busy => CommandError::Busy,
+                NotDone::Ended => CommandError::ShuttingDown,
+            })
+        })
     }
 
     async fn carry_out(&self, wish: &Wish) -> Result<AppView, CommandError> {
