@@ -115,12 +115,16 @@ impl Report {
         self.apps.get(app)?.get(version).copied().filter(|said| said.life == life)
     }
 
-    /// What others wait for: a change of it is told at once.
+    /// What others wait for: a change of it is told at once. That something runs is only waited for where it is to end: on
+    /// a canary, requests come and go for days.
     #[must_use]
     pub fn urgent(&self) -> Vec<(AppId, VersionId, Life, Option<u64>, bool)> {
         let rows = self.apps.iter().flat_map(|(app, versions)| versions.iter().map(move |v| (app, v)));
         rows.filter(|(_, (_, said))| said.life.state != VersionState::Draining)
-            .map(|(app, (id, said))| (app.clone(), id.clone(), said.life, said.routed, said.in_flight > 0))
+            .map(|(app, (id, said))| {
+                let runs_on = said.life.state == VersionState::Expiring && said.in_flight > 0;
+                (app.clone(), id.clone(), said.life, said.routed, runs_on)
+            })
             .collect()
     }
 }
@@ -325,6 +329,9 @@ mod tests {
             report.apps.values().flatten().map(|(id, said)| (id.as_str(), said.routed)).collect();
         assert_eq!(told, [("v4", Some(1))]);
         assert_eq!(report.urgent().len(), 1, "its share waits for it");
+        let mut later = report.clone();
+        later.apps.values_mut().flat_map(BTreeMap::values_mut).for_each(|said| said.in_flight += 1);
+        assert_eq!(later.urgent(), report.urgent(), "not for its requests");
     }
 
     #[test]
