@@ -55,6 +55,9 @@ struct Current {
     connection: Option<MultiplexedConnection>,
 }
 
+/// A connection, and how many there were with it.
+type Numbered = (u64, MultiplexedConnection);
+
 /// How long to wait before trying again.
 #[derive(Debug)]
 pub(super) struct Backoff(Duration);
@@ -185,17 +188,20 @@ impl Link {
     }
 
     async fn try_once(&self, call: &Call) -> Result<Value, Failure> {
-        let answer = match self.send(&call.by_hash()).await {
+        // All of it goes over one connection. Another one may lead to another server, whose replicas know nothing of
+        // what was changed here.
+        let mut over = self.connection().await?;
+        let answer = match self.send_over(&mut over, &call.by_hash()).await {
             Err(Failure::Refused(error)) if Failure::is_unknown_script(&error) => {
-                self.send(&call.by_code()).await?
+                self.send_over(&mut over, &call.by_code()).await?
             }
             answer => answer?,
         };
         if let Some(wait) = self.options.wait_replicas.filter(|_| call.replication != Replication::Unneeded) {
             if call.replication == Replication::Tried {
-                self.try_replicas(wait).await?;
+                self.try_replicas(&mut over, wait).await?;
             } else {
-                self.wait_replicas(wait).await?;
+                self.wait_replicas(&mut over, wait).await?;
             }
         }
         Ok(answer)
@@ -203,23 +209,23 @@ impl Link {
 
     /// Waits a moment until replicas have all that was written, unless they could not be reached just now: a server that
     /// waits for them does nothing else on this connection.
-    async fn try_replicas(&self, wait: WaitReplicas) -> Result<(), Failure> {
+    async fn try_replicas(&self, over: &mut Numbered, wait: WaitReplicas) -> Result<(), Failure> {
         if self.without_replicas.lock().is_some_and(|since| since.elapsed() < REPLICAS_AGAIN) {
             return Ok(());
         }
-        match self.wait_replicas(WaitReplicas { timeout: wait.timeout.min(MOMENT), ..wait }).await {
+        match self.wait_replicas(over, WaitReplicas { timeout: wait.timeout.min(MOMENT), ..wait }).await {
             Err(Failure::NotReplicated(_)) => *self.without_replicas.lock() = Some(Instant::now()),
             waited => waited?,
         }
         Ok(())
     }
 
-    /// Waits until replicas have all that was written. Every change writes something, even one that finds that it was
+    /// Waits until replicas have all that was written over a connection. Every change writes something, even one that finds that it was
     /// done before; and what was written before it is replicated before it.
-    async fn wait_replicas(&self, wait: WaitReplicas) -> Result<(), Failure> {
+    async fn wait_replicas(&self, over: &mut Numbered, wait: WaitReplicas) -> Result<(), Failure> {
         let millis = u64::try_from(wait.timeout.as_millis()).unwrap_or(u64::MAX);
         // A timeout of 0 would wait for ever.
-        let answer = self.send(redis::cmd("WAIT").arg(wait.count).arg(millis.max(1))).await?;
+        let answer = self.send_over(over, redis::cmd("WAIT").arg(wait.count).arg(millis.max(1))).await?;
         let reached: u32 = redis::from_redis_value(answer).map_err(RedisError::from)?;
         if reached >= wait.count {
             return Ok(());
@@ -228,18 +234,21 @@ impl Link {
     }
 
     async fn send(&self, command: &Cmd) -> Result<Value, Failure> {
-        let (number, mut connection) = self.connection().await?;
-        let answer = command.query_async(&mut connection).await.map_err(Failure::from);
+        self.send_over(&mut self.connection().await?, command).await
+    }
+
+    async fn send_over(&self, (number, connection): &mut Numbered, command: &Cmd) -> Result<Value, Failure> {
+        let answer = command.query_async(connection).await.map_err(Failure::from);
         if answer.as_ref().is_err_and(Failure::ends_connection) {
             let mut current = self.current.lock();
-            if current.number == number {
+            if current.number == *number {
                 current.connection = None;
             }
         }
         answer
     }
 
-    async fn connection(&self) -> Result<(u64, MultiplexedConnection), Failure> {
+    async fn connection(&self) -> Result<Numbered, Failure> {
         if let Some(connection) = self.current.lock().get() {
             return Ok(connection);
         }
@@ -287,7 +296,7 @@ impl Link {
 }
 
 impl Current {
-    fn get(&self) -> Option<(u64, MultiplexedConnection)> {
+    fn get(&self) -> Option<Numbered> {
         self.connection.clone().map(|connection| (self.number, connection))
     }
 }
