@@ -8,6 +8,7 @@ pub mod curl;
 pub mod faults;
 pub mod gateway;
 pub mod http1;
+pub mod http2;
 pub mod kube;
 pub mod load;
 pub mod lockstep;

@@ -1,8 +1,12 @@
 //! Streams of HTTP/2 that belong to the gateway take a way of their own through the edge: from outside it is the same
 //! as that of HTTP/1.1, in what callers get, what providers see, what is logged and what is counted.
 
+use std::time::Duration;
+
 use lockstep_tests::curl::Curl;
 use lockstep_tests::gateway::{KEY, Running, chat_body, gateway};
+use lockstep_tests::http2::Stream;
+use lockstep_tests::process::Signal;
 use lockstep_tests::{HOST, Message, Provider, until};
 use serde_json::{Value, json};
 
@@ -145,4 +149,54 @@ fn a_redirect_comes_before_the_gateway() {
     let answer = ask(&proxy, "--http2-prior-knowledge", &case("/v1/models", &["--oauth2-bearer", KEY], 308));
     assert_eq!(answer.status(), 308);
     assert_eq!(answer.header("location"), Some(&*format!("https://{HOST}/v1/models")));
+}
+
+#[test]
+fn a_body_that_stops_coming_is_not_waited_for() {
+    let provider = Provider::start("a");
+    let proxy = gateway(&[("a", &provider)]).configured("server.limits.idle_timeout", "500ms").start();
+    let mut stream = Stream::open(proxy.addr(), "POST", CHAT, KEY);
+    stream.send("{");
+    let (status, body) = stream.answer();
+    assert_eq!((status, &body["error"]["code"]), (408, &json!("body_timeout")));
+    assert_eq!(provider.count(), 0);
+}
+
+#[test]
+fn a_reset_is_seen_although_the_request_has_no_end() {
+    let provider = Provider::start("a");
+    provider.otherwise("silence");
+    let proxy = gateway(&[("a", &provider)]).start();
+    let mut stream = Stream::open(proxy.addr(), "GET", "/v1/files/file-1", KEY);
+    until("it is with the provider", || provider.count() == 1);
+    stream.reset();
+    until("the call is over", || proxy.proxy.metrics().sum("lockstep_ai_in_flight", &[]) == 0.0);
+    until("its end is logged", || {
+        proxy.proxy.access_log().iter().any(|line| line["ai"]["outcome"] == "client_closed")
+    });
+}
+
+#[test]
+fn streams_end_in_order_at_shutdown() {
+    let provider = Provider::start("a");
+    let mut proxy = gateway(&[("a", &provider)])
+        .configured("server.shutdown", json!({"lame_duck": "0s", "grace": "1s"}))
+        .start();
+    let mut body = chat_body("stall");
+    body["stream"] = json!(true);
+    let mut told = Stream::open(proxy.addr(), "POST", CHAT, KEY);
+    told.finish(&body.to_string());
+    let mut leaves = Stream::open(proxy.addr(), "POST", CHAT, KEY);
+    leaves.finish(&body.to_string());
+    until("both are with the provider", || provider.count() == 2);
+    proxy.proxy.signal(Signal::Term);
+    drop(leaves);
+    let (_, text, is_whole) = told.take();
+    assert!(text.contains("\"code\":\"shutting_down\"") && !text.contains("[DONE]"), "{text}");
+    assert!(is_whole, "a reset would overtake what was said last");
+    assert!(proxy.proxy.process.wait(Duration::from_secs(10)).success());
+    let log = proxy.proxy.access_log();
+    let mut outcomes: Vec<_> = log.iter().filter_map(|line| line["ai"]["outcome"].as_str()).collect();
+    outcomes.sort_unstable();
+    assert_eq!(outcomes, ["client_closed", "interrupted"]);
 }

@@ -121,6 +121,14 @@ fn interim_answers_do_no_harm_and_heads_pass() {
 }
 
 #[test]
+fn a_head_that_fails_has_an_end() {
+    let site = site(Origin::answering("v1", |_, _| Err(std::io::ErrorKind::Other.into())));
+    for answer in site.both("/", &["--head", "--header", "x-deployment-id: v1"]) {
+        assert_eq!((answer.status(), answer.body.len()), (502, 0));
+    }
+}
+
+#[test]
 fn refusals_are_the_same_as_on_http1() {
     let site = site(Origin::echo("v1"));
     for answer in site.both("/", &["--header", "host: nobody.test"]) {

@@ -1,4 +1,5 @@
-//! The AI gateway's part of the phases: its requests are answered within `request_filter`.
+//! The AI gateway's part of the edge. On HTTP/1.1 its requests are answered within `request_filter`; streams of HTTP/2 take
+//! the same steps past Pingora's proxy.
 
 use std::sync::Arc;
 
@@ -33,10 +34,10 @@ pub(super) fn owner(edge: &Edge, table: &RoutingTable, request: &RequestHeader) 
 pub(super) fn owner_of_stream(edge: &Edge, session: &Session) -> Option<Arc<Snapshot>> {
     let connection = Connection::of(session).filter(|_| session.is_http2())?;
     let request = session.req_header();
-    let redirected = connection.redirect_https && !forwarded::is_https(request, connection);
     let owner = || owner(edge, &edge.plane.table_for_request(), request);
     // Pingora's proxy answers this one before any phase.
-    (!redirected && request.method != Method::CONNECT).then(owner).flatten()
+    let is_connect = request.method == Method::CONNECT;
+    (!is_connect && !forwarded::is_redirected(request, connection)).then(owner).flatten()
 }
 
 /// Serves a stream of HTTP/2 of the gateway's, which takes the same steps as Pingora's proxy would take it through, but
@@ -60,29 +61,30 @@ pub(super) async fn serve_stream(edge: Edge, mut session: Box<Session>, snapshot
     }
 }
 
-/// Serves a request of the gateway's.
+/// Serves a request of the gateway's; an error says that its answer is not whole.
 pub(super) async fn serve(
     session: &mut Session,
     context: &mut RequestContext,
     snapshot: Arc<Snapshot>,
-) -> pingora::Result<bool> {
+) -> pingora::Result<()> {
     let id = ulid::Ulid::generate();
     context.request_id = http::HeaderValue::from_str(&id.to_string()).ok();
     context.seen = context.edge.access_log.is_on().then(|| Box::new(Seen::of(session)));
     context.refusal = Some(Reason::Ai);
     let desk = Arc::clone(&context.edge.ai);
     if session.req_header().version < Version::HTTP_11 {
-        // Until the call is served, which `logging` sees.
+        // Until the request is over, and its answer whole.
         mark_unfinished(session, true);
     }
-    let (served, summary) = Box::pin(serve::serve(&desk, &snapshot, session, id)).await;
+    let (served, summary) =
+        Box::pin(serve::serve(&desk, &snapshot, session, id, context.limits.idle_timeout)).await;
     let gone = summary.outcome == Some(Outcome::ClientClosed);
     let code = summary.code;
     context.ai = Some(Box::new(summary));
     match served {
         Served::Done => {
             linger(session, context, code).await;
-            Ok(true)
+            Ok(())
         }
         // What was sent must not look whole.
         Served::Cut => Err(context.refuse(if gone { Reason::ClientClosed } else { Reason::Ai })),

@@ -4,6 +4,7 @@ use http::Version;
 use pingora::protocols::http::server::Session;
 
 use super::context::RequestContext;
+use super::forwarded;
 use super::hygiene::{self, Head};
 use crate::front::Connection;
 
@@ -16,6 +17,7 @@ pub(super) fn begin(session: &mut Session, context: &mut RequestContext) -> ping
     if let Some(connection) = Connection::of(session) {
         connection.head_complete();
         context.running = Some(connection.tracked.begin());
+        context.https = forwarded::is_https(session.req_header(), connection);
     }
     session.set_read_timeout(Some(limits.idle_timeout));
     session.set_write_timeout(Some(limits.idle_timeout));

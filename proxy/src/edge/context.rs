@@ -57,7 +57,7 @@ pub struct RequestContext {
     pub(crate) running: Option<Running>,
     /// What the access log says of a call of the AI gateway.
     pub(crate) ai: Option<Box<Summary>>,
-    /// The summary for log and tee of requests that never reach the `logging` phase.
+    /// Whether it was counted and logged: requests that are cut never get to that by themselves.
     pub(crate) finished: bool,
 }
 

@@ -1,7 +1,5 @@
 //! The end of a request that nobody else has answered: with a response of Lockstep's own where one can still be given.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use pingora::Error;
 use pingora::protocols::http::server::Session;
@@ -11,15 +9,17 @@ use super::errors::{self, Answer};
 use super::linger::linger;
 use super::request::Conflict;
 use super::{ai, upstream};
+use crate::front::BEFORE_RESET;
 use crate::reason::Reason;
-
-/// Time for queued frames to leave before a stream is reset: HTTP/2 discards what has not.
-const BEFORE_RESET: Duration = Duration::from_millis(20);
 
 /// Answers a request that failed, if its client has no answer yet; tells why it failed.
 pub(super) async fn fail(session: &mut Session, error: &Error, context: &mut RequestContext) -> Reason {
     let reason = context.refusal.unwrap_or_else(|| errors::classify(error));
     context.refusal = Some(reason);
+    if reason == Reason::Internal {
+        // Nothing else tells what it was.
+        tracing::error!(%error, "a request failed");
+    }
     // What has begun is cut: a clean end would make half an answer look whole.
     if reason != Reason::ClientClosed && !upstream::has_responded(session) {
         session.set_keepalive(None);
@@ -50,11 +50,13 @@ pub(super) async fn respond(
 
 /// Sends a response of Lockstep's own.
 pub(super) async fn send(session: &mut Session, answer: Answer) -> pingora::Result<()> {
-    // A HEAD gets the head alone; the body filter of HTTP/1 takes care of it, HTTP/2 does not.
     let bodyless = answer.body.is_empty() || session.req_header().method == http::Method::HEAD;
     session.write_response_header(Box::new(answer.header)).await?;
     if !bodyless {
         session.write_response_body(Bytes::from(answer.body), true).await?;
+    } else if session.is_http2() {
+        // The head that goes out does not say that it is all: without that the stream would be reset.
+        session.finish_body().await?;
     }
     Ok(())
 }

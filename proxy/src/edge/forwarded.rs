@@ -51,6 +51,12 @@ pub fn is_https(request: &RequestHeader, connection: &Connection) -> bool {
                 .is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https")))
 }
 
+/// Whether a request is answered with a redirect to https, whoever it is for.
+#[must_use]
+pub fn is_redirected(request: &RequestHeader, connection: &Connection) -> bool {
+    connection.redirect_https && !is_https(request, connection)
+}
+
 /// The id of a request: what a trusted proxy gave it, else a new one.
 #[must_use]
 pub fn request_id(request: &RequestHeader, connection: &Connection) -> HeaderValue {

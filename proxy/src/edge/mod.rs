@@ -1,5 +1,5 @@
 //! The request path: Pingora's phases, each a few lines that gather what a pure function decides
-//! on. `request` refuses what is malformed and routes the rest, `upstream` chooses endpoints and
+//! on, and the way past them for streams of the AI gateway (`engine`). `request` refuses what is malformed and routes the rest, `upstream` chooses endpoints and
 //! retries, `forwarded` and `response` write headers, `errors` turns every failure into its answer.
 
 mod ai;

@@ -55,8 +55,7 @@ impl ProxyHttp for Edge {
             return Err(context.refuse(Reason::Internal));
         };
         let request = session.req_header();
-        context.https = forwarded::is_https(request, connection);
-        if connection.redirect_https && !context.https {
+        if forwarded::is_redirected(request, connection) {
             context.refusal = Some(Reason::RedirectHttps);
             let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
             let answer = errors::redirect(hygiene::authority(request).unwrap_or_default(), target)?;
@@ -65,7 +64,9 @@ impl ProxyHttp for Edge {
             return Ok(true);
         }
         let routed = match self.destination(request) {
-            Destination::Gateway(snapshot) => return ai::serve(session, context, snapshot).await,
+            Destination::Gateway(snapshot) => {
+                return ai::serve(session, context, snapshot).await.map(|()| true);
+            }
             Destination::App(routed) => routed,
         };
         context.request_id = Some(forwarded::request_id(request, connection));

@@ -14,5 +14,10 @@ pub mod serve;
 pub mod tracked;
 pub mod workers;
 
+use std::time::Duration;
+
 pub use connection::{Connection, Limiter};
 pub use listener::{BindError, BoundListener};
+
+/// Time for queued frames to leave before a stream or a connection of HTTP/2 is reset: what has not left is discarded.
+pub(crate) const BEFORE_RESET: Duration = Duration::from_millis(20);

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::BEFORE_RESET;
 use super::tracked::{Registry, Tracked};
 use crate::edge::Edge;
 use crate::edge::engine::Engine;
@@ -136,6 +137,8 @@ impl Workers {
             () = self.cut_idle() => {}
         }
         last_words.await;
+        // What was said last is queued on connections of HTTP/2, if not more.
+        tokio::time::sleep(BEFORE_RESET).await;
         let left = self.connections.len();
         self.open.cut_all();
         self.connections.wait().await;

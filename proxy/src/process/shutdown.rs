@@ -85,6 +85,8 @@ impl Running {
         self.accepted.wait().await;
         self.draining.send_replace(true);
         let cut = self.workers.drain(shutdown.grace, self.shared.ai.end_calls()).await;
+        // A connection of HTTP/2 may be over before the calls on its streams have ended and left their records.
+        self.shared.ai.end_calls().await;
         if cut > 0 {
             tracing::warn!(connections = cut, "cut at the end of the shutdown grace");
         }

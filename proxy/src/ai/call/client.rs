@@ -8,15 +8,14 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 use pingora::ErrorType;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::server::Session;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use crate::ai::errors::{self, ApiError};
 use crate::ai::gateway::Gateway;
 use crate::ai::route::Endpoint;
-
-/// Time for queued frames to leave before a stream is reset: HTTP/2 discards what has not.
-const BEFORE_RESET: Duration = Duration::from_millis(20);
+use crate::front::BEFORE_RESET;
 
 /// A write may take this long when the process ends: a client that reads nothing would hold it up.
 const LAST_WRITE: Duration = Duration::from_millis(500);
@@ -43,13 +42,21 @@ pub(crate) struct Client<'s> {
     id: Ulid,
     /// Whether all of the request was read.
     read: bool,
+    /// How long the client may send nothing of a body.
+    idle: Option<Duration>,
     /// The head of the answer, once it was sent.
     pub(crate) sent: Option<HeaderMap>,
 }
 
 impl<'s> Client<'s> {
     pub(crate) fn new(session: &'s mut Session, gateway: &'s Gateway, id: Ulid) -> Self {
-        Self { session, gateway, id, read: false, sent: None }
+        Self { session, gateway, id, read: false, idle: None, sent: None }
+    }
+
+    /// The same, which may send nothing of its body for so long. On HTTP/1.1 the session sees to it, on HTTP/2 nobody.
+    pub(crate) fn idle_for(self, idle: Duration) -> Self {
+        let idle = self.session.is_http2().then_some(idle);
+        Self { idle, ..self }
     }
 
     pub(crate) fn is_http2(&self) -> bool {
@@ -62,7 +69,11 @@ impl<'s> Client<'s> {
 
     /// Reads the next piece of the request's body.
     pub(crate) async fn read(&mut self) -> pingora::Result<Option<Bytes>> {
-        let read = self.session.read_request_body().await;
+        let read = self.session.read_request_body();
+        let read = match self.idle {
+            Some(idle) => timeout(idle, read).await.unwrap_or_else(|_| Err(silent())),
+            None => read.await,
+        };
         // What fails here is the client's side; nobody else says so.
         let read = read.map_err(pingora::Error::into_down)?;
         self.read |= read.is_none();
@@ -81,8 +92,8 @@ impl<'s> Client<'s> {
 
     /// Resolves when the client goes away. May be dropped and called again.
     pub(crate) async fn gone(&mut self) -> Gone {
-        if !self.is_read() {
-            // What is not read hides what comes after it.
+        if !self.is_http2() && !self.is_read() {
+            // What is not read hides what comes after it. A reset of HTTP/2 is seen for all that.
             return std::future::pending().await;
         }
         loop {
@@ -100,7 +111,10 @@ impl<'s> Client<'s> {
             // Who is told goes elsewhere with the next request, instead of running into the end.
             self.session.set_keepalive(None);
         }
-        self.prepare(&mut header, length).map_err(|_| Gone)?;
+        self.prepare(&mut header, length).map_err(|error| {
+            tracing::error!(%error, "the head of an answer can't be made");
+            Gone
+        })?;
         self.sent = Some(header.headers.clone());
         let written = self.session.write_response_header(Box::new(header)).await;
         written.map_err(|_| Gone)
@@ -189,4 +203,8 @@ impl<'s> Client<'s> {
         self.head(header, length).await?;
         self.finish(body).await
     }
+}
+
+fn silent() -> Box<pingora::Error> {
+    pingora::Error::explain(ErrorType::ReadTimedout, "nothing came of the request's body")
 }

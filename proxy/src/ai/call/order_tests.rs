@@ -158,7 +158,14 @@ ai:
             let mut session = Session::new_http1(Box::new(server));
             assert!(session.read_request().await.unwrap());
             let snapshot = gateway.snapshot().clone().unwrap();
-            let (_, summary) = serve(&gateway.desk(), &snapshot, &mut session, ulid::Ulid::generate()).await;
+            let (_, summary) = serve(
+                &gateway.desk(),
+                &snapshot,
+                &mut session,
+                ulid::Ulid::generate(),
+                std::time::Duration::MAX,
+            )
+            .await;
             *told.lock() = summary.outcome;
         });
         Self { events, syncs, client, tasks, outcome }

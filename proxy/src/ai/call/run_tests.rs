@@ -94,7 +94,7 @@ ai:
             let mut session = Session::new_http1(Box::new(server));
             assert!(session.read_request().await.unwrap());
             let snapshot = self.gateway.snapshot().clone().unwrap();
-            serve(&self.gateway.desk(), &snapshot, &mut session, ulid::Ulid::generate()).await
+            serve(&self.gateway.desk(), &snapshot, &mut session, ulid::Ulid::generate(), Duration::MAX).await
         };
         let mut answer = String::new();
         let ((served, summary), read) = tokio::join!(serving, client.read_to_string(&mut answer));

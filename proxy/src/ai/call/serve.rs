@@ -76,12 +76,13 @@ impl Summary {
     }
 }
 
-/// Serves a request.
+/// Serves a request, whose client may send nothing of the body for as long as `idle`.
 pub(crate) async fn serve(
     desk: &Desk,
     snapshot: &Arc<Snapshot>,
     session: &mut Session,
     id: Ulid,
+    idle: Duration,
 ) -> (Served, Summary) {
     let described = describe(session);
     let mut record = Record::new(id, described, Arc::clone(&desk.gateway.ledger));
@@ -90,7 +91,7 @@ pub(crate) async fn serve(
         // Boxed: whoever is let in needs no room for it.
         Err(error) => return Box::pin(turn_away(desk, snapshot, session, record, error)).await,
     };
-    let mut client = Client::new(session, &desk.gateway, id);
+    let mut client = Client::new(session, &desk.gateway, id).idle_for(idle);
     if let Caller::Known(key) = &caller {
         record.identify(Arc::clone(&key.config().identity));
     }

@@ -58,13 +58,10 @@ impl Client {
         Ok((HttpSession::H1(Http1Session::new_with_options(stream, peer)), reused))
     }
 
-    /// Gives a connection back to the pool, or ends it.
+    /// Gives a connection on which HTTP/2 is spoken, or may be, back to the pool, or ends it; ends any other.
     async fn release(&self, session: HttpSession, peer: &HttpPeer) {
         match session {
-            HttpSession::H1(mut session) if is_http1(peer) => {
-                session.respect_keepalive();
-                self.keep(session.reuse().await, peer);
-            }
+            HttpSession::H1(mut session) if is_http1(peer) => session.shutdown().await,
             session => {
                 self.connector.release_http_session(session, peer, peer.options.idle_timeout).await;
             }
