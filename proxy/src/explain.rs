@@ -63,6 +63,9 @@ pub struct Explanation {
     pub skew: Option<String>,
     /// The active version of the app.
     pub active: Option<String>,
+    /// The version that some new visitors get instead, with their share: `v2 (20%)`.
+    #[serde(default)]
+    pub canary: Option<String>,
     /// Endpoints that it could go to.
     pub endpoints: Vec<String>,
     /// Whether the request counts as a page load.
@@ -93,6 +96,7 @@ pub fn explain(table: &RoutingTable, ai: Option<&Ai>, question: &Question) -> Re
                 pins: routed.pinning == Pinning::Pin,
                 skew: routed.skew.map(|skew| skew.as_str().to_owned()),
                 active: routed.app.active().map(|active| active.id().to_string()),
+                canary: routed.app.canary().map(|(id, percent)| format!("{id} ({percent}%)")),
                 endpoints: version.pool().endpoints().iter().map(|e| e.address().to_string()).collect(),
                 page_load,
             }

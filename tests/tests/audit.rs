@@ -166,7 +166,8 @@ fn every_call_leaves_one_record_that_says_what_happened() {
     let seqs: Vec<_> = records.iter().map(|record| record["seq"].as_u64().expect("a number")).collect();
     assert_eq!(seqs, (0..records.len() as u64).collect::<Vec<_>>());
     assert!(verify(&dir).0, "{}", verify(&dir).1);
-    assert!(verify(&dir).1.contains("all there, unchanged"), "{}", verify(&dir).1);
+    let told = verify(&dir).1;
+    assert!(told.contains("all there, unchanged") && told.contains("without --key"), "{told}");
     // An edit shows.
     let object = files(&dir.path().join("data/audit")).remove(0);
     let text = std::fs::read_to_string(&object).expect("it is read");

@@ -1,7 +1,7 @@
 //! What a pin gets whose version is gone, sick or superseded, and who gets what is not released.
 
 use lockstep_tests::origin::Refusing;
-use lockstep_tests::{App, Client, Config, Lockstep, Message, Origin, Request, app, until};
+use lockstep_tests::{App, Client, Config, HOST, Lockstep, Message, Origin, Request, app, until};
 use serde_json::json;
 
 /// An app whose v1 has expired and whose v2 is active.
@@ -186,6 +186,8 @@ fn a_canary_gets_its_share_of_new_visitors_and_keeps_them() {
     assert!((89..=211).contains(&count), "{count} of 500");
     assert_eq!(ask(&Request::get("/").pinned("v2").page_load()).origin(), "v2");
     assert_eq!(ask(&Request::get("/").pinned("v1")).origin(), "v1");
+    let explained = proxy.api(&format!("explain?host={HOST}&path=/"));
+    assert_eq!(explained["canary"], "v2 (30%)");
     proxy.reload(&Config::new().app(shop()));
     proxy.serves("v2");
     assert_eq!(proxy.send(&Request::get("/").pinned("v1")).origin(), "v1");

@@ -64,7 +64,7 @@ impl Scan {
     /// What the client is told of a body that can't be right.
     pub fn of(endpoint: Endpoint, body: &[u8]) -> Result<Self, ApiError> {
         let values = json::find(body, NAMES).map_err(|error| match error {
-            NotRead::Malformed => ApiError::not_json(),
+            NotRead::Malformed => ApiError::not_json(&json::fault(body)),
             NotRead::Twice(index) => ApiError::duplicate(NAMES.get(index).copied().unwrap_or_default()),
         })?;
         let [model, stream, options, messages, n, tools, functions, prompt, _] = values;

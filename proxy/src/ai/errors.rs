@@ -98,6 +98,13 @@ impl ApiError {
         Self::new(404, INVALID, "unknown_url", "Nothing is served under this URL.")
     }
 
+    /// The path would be the gateway's below the one that it is served under.
+    #[must_use]
+    pub fn outside(path: &str) -> Self {
+        let message = format!("The AI gateway is served under {path}: a client's base URL must end in it.");
+        Self::new(404, INVALID, "unknown_url", message)
+    }
+
     /// The model is not configured, or not for this key.
     #[must_use]
     pub fn model_not_found(model: &str) -> Self {
@@ -114,10 +121,11 @@ impl ApiError {
         Self::new(404, INVALID, "model_not_found", message).about("model")
     }
 
-    /// The body is no JSON object.
+    /// The body is no JSON object; `why` says what it is, without its contents.
     #[must_use]
-    pub fn not_json() -> Self {
-        Self::new(400, INVALID, "invalid_json", "The body of the request is not a JSON object.")
+    pub fn not_json(why: &str) -> Self {
+        let message = format!("The body of the request is not a JSON object: {why}.");
+        Self::new(400, INVALID, "invalid_json", message)
     }
 
     /// The body is not what multipart bodies are.

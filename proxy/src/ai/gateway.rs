@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
+use pingora::http::RequestHeader;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,7 +14,7 @@ use super::attempts::cooldown::Standing;
 use super::buffers::Buffers;
 use super::keys::UseBook;
 use super::ledger::Ledger;
-use super::route::Prefix;
+use super::route::{Endpoint, Prefix};
 use super::snapshot::{Healths, Snapshot};
 use super::upstream::Client;
 use super::upstream::resolve::Resolver;
@@ -93,6 +94,21 @@ impl Gateway {
         let owns =
             |snapshot: &&Arc<Snapshot>| owns(&snapshot.config, &snapshot.prefix, table, authority, path);
         snapshot.as_ref().filter(owns).cloned()
+    }
+
+    /// What a request would be served by, if its path began as it should: base URLs of clients often lack that.
+    #[must_use]
+    pub fn missed(
+        &self,
+        table: &RoutingTable,
+        authority: Option<&str>,
+        request: &RequestHeader,
+    ) -> Option<Arc<Snapshot>> {
+        let prefix = self.snapshot.load().as_ref()?.config.path.to_string();
+        let path = format!("{}{}", prefix.trim_end_matches('/'), request.uri.path());
+        let snapshot = self.owner(table, authority, &path)?;
+        let route = snapshot.prefix.route(&request.method, &path)?;
+        (route.endpoint != Endpoint::Raw).then_some(snapshot)
     }
 
     /// Says that the process is about to end.

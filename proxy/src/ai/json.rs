@@ -33,6 +33,21 @@ pub fn find<'t, const N: usize>(text: &'t [u8], names: [&'static str; N]) -> Res
     twice.map_or(Ok(values), |index| Err(NotRead::Twice(index)))
 }
 
+/// Why a text in which nothing can be found is no JSON object, without anything that it says.
+#[must_use]
+pub fn fault(text: &[u8]) -> String {
+    if text.trim_ascii().is_empty() {
+        return "it is empty".to_owned();
+    }
+    match std::str::from_utf8(text) {
+        Err(error) => format!("it is not UTF-8 at byte {}", error.valid_up_to()),
+        Ok(text) => match serde_json::from_str::<IgnoredAny>(text) {
+            Err(error) => error.to_string(),
+            Ok(_) => "it is another value, or nested too deeply".to_owned(),
+        },
+    }
+}
+
 /// Where a value found in `text` stands.
 #[must_use]
 pub fn span(text: &[u8], value: &RawValue) -> Range<usize> {
@@ -176,6 +191,19 @@ mod tests {
             &deep,
         ] {
             assert_eq!(find(text, ["a"]).unwrap_err(), NotRead::Malformed);
+        }
+    }
+
+    #[test]
+    fn it_is_said_what_is_wrong_and_where() {
+        for (text, said) in [
+            (b" ".as_slice(), "it is empty"),
+            (b"{\"a\":\"\xff\"}", "it is not UTF-8 at byte 6"),
+            (b"{\"secret\":1,}", "trailing comma at line 1 column 13"),
+            (b"hello", "expected value at line 1 column 1"),
+            (b"[]", "it is another value, or nested too deeply"),
+        ] {
+            assert_eq!(fault(text), said);
         }
     }
 }

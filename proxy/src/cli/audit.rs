@@ -164,7 +164,7 @@ async fn verify(sink: &Sink, key: Option<&Path>, as_json: bool) -> Outcome {
     if as_json {
         render::json(&shown(summary, &findings));
     } else {
-        tell(summary);
+        tell(summary, signatures.is_some());
     }
     let fine = findings.is_empty() && summary.objects > 0;
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -184,7 +184,7 @@ fn shown(summary: &Summary, findings: &[Value]) -> Value {
 }
 
 /// Says what was looked at, and what that can't tell.
-fn tell(summary: &Summary) {
+fn tell(summary: &Summary, signed: bool) {
     for (node, range) in summary.nodes.iter().filter(|(_, range)| range.start > 0) {
         render::line(&format!("{node}: begins with record {}; those before it are not here", range.start));
     }
@@ -197,7 +197,16 @@ fn tell(summary: &Summary) {
         _ => "NOT as it was shipped",
     };
     let Summary { objects, lines, nodes, .. } = summary;
-    render::line(&format!("{lines} records in {objects} objects of {} nodes: {verdict}", nodes.len()));
+    let count = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let nodes = u64::try_from(nodes.len()).unwrap_or(u64::MAX);
+    let (lines, objects) = (count(*lines, "record"), count(*objects, "object"));
+    render::line(&format!("{lines} in {objects} of {}: {verdict}", count(nodes, "node")));
+    if !signed && nodes > 0 {
+        render::line(
+            "without --key nobody vouches for the last record of each node: no other holds its hash, and what followed it \
+             may be missing",
+        );
+    }
 }
 
 fn public_key(path: &Path) -> Result<Ed25519Verifier, Failure> {

@@ -120,6 +120,7 @@ fn show(explanation: &Explanation) {
         ("version", or_none(&explanation.version)),
         ("state", or_none(&explanation.state)),
         ("active version", or_none(&explanation.active)),
+        ("canary", or_none(&explanation.canary)),
         ("endpoints", endpoints),
         ("page load", yes_no(explanation.page_load)),
         ("sets the pin", yes_no(explanation.pins)),

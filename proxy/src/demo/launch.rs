@@ -95,7 +95,8 @@ Worth trying:
 
   # The AI gateway: a model that repeats what it is told, streamed, and the record that it leaves:
   curl -N {proxy}/v1/chat/completions -H 'content-type: application/json' -d '{{\"model\":\"demo\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"Hello there\"}}]}}'
-  tail -n 1 $(find {data} -name '*.jsonl' | sort | tail -n 1)
+  sleep 2; tail -n 1 $(find {data} -name '*.jsonl' | sort | tail -n 1)
+  {lockstep} audit verify {data}
 
   # The same from Python (pip install openai) or Node (npm install openai):
   python3 -c 'from openai import OpenAI; [print(c.choices[0].delta.content or str(), end=str()) for c in OpenAI(base_url=\"{proxy}/v1\", api_key=\"none\").chat.completions.create(model=\"demo\", stream=True, messages=[dict(role=\"user\", content=\"Hello there\")])]'

@@ -98,12 +98,30 @@ pub(super) async fn refuse(
     snapshot: &Snapshot,
     reason: Reason,
 ) -> pingora::Result<()> {
-    let id = ulid::Ulid::generate();
-    context.request_id = http::HeaderValue::from_str(&id.to_string()).ok();
     let request = session.req_header();
     let route = snapshot.prefix.route(&request.method, request.uri.path());
     let endpoint = route.map_or(Endpoint::Raw, |route| route.endpoint);
-    let sent =
-        Client::new(session, &context.edge.ai.gateway, id).refuse(&ApiError::of_edge(reason), endpoint).await;
+    tell(session, context, &ApiError::of_edge(reason), endpoint).await
+}
+
+/// Tells a client whose base URL lacks the gateway's path what is missing. `false` if that is not what is wrong.
+pub(super) async fn point_out(session: &mut Session, context: &mut RequestContext) -> pingora::Result<bool> {
+    let (edge, request) = (&context.edge, session.req_header());
+    let authority = hygiene::authority(request);
+    let missed = edge.ai.gateway.missed(&edge.plane.table_for_request(), authority, request);
+    let Some(snapshot) = missed else { return Ok(false) };
+    let error = ApiError::outside(snapshot.config.path.as_str());
+    tell(session, context, &error, Endpoint::Chat).await.map(|()| true)
+}
+
+async fn tell(
+    session: &mut Session,
+    context: &mut RequestContext,
+    error: &ApiError,
+    endpoint: Endpoint,
+) -> pingora::Result<()> {
+    let id = ulid::Ulid::generate();
+    context.request_id = http::HeaderValue::from_str(&id.to_string()).ok();
+    let sent = Client::new(session, &context.edge.ai.gateway, id).refuse(error, endpoint).await;
     sent.map_err(|_| pingora::Error::explain(pingora::ErrorType::WriteError, "the client is gone"))
 }

@@ -84,7 +84,7 @@ impl RequestContext {
             bytes_in,
             bytes_out,
             took,
-            retries: self.attempts.begun.saturating_sub(1),
+            retries: self.ai.as_ref().map_or(self.attempts.begun, |call| call.attempts).saturating_sub(1),
             ai: self.ai.clone(),
         }));
     }

@@ -83,10 +83,12 @@ impl ProxyHttp for Edge {
                 if let Some(app) = &refused.app {
                     context.capture = context.edge.tee.capture(app.config().audit, session, connection);
                 }
-                let refused = context.refused.insert(refused);
-                let reason = refused.reason;
+                let refused = &**context.refused.insert(refused);
+                let (reason, conflict) = (refused.reason, refused.conflict.clone());
                 // Boxed: nearly all requests go on, and need no room for this.
-                Box::pin(respond(session, reason, refused.conflict.as_ref())).await?;
+                if reason != Reason::NoRoute || !Box::pin(ai::point_out(session, context)).await? {
+                    Box::pin(respond(session, reason, conflict.as_ref())).await?;
+                }
                 linger(session, context, Some(reason.as_str())).await;
                 Ok(true)
             }

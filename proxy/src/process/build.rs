@@ -45,7 +45,13 @@ impl Process {
         let config = loaded.map_err(StartError::Config)?;
         let Bound { listeners, admin } = bind(file, &config).map_err(StartError::Config)?;
         raise_file_limit();
-        let data_dir = DataDir::claim(&config.server.data_dir)?;
+        let data_dir = DataDir::claim(&config.server.data_dir).map_err(|error| match error {
+            StartError::DataDir { .. } => {
+                let mistake = ("server.data_dir".to_owned(), format!("{error}: it must be writable"));
+                StartError::Config(config::refuse(file, vec![mistake]))
+            }
+            error => error,
+        })?;
         let metrics = Metrics::new()?;
         let problems = Arc::new(Problems::default());
         let (access_log, log_writer) =

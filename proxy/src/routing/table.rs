@@ -275,6 +275,16 @@ impl AppRoute {
         }
     }
 
+    /// The canary, and its share of new visitors in percent, rounded to hundredths.
+    #[must_use]
+    pub fn canary(&self) -> Option<(&VersionId, f64)> {
+        let canary = self.canary.as_ref()?;
+        let draws = f64::from(u32::MAX) + 1.0;
+        // Draws are 32 bits: no precision is lost.
+        let below = f64::from(u32::try_from(canary.below).unwrap_or(u32::MAX));
+        Some((canary.version.id(), (below / draws * 10_000.0).round() / 100.0))
+    }
+
     /// Whether the app has a canary.
     #[must_use]
     pub fn has_canary(&self) -> bool {

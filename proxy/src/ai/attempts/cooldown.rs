@@ -78,9 +78,10 @@ impl Health {
         self.0.lock().refuses
     }
 
-    /// Notes that the target refuses something that only the operator can mend; a success clears it.
-    pub fn refused(&self, what: &'static str) {
-        self.0.lock().refuses = Some(what);
+    /// Notes that the target refuses something that only the operator can mend; a success clears it. Says whether that
+    /// is new.
+    pub fn refused(&self, what: &'static str) -> bool {
+        self.0.lock().refuses.replace(what) != Some(what)
     }
 
     /// Begins an attempt. `force` asks although it is left alone: nobody else is there.
@@ -168,7 +169,7 @@ mod tests {
         let health = Arc::new(Health::default());
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        health.refused("credentials");
+        assert!(health.refused("credentials") && !health.refused("credentials"));
         assert_eq!([0, 1, 2].map(|s| fail(&health, at(s))), [false, false, true]);
         assert_eq!(health.refuses(), Some("credentials"));
         assert_eq!(health.standing(at(11)), Standing::Cooling(at(2)));

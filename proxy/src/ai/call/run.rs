@@ -196,15 +196,25 @@ impl<'s> Call<'_, 's> {
             Fault::TimedOut => ApiError::upstream_timeout(),
             Fault::Malformed => ApiError::upstream_malformed(),
             Fault::Credentials => {
-                tracing::error!(model = %self.route.model.name, "no provider accepts the gateway's credentials");
+                let providers = self.providers();
+                tracing::error!(
+                    model = %self.route.model.name, providers, "no provider accepts the gateway's credentials"
+                );
                 ApiError::provider_auth()
             }
             Fault::UnknownModel => {
-                tracing::error!(model = %self.route.model.name, "no provider knows the model");
+                let providers = self.providers();
+                tracing::error!(model = %self.route.model.name, providers, "no provider knows the model");
                 ApiError::model_not_found(self.record.model.as_deref().unwrap_or_default())
             }
         };
         self.stop(&error, Outcome::UpstreamError).await
+    }
+
+    /// Those of the model, for the log.
+    fn providers(&self) -> String {
+        let names = self.route.targets.iter().map(|to| &*to.target.provider.name);
+        names.collect::<Vec<_>>().join(", ")
     }
 
     /// Tells an error of ours: as an answer, or within the stream that has begun.

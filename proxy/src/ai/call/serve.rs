@@ -40,6 +40,8 @@ pub(crate) struct Summary {
     pub(crate) key: Option<String>,
     pub(crate) model: Option<String>,
     pub(crate) target: Option<String>,
+    /// How often a provider was asked.
+    pub(crate) attempts: u32,
     pub(crate) usage: Option<Usage>,
     pub(crate) outcome: Option<Outcome>,
     /// The code of the error that the gateway itself answered with.
@@ -384,6 +386,7 @@ fn summary(record: &Record) -> Summary {
         key: record.client.key.as_ref().map(|key| key.id.clone()),
         model: record.model.clone(),
         target,
+        attempts: u32::try_from(record.attempts.len()).unwrap_or(u32::MAX),
         usage: record.usage,
         outcome: record.outcome,
         code: record.code,

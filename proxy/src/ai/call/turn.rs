@@ -136,12 +136,15 @@ impl Call<'_, '_> {
         self.record.add(*running);
         self.count_attempt();
         if let Some(trial) = trial.filter(|_| failure.counts(self.head.callers_key.is_some())) {
-            self.blame(to, trial);
+            self.blame(to, trial, failure.as_str());
         }
         // Any name may come by a pattern, and is not the operator's.
         let ours = self.head.callers_key.is_none() && self.route.model.pattern.is_none();
-        if let Some(what) = failure.refused_of_ours().filter(|_| ours) {
-            to.health.refused(what);
+        if let Some(what) = failure.refused_of_ours().filter(|_| ours)
+            && to.health.refused(what)
+        {
+            let (provider, model) = (&to.target.provider.name, &self.route.model.name);
+            tracing::warn!(%provider, %model, "the provider refuses {what} of the configuration");
         }
         if let Some(upstream) = slot {
             upstream.release(&self.desk.client).await;
@@ -152,16 +155,17 @@ impl Call<'_, '_> {
     pub(super) fn settle(&self, to: &Destination, trial: Option<Trial>, outcome: Option<Outcome>) {
         match trial.zip(outcome) {
             Some((trial, Outcome::Complete)) => trial.succeeded(),
-            Some((trial, Outcome::UpstreamError)) => self.blame(to, trial),
+            Some((trial, Outcome::UpstreamError)) => self.blame(to, trial, "broken off"),
             Some((_, Outcome::Rejected | Outcome::ClientClosed | Outcome::Interrupted)) | None => {}
         }
     }
 
     /// Counts a failure that is the target's fault.
-    fn blame(&self, to: &Destination, trial: Trial) {
+    fn blame(&self, to: &Destination, trial: Trial, cause: &str) {
         if trial.failed(Instant::now(), &self.snapshot.config.cooldown) {
             let provider = &to.target.provider.name;
-            tracing::warn!(%provider, model = %self.route.model.name, "the target keeps failing and is left alone");
+            let model = &self.route.model.name;
+            tracing::warn!(%provider, %model, cause, "the target keeps failing and is left alone");
         }
     }
 
