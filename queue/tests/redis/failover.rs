@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use lockstep_queue::jobs::{
     Claimed, End, Enqueued, Event, Extended, Finish, JobState, NotReplicated, RedisOptions, RedisStorage,
-    Storage as _, StorageError, WaitReplicas,
+    Settings, Storage as _, StorageError, WaitReplicas,
 };
 
 use crate::kit::{open, put, queue, state, take, wish};
@@ -104,6 +104,30 @@ async fn events_come_from_the_server_that_took_the_place() {
     put(&storage, "c").await.unwrap();
     let told = async { while events.next().await.unwrap().job().is_none_or(|job| job.as_str() != "c") {} };
     tokio::time::timeout(Duration::from_secs(30), told).await.unwrap();
+}
+
+/// A connection breaks between a change and the wait for its replicas, and by then another call has found the server
+/// that took the place, whose replicas know nothing of the change.
+#[tokio::test]
+async fn replicas_are_waited_for_where_the_change_was_made() {
+    let (old, new) = (Server::start(Flavour::Redis, &[]), Server::start(Flavour::Redis, &[]));
+    let _replicas = [Server::replica_of(&old, &[]), Server::replica_of(&new, &[])];
+    let proxy = Proxy::to(&old).await;
+    let storage = RedisStorage::connect(safe(RedisOptions::new(proxy.url()))).await.unwrap();
+    let settings = |max_jobs| Settings { max_jobs: Some(max_jobs), ..Settings::default() };
+    storage.configure(&queue(), settings(1)).await.unwrap();
+    let queue = queue();
+    let mut change = storage.configure(&queue, settings(2));
+    assert!(futures::poll!(&mut change).is_pending());
+    // It is done, and the answer is there, though nobody has looked at it.
+    let direct = open(old.url()).await;
+    while direct.settings(&queue).await.unwrap() != settings(2) {}
+    direct.settings(&queue).await.unwrap();
+    proxy.lead_to(&new);
+    old.ask("CLIENT KILL TYPE normal").unwrap();
+    storage.counts(&queue).await.unwrap();
+    change.await.unwrap();
+    assert_eq!(open(new.url()).await.settings(&queue).await.unwrap(), settings(2), "it was acknowledged");
 }
 
 /// Under load, everything that was acknowledged is there after the failover, and the work goes on with the replica.
