@@ -199,7 +199,7 @@ mod tests {
         for (text, said) in [
             (b" ".as_slice(), "it is empty"),
             (b"{\"a\":\"\xff\"}", "it is not UTF-8 at byte 6"),
-            (b"{\"secret\":1,}", "trailing comma at line 1 column 13"),
+            (b"{\"secret\":1,}", "key must be a string at line 1 column 13"),
             (b"hello", "expected value at line 1 column 1"),
             (b"[]", "it is another value, or nested too deeply"),
         ] {
