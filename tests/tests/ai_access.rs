@@ -493,17 +493,3 @@ fn streams_are_refused_as_plain_calls_are() {
     let stream = Stream::of(proxy.addr(), &keyed(&chat_stream("gpt-9")));
     is(&stream.message, 404, "model_not_found", Some("model"));
 }
-
-#[test]
-fn who_leaves_the_path_out_of_the_base_url_is_told() {
-    let provider = Provider::start("a");
-    let proxy = gateway(&[("a", &provider)]).start();
-    let request = Request::post("/chat/completions", chat_body("ok").to_string());
-    let answer = keyed(&request).send(proxy.addr());
-    is(&answer, 404, "unknown_url", None);
-    assert!(answer.text().contains("base URL must end in"), "{answer:?}");
-    assert_eq!(keyed(&Request::get("/models")).send(proxy.addr()).status(), 404);
-    let other = Request::get("/elsewhere").send(proxy.addr());
-    assert_eq!((other.status(), other.json()["error"].as_str()), (404, Some("no_route")));
-    assert_eq!(provider.count(), 0);
-}

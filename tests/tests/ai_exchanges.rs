@@ -318,3 +318,18 @@ fn calls_that_go_well_are_logged_by_their_share() {
     let explained = proxy.proxy.api("explain?host=any.test&path=/v1/models");
     assert_eq!((&explained["reason"], &explained["status"]), (&json!("ai"), &json!(null)));
 }
+
+#[test]
+fn who_leaves_the_path_out_of_the_base_url_is_told() {
+    let provider = Provider::start("a");
+    let proxy = gateway(&[("a", &provider)]).start();
+    let request = Request::post("/chat/completions", chat_body("ok").to_string());
+    let answer = keyed(&request).send(proxy.addr());
+    let error = &answer.json()["error"];
+    assert_eq!((answer.status(), &error["code"]), (404, &json!("unknown_url")));
+    assert!(error["message"].as_str().is_some_and(|message| message.contains("must end in")), "{answer:?}");
+    assert_eq!(keyed(&Request::get("/models")).send(proxy.addr()).status(), 404);
+    let other = Request::get("/elsewhere").send(proxy.addr());
+    assert_eq!((other.status(), other.json()["error"].as_str()), (404, Some("no_route")));
+    assert_eq!(provider.count(), 0);
+}
