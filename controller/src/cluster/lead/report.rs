@@ -123,7 +123,8 @@ impl Report {
         rows.filter(|(_, (_, said))| said.life.state != VersionState::Draining)
             .map(|(app, (id, said))| {
                 let runs_on = said.life.state == VersionState::Expiring && said.in_flight > 0;
-                (app.clone(), id.clone(), said.life, said.routed, runs_on)
+                // Nor how many endpoints there are, which changes for as long.
+                (app.clone(), id.clone(), said.life, said.routed.map(|endpoints| endpoints.min(1)), runs_on)
             })
             .collect()
     }
@@ -330,8 +331,11 @@ mod tests {
         assert_eq!(told, [("v4", Some(1))]);
         assert_eq!(report.urgent().len(), 1, "its share waits for it");
         let mut later = report.clone();
-        later.apps.values_mut().flat_map(BTreeMap::values_mut).for_each(|said| said.in_flight += 1);
-        assert_eq!(later.urgent(), report.urgent(), "not for its requests");
+        later.apps.values_mut().flat_map(BTreeMap::values_mut).for_each(|said| {
+            said.in_flight += 1;
+            said.routed = said.routed.map(|endpoints| endpoints + 1);
+        });
+        assert_eq!(later.urgent(), report.urgent(), "not for its requests, nor for one more endpoint");
     }
 
     #[test]
